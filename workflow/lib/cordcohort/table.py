@@ -1,0 +1,128 @@
+"""The one long table: its columns, how rows are made, and how tables are read and written.
+
+Every number that an image yields is a row. What does not apply is an empty string, never missing;
+only ``value``, ``slice`` and ``n_voxels`` may be missing.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cordcohort.errors import SheetError
+from cordcohort.files import atomic_path, write_bytes
+
+SCHEMA_VERSION = 1
+SCAN_KEY = ["dataset", "subject", "session", "acquisition", "run", "contrast"]
+JOINED_COLUMNS = ["site", "vendor", "person", "resolution", "split"]
+LONG_COLUMNS = [
+    "dataset", "site", "vendor", "subject", "person", "session", "acquisition", "run", "contrast",
+    "resolution", "split", "method", "seed", "reference", "structure", "object", "level_kind",
+    "level", "slice", "measure", "statistic", "unit", "value", "n_voxels", "flag", "reason",
+]  # fmt: skip
+INTEGER_COLUMNS = ["slice", "n_voxels"]
+STRING_COLUMNS = [c for c in LONG_COLUMNS if c not in (*INTEGER_COLUMNS, "value")]
+FLAGS = ("", "warning", "failed", "undefined", "excluded")
+
+
+def long_table(rows: Iterable[Mapping[str, Any]], scan: Mapping[str, Any]) -> pd.DataFrame:
+    """Make a long table of one scan from partial rows.
+
+    Parameters
+    ----------
+    rows : iterable of mappings
+        Each with ``measure`` and ``value`` and whatever other long-table columns apply.
+    scan : mapping
+        The scan key (``dataset, subject, session, acquisition, run, contrast``).
+
+    Returns
+    -------
+    DataFrame
+        All columns of ``LONG_COLUMNS`` with their types; the joined columns are still empty.
+
+    Examples
+    --------
+    >>> scan = dict.fromkeys(SCAN_KEY, "") | {"dataset": "a", "subject": "01", "contrast": "T2w"}
+    >>> t = long_table([{"measure": "csa_mm2", "unit": "mm2", "value": 70.0}], scan)
+    >>> t.loc[0, ["subject", "measure", "value", "flag"]].tolist()
+    ['01', 'csa_mm2', 70.0, '']
+    """
+    key = {column: str(scan[column]) for column in SCAN_KEY}
+    frame = pd.DataFrame([key | dict(row) for row in rows])
+    return as_long(frame)
+
+
+def as_long(frame: pd.DataFrame) -> pd.DataFrame:
+    """Bring a table to the columns, order and types of the long table.
+
+    Raises
+    ------
+    SheetError
+        If a column is not of the long table, or a flag is not in :data:`FLAGS`.
+    """
+    extra = sorted(set(frame.columns) - set(LONG_COLUMNS))
+    if extra:
+        raise SheetError("long table", f"columns {LONG_COLUMNS}", f"also {extra}", "rename them")
+    out = frame.reindex(columns=LONG_COLUMNS)
+    for column in STRING_COLUMNS:
+        out[column] = out[column].astype("object").where(out[column].notna(), "").astype("str")
+    for column in INTEGER_COLUMNS:
+        out[column] = pd.array(out[column].to_numpy(dtype=float, na_value=np.nan), dtype="Int64")
+    out["value"] = out["value"].astype("float64")
+    unknown = sorted(set(out["flag"]) - set(FLAGS))
+    if unknown:
+        raise SheetError("long table", f"flags {FLAGS}", f"{unknown}", "use one of the five")
+    return out.reset_index(drop=True)
+
+
+def write_parquet(path: Path | str, frame: pd.DataFrame) -> None:
+    """Write a table as Parquet, atomically; the same table gives the same bytes."""
+    with atomic_path(path) as tmp:
+        frame.to_parquet(tmp, index=False, compression="zstd")
+
+
+def parquet_bytes(frame: pd.DataFrame) -> bytes:
+    """The bytes that :func:`write_parquet` would write."""
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False, compression="zstd")
+    return buffer.getvalue()
+
+
+def read_parquet(path: Path | str) -> pd.DataFrame:
+    """Read a Parquet table; a fault names the file."""
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise SheetError(path, "a Parquet table", str(error), "delete it and run again") from error
+
+
+def write_tsv(path: Path | str, frame: pd.DataFrame) -> None:
+    """Write a table as TSV with full-precision numbers and ``n/a`` where a value is missing."""
+    text = frame.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n")
+    write_bytes(path, text.encode("utf-8"))
+
+
+def read_tsv(path: Path | str) -> pd.DataFrame:
+    """Read a TSV as text: labels stay what they are (``01`` is not 1), ``n/a`` becomes missing.
+
+    Raises
+    ------
+    SheetError
+        If the file is not a UTF-8 tab-separated table with unique column names.
+    """
+    try:
+        frame = pd.read_csv(
+            path, sep="\t", dtype=str, na_values=["n/a", ""], keep_default_na=False,
+            encoding="utf-8-sig",
+        )  # fmt: skip
+    except (ValueError, OSError) as error:
+        raise SheetError(path, "a tab-separated table", str(error), "save it as UTF-8 TSV") from error
+    frame.columns = [str(c).strip() for c in frame.columns]
+    if frame.columns.has_duplicates:
+        raise SheetError(path, "unique columns", f"{list(frame.columns)}", "rename the repeated one")
+    return frame
