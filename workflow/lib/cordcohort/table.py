@@ -121,8 +121,12 @@ def read_tsv(path: Path | str) -> pd.DataFrame:
             encoding="utf-8-sig",
         )  # fmt: skip
     except (ValueError, OSError) as error:
-        raise SheetError(path, "a tab-separated table", str(error), "save it as UTF-8 TSV") from error
+        raise SheetError(
+            path, "a tab-separated table", str(error), "save it as UTF-8 TSV"
+        ) from error
     frame.columns = [str(c).strip() for c in frame.columns]
     if frame.columns.has_duplicates:
-        raise SheetError(path, "unique columns", f"{list(frame.columns)}", "rename the repeated one")
+        raise SheetError(
+            path, "unique columns", f"{list(frame.columns)}", "rename the repeated one"
+        )
     return frame
