@@ -1,0 +1,68 @@
+"""What every adapter in ``workflow/scripts`` shares: log, scans of the batch, one-line errors.
+
+The adapter hands over the workflow engine's job object; it is used by its attributes only
+(``input, output, params, threads, log``), so this module imports no engine.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cordcohort.errors import CordcohortError
+
+
+class Job:
+    """A running job: its parameters and the scans of its batch.
+
+    Parameters
+    ----------
+    engine_job : object
+        The engine's job object.
+    """
+
+    def __init__(self, engine_job: Any) -> None:
+        self.input = engine_job.input
+        self.output = engine_job.output
+        self.params = engine_job.params
+        self.threads = int(engine_job.threads)
+        self.config: dict[str, Any] = engine_job.config
+
+    def scans(self) -> list[dict[str, Any]]:
+        """Rows of the index that this job works on, in the order of ``params.scans``."""
+        from cordcohort.bids.index import read_rows  # noqa: PLC0415 - not every job has scans
+
+        return read_rows(list(self.params.scans))
+
+
+@contextmanager
+def job(engine_job: Any) -> Iterator[Job]:
+    """Run the body of an adapter: log to the rule's log, fail with one line.
+
+    The thread count of numerical libraries follows the rule's ``threads``, so that the same job
+    gives the same numbers on a busy and on an idle machine.
+    """
+    threads = str(int(engine_job.threads))
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = threads
+    log = Path(str(engine_job.log[0]))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=log, filemode="w", level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
+    )
+    logging.captureWarnings(capture=True)
+    try:
+        yield Job(engine_job)
+    except CordcohortError as error:
+        logging.getLogger("cordcohort").exception("stopped")
+        sys.exit(f"cordcohort: {error}")
+    except Exception as error:
+        with log.open("a", encoding="utf-8") as handle:
+            traceback.print_exc(file=handle)
+        sys.exit(f"cordcohort: {type(error).__name__}: {error} (traceback in {log})")

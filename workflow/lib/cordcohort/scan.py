@@ -1,0 +1,74 @@
+"""A scan: the row of the index, its identity, and where everything made from it lies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from cordcohort.table import SCAN_KEY
+
+Row = Mapping[str, Any]
+
+RESULTS = "results"
+INDEX = f"{RESULTS}/bids/index.parquet"
+SCORES = f"{RESULTS}/bids/scores.parquet"
+COHORT = f"{RESULTS}/cohort/measures.parquet"
+SCANS = f"{RESULTS}/cohort/scans.parquet"
+DIFFUSION_MAPS = ("fa", "md", "ad", "rd")
+MASK_SUFFIX = {"cord": "label-SC_seg", "lesion": "label-lesion_seg"}
+
+
+def scan_id(scan: Row) -> str:
+    """Name of a scan, unique in a study: data set, folder and file stem.
+
+    Examples
+    --------
+    >>> scan_id({"dataset": "a", "folder": "sub-01/anat", "stem": "sub-01_T2w"})
+    'a/sub-01/anat/sub-01_T2w'
+    """
+    return f"{scan['dataset']}/{scan['folder']}/{scan['stem']}"
+
+
+def scan_key(scan: Row) -> dict[str, str]:
+    """The six columns that identify a scan in the long table."""
+    return {column: str(scan[column]) for column in SCAN_KEY}
+
+
+def masks_of(scan: Row) -> list[dict[str, Any]]:
+    """Manual and external masks of a scan, as the index found them."""
+    return list(json.loads(scan["masks"])) if scan["masks"] else []
+
+
+def image_file(scan: Row, description: str) -> str:
+    """Path of an image derived from a scan, ``description`` being ``b0``, ``fa``, ``md`` ..."""
+    folder = f"{RESULTS}/images/{scan['dataset']}/{scan['folder']}"
+    return f"{folder}/{_derived_stem(scan, description)}.nii.gz"
+
+
+def image_record(scan: Row, description: str) -> str:
+    """Path of the record that is always written, also where the image could not be made."""
+    return image_file(scan, description).removesuffix(".nii.gz") + ".json"
+
+
+def mask_stem(scan: Row, method: str, structure: str = "cord") -> str:
+    """Path, without extension, of the mask that a model draws on a scan."""
+    folder = f"{RESULTS}/segmentation/{scan['dataset']}/{method}/{scan['folder']}"
+    return f"{folder}/{scan['stem']}_{MASK_SUFFIX[structure]}"
+
+
+def mask_record(scan: Row, method: str, structure: str = "cord") -> str:
+    """Path of the record beside a model's mask, which is written whatever happened."""
+    return mask_stem(scan, method, structure) + ".json"
+
+
+def measure_table(scan: Row, kind: str) -> str:
+    """Path of the small table of one scan and one kind of measure."""
+    folder = f"{RESULTS}/measures/{kind}/{scan['dataset']}/{scan['folder']}"
+    return f"{folder}/{scan['stem']}_{kind}.parquet"
+
+
+def _derived_stem(scan: Row, description: str) -> str:
+    """``sub-01_dwi`` and ``fa`` give ``sub-01_desc-fa_dwi``, as BIDS orders entities."""
+    entities, _, suffix = str(scan["stem"]).rpartition("_")
+    return f"{entities}_desc-{description}_{suffix}"
