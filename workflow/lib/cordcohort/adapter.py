@@ -7,7 +7,6 @@ The adapter hands over the workflow engine's job object; it is used by its attri
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -45,12 +44,9 @@ class Job:
 def job(engine_job: Any) -> Iterator[Job]:
     """Run the body of an adapter: log to the rule's log, fail with one line.
 
-    The thread count of numerical libraries follows the rule's ``threads``, so that the same job
-    gives the same numbers on a busy and on an idle machine.
+    The engine sets the thread count of the numerical libraries from the rule's ``threads`` before
+    the process starts; every rule fixes it, so a busy and an idle machine give the same numbers.
     """
-    threads = str(int(engine_job.threads))
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = threads
     log = Path(str(engine_job.log[0]))
     log.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(

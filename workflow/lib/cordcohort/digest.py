@@ -52,7 +52,7 @@ def science_digest(*modules: str, root: Path = _ROOT) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _module_digest(name: str, root: Path) -> tuple[str, tuple[str, ...]]:
     """Digest of one module's own code, and the package modules that it imports."""
     path = _path_of(name, root)

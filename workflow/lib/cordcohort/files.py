@@ -53,7 +53,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write UTF-8 text with ``\\n`` line ends, atomically."""
+    """Write text as UTF-8 as it stands, atomically."""
     write_bytes(path, text.encode("utf-8"))
 
 

@@ -278,7 +278,7 @@ def _gunzip(path: Path, handle: io.BufferedReader, size: int) -> bytes:
 
 
 def _is_fresh(inflate: Any) -> bool:
-    """Whether an inflater has consumed nothing yet: flushing a started one does not reach its end."""
+    """Whether an inflater stands at the start of a member."""
     probe = inflate.copy()
     try:
         probe.decompress(gzip.compress(b"", mtime=0))
@@ -294,7 +294,7 @@ def _header_of(path: Path, start: bytes) -> Any:
             header = kind.from_fileobj(io.BytesIO(start), check=False)
             if int(header["sizeof_hdr"]) == kind.sizeof_hdr:
                 return header
-        except Exception:  # noqa: BLE001, S112 - nibabel raises many types on arbitrary bytes
+        except Exception:  # noqa: S112 - nibabel raises many types on arbitrary bytes
             continue
     raise ImageError(path, "header", "a NIfTI header", f"bytes {start[:4].hex(' ')}", _COPY)
 
@@ -308,7 +308,7 @@ def _check_claim(path: Path, start: bytes, available_bytes: int) -> int:
         shape = [int(n) for n in header["dim"][1 : n_dims + 1]]
         item_bytes = int(header.get_data_dtype().itemsize)
         offset = int(header["vox_offset"])
-    except Exception as error:  # noqa: BLE001 - nibabel raises many types on arbitrary bytes
+    except Exception as error:
         raise ImageError(path, "header", "a NIfTI header", str(error), _COPY) from error
     n_voxels = int(np.prod([max(n, 0) for n in shape], dtype=object)) if shape else 0
     if not 1 <= n_dims <= 7 or min(shape, default=0) < 1 or n_voxels > MAX_VOXELS:  # noqa: PLR2004
@@ -332,7 +332,7 @@ def _parse(path: Path, raw: bytes) -> Any:
     )
     try:
         image = kind.from_bytes(raw)
-    except Exception as error:  # noqa: BLE001 - nibabel raises many types on arbitrary bytes
+    except Exception as error:
         raise ImageError(path, "header", "a NIfTI image", str(error), _COPY) from error
     dtype = image.get_data_dtype()
     if dtype.fields is not None or dtype.kind not in "iuf":
@@ -367,7 +367,7 @@ def _geometry_notes(path: Path, image: Any, affine: Array) -> list[str]:
     if q_code > 0 and s_code > 0:
         try:
             qform = header.get_qform()
-        except Exception as error:  # noqa: BLE001 - nibabel raises many types on bad quaternions
+        except Exception as error:
             raise ImageError(path, "geometry", "a valid qform", str(error), _COPY) from error
         shape = image.shape[:3] + (1,) * (3 - len(image.shape[:3]))
         shift = max_corner_shift_mm(affine, qform, shape)

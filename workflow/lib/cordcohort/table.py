@@ -116,17 +116,17 @@ def read_tsv(path: Path | str) -> pd.DataFrame:
         If the file is not a UTF-8 tab-separated table with unique column names.
     """
     try:
-        frame = pd.read_csv(
-            path, sep="\t", dtype=str, na_values=["n/a", ""], keep_default_na=False,
+        # Read without a header: then no name is altered, and a line longer than the first one is
+        # an error instead of an unasked-for index.
+        cells = pd.read_csv(
+            path, sep="\t", header=None, dtype=str, na_values=["n/a", ""], keep_default_na=False,
             encoding="utf-8-sig",
         )  # fmt: skip
     except (ValueError, OSError) as error:
         raise SheetError(
             path, "a tab-separated table", str(error), "save it as UTF-8 TSV"
         ) from error
-    frame.columns = [str(c).strip() for c in frame.columns]
-    if frame.columns.has_duplicates:
-        raise SheetError(
-            path, "unique columns", f"{list(frame.columns)}", "rename the repeated one"
-        )
-    return frame
+    names = [str(name).strip() for name in cells.iloc[0]]
+    if len(set(names)) < len(names):
+        raise SheetError(path, "unique column names", f"{names}", "rename the repeated one")
+    return cells.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)

@@ -1,0 +1,51 @@
+# Each target does its own set-up: nothing is needed before but Python 3.11 or newer, make and git.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CORES ?= 2
+
+.PHONY: demo test test-real test-slow lint bench clean lock
+
+# The locked packages with their hashes; then torch, whose CPU and CUDA builds share one version but
+# not one hash, and which pins its own CUDA packages exactly where its build needs them.
+$(READY): requirements.lock requirements-torch.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cordcohort needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet -r requirements-torch.lock
+	echo "$(CURDIR)/workflow/lib" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/cordcohort-checkout.pth"
+	printf '#!/bin/sh\nexec "%s" -m cordcohort "$$@"\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/cordcohort
+	chmod +x $(BIN)/cordcohort
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python -m cordcohort demo --cores $(CORES)
+
+test: $(READY)
+	$(BIN)/python -m pytest -n $(CORES) -m "not slow"
+
+test-real: $(READY)
+	$(BIN)/python -m pytest tests/end_to_end tests/reference
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/codespell
+	$(BIN)/python -m pytest -q tests/workflow/test_lint.py
+
+bench: $(READY)
+	for b in tests/benchmarks/bench_*.py; do $(BIN)/python $$b; done
+
+# Resolve the lock anew from its direct pins (needs uv).
+lock: $(READY)
+	$(BIN)/python tools/lock.py
+
+clean:
+	rm -rf $(VENV) demo results/*/ .snakemake

@@ -1,0 +1,16 @@
+# cordcohort: from the BIDS data of a multi-centre study to its report.
+# The rule files stand in the order in which the data goes.
+include: "workflow/rules/common.smk"
+include: "workflow/rules/images.smk"
+include: "workflow/rules/segmentation.smk"
+include: "workflow/rules/measures.smk"
+include: "workflow/rules/cohort.smk"
+include: "workflow/rules/statistics.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/training.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "results/report/index.html",

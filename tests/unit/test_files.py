@@ -1,0 +1,111 @@
+"""Writing is all or nothing; reading is bounded and executes nothing."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from cordcohort.errors import SheetError
+from cordcohort.files import atomic_path, read_json, read_yaml, write_if_changed, write_json
+from cordcohort.table import as_long, long_table, read_parquet, read_tsv, write_parquet, write_tsv
+
+SCAN = {
+    "dataset": "a",
+    "subject": "01",
+    "session": "",
+    "acquisition": "",
+    "run": "",
+    "contrast": "T2w",
+}
+
+
+class StopError(Exception):
+    """An interruption."""
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "table.tsv"
+    path.write_text("old")
+
+    def interrupted() -> None:
+        with atomic_path(path) as tmp:
+            tmp.write_text("half")
+            raise StopError
+
+    with pytest.raises(StopError):
+        interrupted()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["table.tsv"]
+
+
+def test_unchanged_content_keeps_its_time_stamp(tmp_path):
+    path = tmp_path / "x"
+    assert write_if_changed(path, b"1")
+    before = path.stat().st_mtime_ns
+    assert not write_if_changed(path, b"1")
+    assert path.stat().st_mtime_ns == before
+    assert write_if_changed(path, b"2")
+
+
+def test_json_refuses_nan_and_names_a_broken_file(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "x.json", {"a": float("nan")})
+    (tmp_path / "y.json").write_text("{")
+    with pytest.raises(SheetError, match=r"y\.json"):
+        read_json(tmp_path / "y.json")
+
+
+def test_yaml_executes_nothing_and_does_not_blow_up(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text(f"a: !!python/object/apply:os.system ['touch {tmp_path}/owned']")
+    with pytest.raises(SheetError):
+        read_yaml(path)
+    assert not (tmp_path / "owned").exists()
+    levels = "\n".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 15)}]" for i in range(1, 11))
+    path.write_text("a0: &a0 [x]\n" + levels)
+    with pytest.raises(SheetError, match="aliases"):
+        read_yaml(path)
+
+
+def test_long_table_round_trip_keeps_types_labels_and_bytes(tmp_path):
+    rows = [
+        {"measure": "csa_mm2", "unit": "mm2", "value": 70.123456789012345, "slice": 3},
+        {"measure": "csa_mm2", "value": None, "flag": "failed", "reason": "no cord"},
+    ]
+    table = long_table(rows, SCAN)
+    for name in ("a", "b"):
+        write_parquet(tmp_path / f"{name}.parquet", table)
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    pd.testing.assert_frame_equal(as_long(read_parquet(tmp_path / "a.parquet")), table)
+    assert table["slice"].tolist() == [3, pd.NA]
+    write_tsv(tmp_path / "t.tsv", table)
+    text = read_tsv(tmp_path / "t.tsv")
+    assert text["subject"].tolist() == ["01", "01"]
+    assert float(text["value"][0]) == table["value"][0]
+
+
+def test_long_table_refuses_unknown_columns_and_flags():
+    with pytest.raises(SheetError, match="colour"):
+        long_table([{"measure": "x", "value": 1.0, "colour": "red"}], SCAN)
+    with pytest.raises(SheetError, match="maybe"):
+        long_table([{"measure": "x", "value": 1.0, "flag": "maybe"}], SCAN)
+
+
+def test_an_empty_long_table_has_all_columns():
+    assert len(long_table([], SCAN)) == 0
+
+
+@pytest.mark.parametrize("text", ["a\ta\n1\t2\n", "a\tb\n1\t2\t3\t4\n", "\xff\xfe"])
+def test_broken_sheets_are_named(tmp_path, text):
+    path = tmp_path / "participants.tsv"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(SheetError, match=r"participants\.tsv"):
+        read_tsv(path)
+
+
+def test_sheets_keep_labels_as_text_and_know_windows_files(tmp_path):
+    path = tmp_path / "participants.tsv"
+    path.write_bytes("\ufeffparticipant_id\tage\r\nsub-01\t1e5\r\nsub-no\tn/a\r\n".encode())
+    frame = read_tsv(path)
+    assert frame["participant_id"].tolist() == ["sub-01", "sub-no"]
+    assert frame["age"].tolist()[0] == "1e5"
+    assert frame["age"].isna().tolist() == [False, True]

@@ -1,0 +1,257 @@
+"""The one reader: every fault is one named error, every legal oddity gives the same numbers."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import random
+import struct
+
+import nibabel as nib
+import numpy as np
+import pytest
+from cordcohort.errors import ImageError
+from cordcohort.nifti import check_same_grid, read_image, read_mask, write_image
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+AFFINE = np.array([[0.5, 0, 0, -10], [0, 0.7, 0, 5], [0, 0, 3.0, 40], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def values() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(9, 8, 7)).astype(np.float32)
+
+
+@pytest.fixture
+def good(tmp_path, values):
+    path = tmp_path / "good.nii.gz"
+    write_image(path, values, AFFINE, dtype=np.float32)
+    return path
+
+
+def _rewrite(path, target, change):
+    raw = bytearray(gzip.decompress(path.read_bytes()))
+    change(raw)
+    target.write_bytes(gzip.compress(bytes(raw), mtime=0))
+    return target
+
+
+def test_written_image_is_read_back_to_the_bit_with_its_affine(good, values):
+    image = read_image(good)
+    np.testing.assert_array_equal(image.data, values)
+    np.testing.assert_allclose(image.affine, AFFINE, rtol=1e-6)
+    assert image.spacing_mm == pytest.approx((0.5, 0.7, 3.0))
+    assert image.voxel_mm3 == pytest.approx(0.5 * 0.7 * 3.0)
+
+
+def test_same_values_give_the_same_bytes(tmp_path, values):
+    for name in ("a.nii.gz", "b.nii.gz"):
+        write_image(tmp_path / name, values, AFFINE, dtype=np.float32)
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+def test_no_single_bit_flip_gives_other_values_without_an_error(good, values, tmp_path):
+    original = good.read_bytes()
+    rng = random.Random(1)
+    target = tmp_path / "flipped.nii.gz"
+    for _ in range(300):
+        raw = bytearray(original)
+        bit = rng.randrange(len(raw) * 8)
+        raw[bit // 8] ^= 1 << (bit % 8)
+        target.write_bytes(bytes(raw))
+        try:
+            read = read_image(target)
+        except ImageError:
+            continue
+        np.testing.assert_array_equal(read.data, values)
+
+
+@pytest.mark.parametrize("cut", [1, 4, 8, 9, 100, 500])
+def test_truncated_gzip_is_refused(good, tmp_path, cut):
+    target = tmp_path / "cut.nii.gz"
+    target.write_bytes(good.read_bytes()[:-cut])
+    with pytest.raises(ImageError, match=r"truncated|checksum"):
+        read_image(target)
+
+
+def test_truncated_plain_file_is_refused_before_it_is_read(good, tmp_path):
+    target = tmp_path / "cut.nii"
+    target.write_bytes(gzip.decompress(good.read_bytes())[:-10])
+    with pytest.raises(ImageError, match="as the header claims"):
+        read_image(target)
+
+
+def test_a_header_that_claims_terabytes_is_refused_before_any_allocation(good, tmp_path):
+    def claim(raw):
+        raw[40:56] = struct.pack("<8h", 3, 1600, 1600, 1500, 1, 1, 1, 1)
+
+    with pytest.raises(ImageError, match=r"truncated|dimensions"):
+        read_image(_rewrite(good, tmp_path / "claim.nii.gz", claim))
+
+
+def test_a_gzip_bomb_is_stopped_at_the_size_that_the_header_claims(good, tmp_path):
+    raw = gzip.decompress(good.read_bytes()) + bytes(40_000_000)
+    target = tmp_path / "bomb.nii.gz"
+    target.write_bytes(gzip.compress(raw))
+    with pytest.raises(ImageError, match="size"):
+        read_image(target)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "empty"),
+        (b"/annex/objects/SHA256E-s12345--abc.nii.gz\n", "pointer"),
+        (b"../../.git/annex/objects/xx/yy/SHA256E-s1--a.nii.gz", "pointer"),
+        (b"not an image at all", "header"),
+        (b"\x1f\x8bnot really gzip", "checksum"),
+    ],
+)
+def test_what_is_no_image_is_named(tmp_path, content, code):
+    target = tmp_path / "x.nii.gz"
+    target.write_bytes(content)
+    with pytest.raises(ImageError) as caught:
+        read_image(target)
+    assert caught.value.code == code
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_and_broken_link_are_named(tmp_path):
+    (tmp_path / "link.nii.gz").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ImageError, match="no such file"):
+        read_image(tmp_path / "none.nii.gz")
+    with pytest.raises(ImageError, match="broken link"):
+        read_image(tmp_path / "link.nii.gz")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused_with_their_count(tmp_path, values, bad):
+    values[0, 0, :2] = bad
+    write_image(tmp_path / "x.nii.gz", values, AFFINE, dtype=np.float32)
+    with pytest.raises(ImageError, match="2 NaN or infinite"):
+        read_image(tmp_path / "x.nii.gz")
+
+
+def test_four_dimensions_are_refused_where_three_are_meant(tmp_path):
+    write_image(tmp_path / "x.nii.gz", np.zeros((4, 4, 4, 3)), AFFINE, dtype=np.int16)
+    with pytest.raises(ImageError, match="3 dimensions"):
+        read_image(tmp_path / "x.nii.gz")
+    assert read_image(tmp_path / "x.nii.gz", ndim=4).data.shape == (4, 4, 4, 3)
+
+
+def test_trailing_axis_of_length_one_gives_the_same_numbers(tmp_path, values):
+    write_image(tmp_path / "x.nii.gz", values[..., None], AFFINE, dtype=np.float32)
+    np.testing.assert_array_equal(read_image(tmp_path / "x.nii.gz").data, values)
+
+
+def test_singular_and_sheared_geometry_is_refused(tmp_path, values):
+    for name, axes in {
+        "singular": [[1, 1, 0], [0, 0, 0], [0, 0, 1]],
+        "sheared": [[1, 0.3, 0], [0, 1, 0], [0, 0, 1]],
+    }.items():
+        affine = np.eye(4)
+        affine[:3, :3] = axes
+        image = nib.Nifti1Image(values, None)
+        image.header.set_sform(affine, code=1)
+        nib.save(image, tmp_path / f"{name}.nii.gz")
+        with pytest.raises(ImageError, match="geometry"):
+            read_image(tmp_path / f"{name}.nii.gz")
+
+
+def test_qform_and_sform_that_contradict_each_other_are_refused(tmp_path, values):
+    write_image(tmp_path / "plain.nii.gz", values, AFFINE, dtype=np.float32)
+    srow_x = struct.pack("<4f", -0.5, 0, 0, 10)
+    _rewrite(
+        tmp_path / "plain.nii.gz",
+        tmp_path / "x.nii.gz",
+        lambda raw: raw.__setitem__(slice(280, 296), srow_x),
+    )
+    with pytest.raises(ImageError, match="qform and sform"):
+        read_image(tmp_path / "x.nii.gz")
+
+
+def test_scaling_of_zero_means_no_scaling(tmp_path):
+    data = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    write_image(tmp_path / "x.nii.gz", data, AFFINE, dtype=np.int16)
+    target = _rewrite(
+        tmp_path / "x.nii.gz",
+        tmp_path / "y.nii.gz",
+        lambda r: r.__setitem__(slice(112, 120), bytes(8)),
+    )
+    np.testing.assert_array_equal(read_image(target).data, data)
+
+
+@pytest.mark.parametrize("flips", list(itertools.product([1, -1], repeat=3)))
+def test_permuted_and_flipped_axes_give_the_same_canonical_image(tmp_path, values, flips):
+    plain = nib.Nifti1Image(values, AFFINE)
+    orientation = np.array([[2, flips[0]], [0, flips[1]], [1, flips[2]]])
+    turned = plain.as_reoriented(orientation)
+    nib.save(turned, tmp_path / "t.nii.gz")
+    image = read_image(tmp_path / "t.nii.gz")
+    canonical = image.canonical()
+    np.testing.assert_array_equal(canonical.data, values)
+    np.testing.assert_allclose(canonical.affine, AFFINE, atol=1e-5)
+    np.testing.assert_array_equal(image.to_native(canonical.data), image.data)
+
+
+def test_result_on_an_images_grid_keeps_its_geometry_to_the_bit(tmp_path, values):
+    oblique = AFFINE.copy()
+    turn = np.deg2rad(13)
+    oblique[:3, :3] = (
+        np.array([[1, 0, 0], [0, np.cos(turn), -np.sin(turn)], [0, np.sin(turn), np.cos(turn)]])
+        @ AFFINE[:3, :3]
+    )
+    image = nib.Nifti1Image(values, oblique)
+    image.set_qform(oblique, code=1)
+    image.set_sform(None, code=0)
+    nib.save(image, tmp_path / "q.nii.gz")
+    source = read_image(tmp_path / "q.nii.gz")
+    write_image(tmp_path / "m.nii.gz", values > 0, source.affine, dtype=np.uint8, like=source)
+    np.testing.assert_array_equal(read_image(tmp_path / "m.nii.gz").affine, source.affine)
+
+
+@pytest.mark.parametrize(("top", "kind"), [(1, np.uint8), (255, np.uint8), (0.9999, np.float32)])
+def test_masks_of_two_values_are_one_mask(tmp_path, values, top, kind):
+    truth = values > 0
+    write_image(tmp_path / "m.nii.gz", truth * top, AFFINE, dtype=kind)
+    mask = read_mask(tmp_path / "m.nii.gz")
+    assert mask.data.dtype == np.uint8
+    np.testing.assert_array_equal(mask.data.astype(bool), truth)
+
+
+def test_soft_mask_where_a_binary_one_is_needed_is_refused(tmp_path, values):
+    write_image(tmp_path / "m.nii.gz", np.abs(values) / 10, AFFINE, dtype=np.float32)
+    with pytest.raises(ImageError, match="softseg"):
+        read_mask(tmp_path / "m.nii.gz")
+    assert read_mask(tmp_path / "m.nii.gz", kind="softseg").data.dtype == np.float32
+
+
+def test_mask_on_another_grid_is_refused_and_rounding_is_not(good, tmp_path, values):
+    image = read_image(good)
+    moved, rounded = AFFINE.copy(), AFFINE.copy()
+    moved[0, 3] += 0.25
+    rounded[0, 3] += 1e-4
+    write_image(tmp_path / "moved.nii.gz", values > 0, moved, dtype=np.uint8)
+    write_image(tmp_path / "rounded.nii.gz", values > 0, rounded, dtype=np.uint8)
+    write_image(tmp_path / "short.nii.gz", values[..., 1:] > 0, AFFINE, dtype=np.uint8)
+    for name in ("moved", "short"):
+        with pytest.raises(ImageError, match="other_grid"):
+            read_mask(tmp_path / f"{name}.nii.gz", image)
+    check_same_grid(read_mask(tmp_path / "rounded.nii.gz"), image)
+
+
+@settings(max_examples=300, deadline=None)
+@given(position=st.integers(0, 347), value=st.integers(0, 255))
+def test_any_changed_header_byte_gives_an_image_or_a_named_error(tmp_path_factory, position, value):
+    folder = tmp_path_factory.getbasetemp()
+    source = folder / "plain.nii.gz"
+    if not source.exists():
+        write_image(source, np.ones((3, 4, 5)), AFFINE, dtype=np.int16)
+    target = _rewrite(source, folder / "mutant.nii.gz", lambda r: r.__setitem__(position, value))
+    try:
+        image = read_image(target, ndim=None)
+    except ImageError:
+        return
+    assert np.isfinite(image.data).all()
+    assert np.isfinite(image.affine).all()

@@ -1,0 +1,41 @@
+# What all rule files share: the validated config, the index, the plan, and resource functions.
+# The science is in workflow/lib; this file only asks it questions.
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config/config.yaml"
+
+
+sys.path.insert(0, str(Path(workflow.current_basedir.get_path_or_uri()).parent / "scripts"))
+import _bootstrap  # noqa: E402,F401
+
+from cordcohort import scan as paths  # noqa: E402
+from cordcohort.digest import science_digest  # noqa: E402
+from cordcohort.plan import MEASURE_KINDS, load_plan  # noqa: E402
+
+# The index is made here, once, in the main process; a job on a node reads what lies on disk.
+PLAN = load_plan(config, refresh=workflow.is_main_process)
+
+
+def memory_mb(base_mb):
+    """Memory that doubles with every attempt that the profile grants."""
+
+    def asked_for(wildcards, attempt):
+        return base_mb * 2 ** (attempt - 1)
+
+    return asked_for
+
+
+def log_of(stage, name):
+    """Log file of one job."""
+    return f"results/logs/{stage}/{name}.log"
+
+
+def benchmark_of(stage, name):
+    """Seconds and memory of one job."""
+    return f"results/benchmarks/{stage}/{name}.tsv"

@@ -1,0 +1,30 @@
+# Small tables, one a scan and kind of measure: shape of every mask, agreement of every method with
+# the reference, diffusion maps by region.
+for kind in MEASURE_KINDS:
+    for batch in PLAN.measure_batches(kind):
+
+        rule:
+            name:
+                f"{kind}_{batch.name}"
+            input:
+                batch.inputs,
+            output:
+                batch.outputs,
+            log:
+                log_of("measures", f"{kind}_{batch.name}"),
+            benchmark:
+                benchmark_of("measures", f"{kind}_{batch.name}")
+            params:
+                scans=batch.scans,
+                kind=kind,
+                methods=PLAN.config.segmentation.models,
+                options=PLAN.measure_options(kind),
+                science=science_digest(f"measures.{kind}", "measures.kinds", "nifti"),
+            threads: 1
+            resources:
+                mem_mb=memory_mb(2000),
+                runtime=5 + len(batch.scans),
+            conda:
+                "../../envs/measures.yaml"
+            script:
+                "../scripts/measure.py"

@@ -1,0 +1,31 @@
+# Masks drawn by networks. A job loads its network once and takes a batch of scans through it;
+# a record is written for every scan, whatever happened to it.
+for model in PLAN.config.segmentation.models:
+    for batch in PLAN.segmentation_batches(model):
+
+        rule:
+            name:
+                f"segment_{model}_{batch.name}"
+            input:
+                batch.inputs,
+                model=PLAN.model_files(model),
+            output:
+                batch.outputs,
+            log:
+                log_of("segmentation", f"{model}_{batch.name}"),
+            benchmark:
+                benchmark_of("segmentation", f"{model}_{batch.name}")
+            params:
+                scans=batch.scans,
+                model=model,
+                device=PLAN.config.segmentation.device,
+                science=science_digest("segmentation.batch", "nifti"),
+            threads: 1
+            resources:
+                mem_mb=memory_mb(4000),
+                runtime=5 + 2 * len(batch.scans),
+                gpu=int(PLAN.config.segmentation.device == "cuda"),
+            conda:
+                "../../envs/segmentation.yaml"
+            script:
+                "../scripts/segment.py"
