@@ -1,0 +1,129 @@
+"""Which slice belongs to which vertebral level.
+
+Levels are names (``C2``), slices are numbers along the canonical axis from below to above. Where a
+scan has no level labels the mapping is empty: no level is ever guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from cordcohort.nifti import Array
+
+N_CERVICAL, N_THORACIC, N_LUMBAR = 7, 12, 5
+VERTEBRAE = (
+    *(f"C{i + 1}" for i in range(N_CERVICAL)),
+    *(f"T{i + 1}" for i in range(N_THORACIC)),
+    *(f"L{i + 1}" for i in range(N_LUMBAR)),
+    "S1",
+)
+
+
+def level_name(number: int) -> str:
+    """Name of a vertebral level: 1 is C1, 7 is C7, 8 is T1, 20 is L1, 25 is S1; "" for others.
+
+    Examples
+    --------
+    >>> [level_name(n) for n in (1, 7, 8, 20, 25, 60)]
+    ['C1', 'C7', 'T1', 'L1', 'S1', '']
+    """
+    return VERTEBRAE[number - 1] if 1 <= number <= len(VERTEBRAE) else ""
+
+
+def levels_from_map(label_map: Array) -> dict[int, str]:
+    """Levels from a map of vertebrae (``label-vert_dseg``).
+
+    A slice belongs to the level that the mean of its non-zero labels rounds to (halves upwards).
+
+    Parameters
+    ----------
+    label_map : array of int, shape (X, Y, Z)
+        Canonical axes; 0 is background, n the n-th vertebra from C1.
+
+    Returns
+    -------
+    dict
+        Slice number to level name.
+
+    Examples
+    --------
+    >>> labels = np.zeros((2, 2, 3), int)
+    >>> labels[..., 1] = 3; labels[0, 0, 2] = 2
+    >>> levels_from_map(labels)
+    {1: 'C3', 2: 'C2'}
+    """
+    n_labelled = np.count_nonzero(label_map, axis=(0, 1))
+    total = label_map.sum(axis=(0, 1), dtype=np.int64)
+    slices = np.flatnonzero(n_labelled)
+    numbers = np.floor(total[slices] / n_labelled[slices] + 0.5).astype(int)
+    return _named(zip(slices, numbers, strict=True))
+
+
+def levels_from_discs(labels: Array) -> dict[int, str]:
+    """Levels from disc labels (``label-discs_dlabel``).
+
+    Label n is the disc above vertebra n (3 is C2/C3, the upper end of C3). Vertebra n spans the
+    slices from just above disc n + 1 up to disc n. A vertebra whose upper or lower disc is not
+    labelled gets no slices. Discs are projected on the slice axis.
+
+    Parameters
+    ----------
+    labels : array of int, shape (X, Y, Z)
+        Canonical axes; one voxel, or a few, for each disc.
+
+    Returns
+    -------
+    dict
+        Slice number to level name.
+
+    Examples
+    --------
+    >>> labels = np.zeros((1, 1, 9), int)
+    >>> labels[0, 0, [8, 5, 1]] = [2, 3, 4]
+    >>> levels_from_discs(labels)
+    {6: 'C2', 7: 'C2', 8: 'C2', 2: 'C3', 3: 'C3', 4: 'C3', 5: 'C3'}
+    """
+    where = np.nonzero(labels)
+    numbers, inverse = np.unique(labels[where], return_inverse=True)
+    height = np.bincount(inverse, weights=where[2]) / np.bincount(inverse) if numbers.size else []
+    disc = {int(n): int(np.floor(h + 0.5)) for n, h in zip(numbers, height, strict=True)}
+    pairs = [
+        (k, number)
+        for number in disc
+        if number + 1 in disc
+        for k in range(disc[number + 1] + 1, disc[number] + 1)
+    ]
+    return _named(pairs)
+
+
+def slices_of(levels: Mapping[int, str], wanted: Iterable[str]) -> list[int]:
+    """Slice numbers of some levels, rising."""
+    names = set(wanted)
+    return sorted(k for k, name in levels.items() if name in names)
+
+
+def level_range(text: str) -> list[str]:
+    """The levels of a range such as ``C2-C3``, from above to below.
+
+    Raises
+    ------
+    ValueError
+        If an end is not the name of a level, or they are in the wrong order.
+
+    Examples
+    --------
+    >>> level_range("C6-T1"), level_range("C4")
+    (['C6', 'C7', 'T1'], ['C4'])
+    """
+    first, _, last = text.partition("-")
+    ends = [first, last or first]
+    unknown = [name for name in ends if name not in VERTEBRAE]
+    if unknown or VERTEBRAE.index(ends[0]) > VERTEBRAE.index(ends[1]):
+        raise ValueError(f"levels: expected a range such as C2-C3, from above, got {text!r}")
+    return list(VERTEBRAE[VERTEBRAE.index(ends[0]) : VERTEBRAE.index(ends[1]) + 1])
+
+
+def _named(pairs: Iterable[tuple[int, int]]) -> dict[int, str]:
+    return {int(k): level_name(int(n)) for k, n in pairs if level_name(int(n))}
