@@ -1,0 +1,19 @@
+"""The one long table of a study: own measures and those from elsewhere, joined and checked."""
+
+from cordcohort.cohort.exclusion import check_entries, read_entries
+from cordcohort.cohort.external import external_scores, read_external
+from cordcohort.cohort.gather import build_cohort
+from cordcohort.cohort.persons import person_keys
+from cordcohort.cohort.scans import scans_table
+from cordcohort.cohort.schema import check_long
+
+__all__ = [
+    "build_cohort",
+    "check_entries",
+    "check_long",
+    "external_scores",
+    "person_keys",
+    "read_entries",
+    "read_external",
+    "scans_table",
+]
