@@ -1,0 +1,208 @@
+"""The tables of the index page: counts, cohort by site, failures by reason, all scans."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cordcohort.report.inputs import STATUSES, Inputs
+from cordcohort.report.links import subject_link
+from cordcohort.report.privacy import age_text, binned_age_years, public_text
+from cordcohort.report.words import scan_text, structure_text
+from cordcohort.table import SCAN_KEY
+
+Record = dict[str, Any]
+
+ALL_SITES = "all sites"
+NOT_REPORTED = "–"
+AGE_VARIABLES = ("age", "age_years")
+SEX_VARIABLES = ("sex", "gender")
+FIELD_VARIABLES = ("field_strength_t", "field_strength", "magneticfieldstrength")
+_SEX_TEXT = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "other", "other": "other"}
+_SUBJECT = ["dataset", "subject"]
+
+
+def site_names(scans: pd.DataFrame) -> list[str]:
+    """The sites of a study in the order that every table and figure uses."""
+    return sorted(set(scans["site"]))
+
+
+def headline_counts(scans: pd.DataFrame) -> list[Record]:
+    """Scans found, measured, failed, without image and excluded, by site and in all.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        One row a scan with ``site`` and ``status``.
+
+    Returns
+    -------
+    list of dict
+        ``site, found`` and one count a status; the last row is the sum.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"site": ["a", "b", "b"], "status": ["ok", "ok", "failed"]})
+    >>> [(r["site"], r["found"], r["ok"], r["failed"]) for r in headline_counts(frame)]
+    [('a', 1, 1, 0), ('b', 2, 1, 1), ('all sites', 3, 2, 1)]
+    """
+    groups: list[tuple[str, pd.DataFrame]] = [
+        (site, scans[scans["site"] == site]) for site in site_names(scans)
+    ]
+    rows: list[Record] = []
+    for site, part in [*groups, (ALL_SITES, scans)]:
+        row: Record = {"site": public_text(site) or NOT_REPORTED, "found": len(part)}
+        row |= {status: int((part["status"] == status).sum()) for status in STATUSES}
+        rows.append(row)
+    return rows
+
+
+def site_overview(inputs: Inputs) -> list[Record]:
+    """Who and what each site gave: one row a site and one for all.
+
+    Returns
+    -------
+    list of dict
+        ``site, vendor, field_strength, subjects, persons, sessions, contrasts, age, sex``, all
+        ready to print; ages above 89 years count as 90.
+    """
+    people = _people(inputs)
+    rows: list[Record] = []
+    scans = inputs.scans
+    sites = site_names(scans)
+    for site in [*sites, None]:
+        part = scans if site is None else scans[scans["site"] == site]
+        who = part[_SUBJECT].drop_duplicates().merge(people, on=_SUBJECT, how="left")
+        rows.append(
+            {
+                "site": ALL_SITES if site is None else public_text(site) or NOT_REPORTED,
+                "vendor": _listed(part["vendor"]),
+                "field_strength": _listed(who["field_strength"]),
+                "subjects": len(who),
+                "persons": part["person"].where(part["person"] != "", part["subject"]).nunique(),
+                "sessions": len(part[[*_SUBJECT, "session"]].drop_duplicates()),
+                "contrasts": _counted(part["contrast"]),
+                "age": _age_summary(who["age"].to_numpy(dtype=float)),
+                "sex": _sex_summary(who["sex"]),
+            }
+        )
+    return rows
+
+
+def _people(inputs: Inputs) -> pd.DataFrame:
+    """Age, sex and field strength of each subject, from the allowed variables only."""
+    people = inputs.scans[_SUBJECT].drop_duplicates()
+    scores = inputs.scores.assign(variable=inputs.scores["variable"].str.lower())
+    wanted = {"age": AGE_VARIABLES, "sex": SEX_VARIABLES, "field_strength": FIELD_VARIABLES}
+    for column, names in wanted.items():
+        rows = scores[scores["variable"].isin(names) & (scores["value"] != "")]
+        first = rows.drop_duplicates(_SUBJECT)[[*_SUBJECT, "value"]]
+        people = people.merge(first.rename(columns={"value": column}), on=_SUBJECT, how="left")
+    people["age"] = pd.to_numeric(people["age"], errors="coerce")
+    people["sex"] = people["sex"].str.lower().map(_SEX_TEXT)
+    return people
+
+
+def subject_facts(inputs: Inputs, dataset: str, subject: str) -> Record:
+    """Site, vendor, person, age and sex of one subject, fit to be shown."""
+    scans = inputs.scans
+    part = scans[(scans["dataset"] == dataset) & (scans["subject"] == subject)]
+    people = _people(inputs)
+    row = people[(people["dataset"] == dataset) & (people["subject"] == subject)]
+    persons = [p for p in sorted(set(part["person"])) if p not in ("", subject)]
+    sex = row["sex"].dropna()
+    return {
+        "site": _listed(part["site"]),
+        "vendor": _listed(part["vendor"]),
+        "field_strength": _listed(row["field_strength"]),
+        "age": age_text(float(row["age"].iloc[0])) if len(row) else "",
+        "sex": str(sex.iloc[0]) if len(sex) else "",
+        "person": ", ".join(public_text(p) for p in persons),
+    }
+
+
+def _listed(values: pd.Series) -> str:
+    words = sorted({public_text(v) for v in values.dropna()} - {""})
+    return ", ".join(words) or NOT_REPORTED
+
+
+def _counted(values: pd.Series) -> str:
+    counts = values.value_counts().sort_index()
+    return ", ".join(f"{public_text(name)} ({n})" for name, n in counts.items())
+
+
+def _age_summary(ages_years: np.ndarray) -> str:
+    known = np.array([binned_age_years(a) for a in ages_years if np.isfinite(a)])
+    if not len(known):
+        return NOT_REPORTED
+    span = f"{age_text(float(known.min()))}–{age_text(float(known.max()))}"
+    missing = f", {len(ages_years) - len(known)} n/r" if len(known) < len(ages_years) else ""
+    if len(known) == 1:
+        return f"{age_text(float(known[0]))}{missing}"
+    return f"{known.mean():.1f} ± {known.std(ddof=1):.1f} ({span}){missing}"
+
+
+def _sex_summary(sexes: pd.Series) -> str:
+    known = sexes.dropna()
+    parts = [f"{n} {name}" for name, n in known.value_counts().sort_index().items()]
+    if len(known) < len(sexes) and len(known):
+        parts.append(f"{len(sexes) - len(known)} n/r")
+    return ", ".join(parts) or NOT_REPORTED
+
+
+def failure_groups(inputs: Inputs) -> list[Record]:
+    """Scans that are missing, failed or excluded, and methods that failed on a scan.
+
+    Returns
+    -------
+    list of dict
+        ``status, what, reason, scans``: one entry for each reason, the most frequent first within
+        failed, no image and excluded; ``scans`` names each scan with the link to its page.
+    """
+    bad = inputs.scans[inputs.scans["status"] != "ok"]
+    groups = [
+        _group(str(status), "scan", reason, part)
+        for (status, reason), part in _grouped(bad, ["status", "reason"])
+    ]
+    failed = inputs.measures[inputs.measures["flag"] == "failed"]
+    columns = ["method", "structure", "reason"]
+    failed = failed[[*SCAN_KEY, "site", *columns]].drop_duplicates()
+    whole = bad.loc[bad["status"] != "excluded", SCAN_KEY]
+    failed = failed.merge(whole, on=SCAN_KEY, how="left", indicator=True)
+    failed = failed[failed["_merge"] == "left_only"]
+    for (method, structure, reason), part in _grouped(failed, columns):
+        what = f"{method}: {structure_text(structure)}" if structure else method
+        groups.append(_group("failed", what, reason, part))
+    order = {"failed": 0, "no_image": 1, "excluded": 2}
+    return sorted(groups, key=lambda g: (order.get(g["status"], 9), -g["n"], g["reason"]))
+
+
+def _grouped(
+    frame: pd.DataFrame, columns: list[str]
+) -> Iterable[tuple[tuple[str, ...], pd.DataFrame]]:
+    def labels(key: Hashable) -> tuple[str, ...]:
+        return tuple(str(k) for k in key) if isinstance(key, tuple) else (str(key),)
+
+    return ((labels(key), part) for key, part in frame.groupby(columns, sort=True))
+
+
+def _group(status: str, what: str, reason: str, part: pd.DataFrame) -> Record:
+    rows = part.drop_duplicates(SCAN_KEY).to_dict("records")
+    scans = [
+        {
+            "site": public_text(row["site"]),
+            "dataset": public_text(row["dataset"]),
+            "subject": public_text(row["subject"]),
+            "scan": public_text(scan_text(row)),
+            "link": subject_link(row["dataset"], row["subject"]),
+        }
+        for row in rows
+    ]
+    text = public_text(reason) or "no reason was written"
+    return {
+        "status": status, "what": public_text(what), "reason": text, "scans": scans,
+        "n": len(scans),
+    }  # fmt: skip

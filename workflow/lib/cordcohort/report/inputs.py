@@ -1,0 +1,157 @@
+"""Everything that the report is made from, read once and brought to one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cordcohort.errors import SheetError
+from cordcohort.files import read_json
+from cordcohort.report.privacy import public_text
+from cordcohort.table import LONG_COLUMNS, SCAN_KEY, read_parquet, read_tsv
+
+Config = Mapping[str, Any]
+
+SCAN_COLUMNS = [*SCAN_KEY, "site", "vendor", "person", "status", "reason"]
+SCORE_COLUMNS = ["dataset", "subject", "person", "session", "time_point", "variable", "value"]
+INDEX_COLUMNS = [*SCAN_KEY, "site", "vendor", "person", "stem", "folder", "image", "masks"]
+STATUSES = ("ok", "failed", "no_image", "excluded")
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One declared analysis: its results, its counts and what was done, in words.
+
+    Attributes
+    ----------
+    name, kind : str
+        As in the config.
+    table, counts : DataFrame
+        Tidy results; n found, excluded, failed and used by site (empty if not made).
+    about : dict
+        The method text and settings that were written beside the results.
+    """
+
+    name: str
+    kind: str
+    table: pd.DataFrame
+    counts: pd.DataFrame
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The tables of one study.
+
+    Attributes
+    ----------
+    results : Path
+        The study's ``results`` folder.
+    index, scores, scans, measures : DataFrame
+        Index of images, clinical scores, one row a scan with its status, whole-scan measures
+        (no per-slice rows).
+    analyses : tuple of Analysis
+        In the order of the config.
+    config : mapping
+        The study's configuration.
+    """
+
+    results: Path
+    index: pd.DataFrame
+    scores: pd.DataFrame
+    scans: pd.DataFrame
+    measures: pd.DataFrame
+    analyses: tuple[Analysis, ...]
+    config: Config
+
+
+def report_folder(study_dir: Path | str) -> Path:
+    """Where the report of a study lies."""
+    return Path(study_dir) / "results" / "report"
+
+
+def read_inputs(study_dir: Path | str, config: Config, *, statistics: bool = True) -> Inputs:
+    """Read all tables of a study; what an empty study has not made yet is an empty table.
+
+    Parameters
+    ----------
+    study_dir : path
+        The folder that holds ``config`` and ``results``.
+    config : mapping
+        The study's configuration.
+    statistics : bool
+        Whether the analyses are wanted too (subject pages do without).
+
+    Raises
+    ------
+    SheetError
+        If a table exists but lacks a column.
+    """
+    results = Path(study_dir) / "results"
+    scans = _table(results / "cohort" / "scans.parquet", SCAN_COLUMNS)
+    return Inputs(
+        results=results,
+        index=_table(results / "bids" / "index.parquet", INDEX_COLUMNS),
+        scores=_table(results / "bids" / "scores.parquet", SCORE_COLUMNS),
+        scans=scans.sort_values(SCAN_KEY, kind="stable", ignore_index=True),
+        measures=_whole_scan_measures(results / "cohort" / "measures.parquet"),
+        analyses=tuple(_analyses(results / "statistics", config)) if statistics else (),
+        config=config,
+    )
+
+
+def _table(path: Path, columns: list[str]) -> pd.DataFrame:
+    """A table of strings with at least ``columns``; without the file an empty one."""
+    if not path.is_file():
+        return pd.DataFrame({c: pd.Series(dtype="str") for c in columns})
+    frame = read_parquet(path)
+    missing = [c for c in columns if c not in frame.columns]
+    if missing:
+        raise SheetError(path, f"columns {columns}", f"none named {missing}", "delete and run again")
+    for column in columns:
+        frame[column] = frame[column].astype("object").fillna("").astype("str")
+    return frame
+
+
+def _whole_scan_measures(path: Path) -> pd.DataFrame:
+    """The rows of the long table that describe a scan, a level or an object, not one slice."""
+    if not path.is_file():
+        frame = pd.DataFrame({c: pd.Series(dtype="str") for c in LONG_COLUMNS})
+        return frame.astype({"value": "float64", "slice": "Int64", "n_voxels": "Int64"})
+    try:
+        frame = pd.read_parquet(path, columns=LONG_COLUMNS, filters=[("statistic", "!=", "slice")])
+    except (OSError, ValueError) as error:
+        raise SheetError(path, "the long table", str(error), "delete it and run again") from error
+    return frame[frame["slice"].isna()].reset_index(drop=True)
+
+
+def _analyses(folder: Path, config: Config) -> list[Analysis]:
+    """The declared analyses that have been computed, in the order of the config."""
+    found: list[Analysis] = []
+    for declared in config.get("analyses") or []:
+        name = str(declared["name"])
+        path = folder / f"{name}.tsv"
+        if not path.is_file():
+            continue
+        counts, about = folder / f"{name}.counts.tsv", folder / f"{name}.json"
+        told: Any = read_json(about) if about.is_file() else {}
+        found.append(
+            Analysis(
+                name=name,
+                kind=str(declared.get("kind", "")),
+                table=read_tsv(path).fillna(""),
+                counts=read_tsv(counts).fillna("") if counts.is_file() else pd.DataFrame(),
+                about=dict(told) if isinstance(told, dict) else {},
+            )
+        )
+    return found
+
+
+def study_title(config: Config) -> str:
+    """The title of the study, or its name, or a plain word."""
+    study = config.get("study") or {}
+    return public_text(study.get("title") or study.get("name") or "Spinal cord study")

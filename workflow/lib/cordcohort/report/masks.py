@@ -1,0 +1,117 @@
+"""The masks that exist for a scan: drawn by people, given as derivatives, or made by a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cordcohort.errors import SheetError
+from cordcohort.files import read_json
+from cordcohort.report.privacy import public_text
+from cordcohort.scan import masks_of
+
+DRAWN_KINDS = ("seg", "softseg", "dseg")
+_RECORD_STATUS = {"ok": "ok", "failed": "failed", "no_cord": "failed"}
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """One mask of one scan.
+
+    Attributes
+    ----------
+    method, structure, kind : str
+        Who drew it, what it shows, and whether it is binary, soft or a label map.
+    path : Path or None
+        The file; ``None`` where the method gave no mask.
+    status, reason : str
+        ``ok`` or ``failed``, and why.
+    device : str
+        Where a model ran, empty for masks that were found.
+    seconds : float
+        How long it took; NaN where unknown.
+    """
+
+    method: str
+    structure: str
+    kind: str
+    path: Path | None
+    status: str
+    reason: str
+    device: str = ""
+    seconds: float = float("nan")
+
+    def facts(self) -> dict[str, Any]:
+        """What the subject's page says about the mask: no path, no host."""
+        return {
+            "method": self.method,
+            "structure": self.structure,
+            "kind": self.kind,
+            "status": self.status,
+            "reason": public_text(self.reason),
+            "device": public_text(self.device),
+            "seconds": None if self.seconds != self.seconds else round(self.seconds, 1),
+        }
+
+
+def masks_of_scan(scan: Mapping[str, Any], results: Path) -> list[MaskFile]:
+    """All masks of a scan in a fixed order: found ones first, then one a model.
+
+    Parameters
+    ----------
+    scan : mapping
+        A row of the index.
+    results : Path
+        The study's ``results`` folder.
+    """
+    found = [_found(mask) for mask in masks_of(scan)]
+    made = [_made(path) for path in _records(scan, results)]
+    return sorted(found, key=_order) + sorted(made, key=_order)
+
+
+def _order(mask: MaskFile) -> tuple[bool, str, str, str]:
+    return mask.structure != "cord", mask.structure, mask.method, str(mask.path)
+
+
+def _found(mask: Mapping[str, Any]) -> MaskFile:
+    """A mask of the index."""
+    path = str(mask.get("path") or "")
+    return MaskFile(
+        method=str(mask["method"]),
+        structure=str(mask["structure"]),
+        kind=str(mask.get("kind", "seg")),
+        path=Path(path) if path else None,
+        status="ok" if mask.get("status", "ok") == "ok" else "failed",
+        reason=str(mask.get("reason", "")),
+    )
+
+
+def _records(scan: Mapping[str, Any], results: Path) -> list[Path]:
+    """The records that models left beside their masks of this scan."""
+    base = results / "segmentation" / str(scan["dataset"])
+    pattern = f"{scan['stem']}_label-*_seg.json"
+    if not base.is_dir():
+        return []
+    folders = sorted(p / str(scan["folder"]) for p in base.iterdir() if p.is_dir())
+    return [record for folder in folders for record in sorted(folder.glob(pattern))]
+
+
+def _made(record: Path) -> MaskFile:
+    """A model's mask by its record."""
+    try:
+        told: Any = read_json(record)
+    except SheetError as error:
+        return MaskFile(record.parts[-4], "cord", "seg", None, "failed", str(error))
+    name = Path(str(told.get("mask") or "")).name
+    return MaskFile(
+        method=str(told.get("method", "")),
+        structure=str(told.get("structure", "cord")),
+        kind="seg",
+        path=record.parent / name if name else None,
+        status=_RECORD_STATUS.get(str(told.get("status")), "failed"),
+        reason=str(told.get("reason", "")),
+        device=str(told.get("device", "")),
+        seconds=float(told.get("seconds") or "nan"),
+    )

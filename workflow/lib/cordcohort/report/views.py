@@ -1,0 +1,161 @@
+"""Where to look at a cord: which axial slices, how far around, and the sagittal strip.
+
+All arrays are canonical (x to the right, y to the front, z upwards). Pictures stay close to the
+cord, so that no face is ever shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
+from skimage.measure import find_contours
+
+Floats = NDArray[np.float64]
+
+WINDOW_MM = 30.0  # a cervical cord is about 13 mm wide; the canal with its fluid about 20 mm
+STRIP_MARGIN_MM = 6.0
+_HALF = 0.5
+
+
+@dataclass(frozen=True)
+class View:
+    """A rectangle of picture pixels laid through a volume.
+
+    Attributes
+    ----------
+    voxels : array, shape (3, H, W)
+        The voxel coordinate that each pixel shows; rows go down, columns to the right.
+    label : str
+        What is written in its corner.
+    slice : int
+        The axial slice, or -1 for the sagittal strip.
+    """
+
+    voxels: Floats
+    label: str
+    slice: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.voxels.shape[1], self.voxels.shape[2]
+
+
+def sample(volume: NDArray[np.generic], view: View) -> NDArray[np.float32]:
+    """Linear values of a volume on a view, shape (H, W); zero outside the volume."""
+    low, high = _box(view, volume.shape)
+    part = volume[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    if 0 in part.shape:
+        return np.zeros(view.shape, dtype=np.float32)
+    coordinates = view.voxels - np.array(low)[:, None, None]
+    return map_coordinates(
+        part.astype(np.float32), coordinates, order=1, mode="constant", cval=0.0, prefilter=False
+    )
+
+
+def _box(view: View, shape: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    """The part of the volume that a view needs, so that no whole volume is copied."""
+    flat = view.voxels.reshape(3, -1)
+    low = [max(int(np.floor(v)), 0) for v in flat.min(axis=1)]
+    high = [min(int(np.ceil(v)) + 1, n) for v, n in zip(flat.max(axis=1), shape, strict=True)]
+    return low, [max(b, a) for a, b in zip(low, high, strict=True)]
+
+
+def outlines(mask: NDArray[np.generic], view: View) -> list[Floats]:
+    """Half-level outlines of a mask on a view: (row, column) polylines in pixels, shape (N, 2)."""
+    drawn = sample(mask, view)
+    if drawn.max(initial=0.0) < _HALF:
+        return []
+    padded = np.pad(drawn, 1)
+    return [np.asarray(line) - 1 for line in find_contours(padded, _HALF)]
+
+
+def centres(mask: NDArray[np.bool_]) -> dict[int, tuple[float, float]]:
+    """Centre (x, y), in voxels, of a mask in each axial slice that holds some of it.
+
+    Examples
+    --------
+    >>> mask = np.zeros((5, 5, 3), dtype=bool); mask[1:4, 2, 1] = True
+    >>> centres(mask)
+    {1: (2.0, 2.0)}
+    """
+    result: dict[int, tuple[float, float]] = {}
+    for z in np.flatnonzero(mask.any(axis=(0, 1))):
+        x, y = np.nonzero(mask[:, :, z])
+        result[int(z)] = (float(x.mean()), float(y.mean()))
+    return result
+
+
+def chosen_slices(available: Sequence[int], n_wanted: int) -> list[int]:
+    """At most ``n_wanted`` slices spread evenly over the available ones, ends included.
+
+    Examples
+    --------
+    >>> chosen_slices(range(10, 31), 3), chosen_slices([4, 7], 3)
+    ([10, 20, 30], [4, 7])
+    """
+    if len(available) <= n_wanted:
+        return list(available)
+    places = np.linspace(0, len(available) - 1, n_wanted).round().astype(int)
+    return [available[i] for i in places]
+
+
+def axial_view(
+    z: int, centre: tuple[float, float], spacing_mm: tuple[float, float, float], size_px: int
+) -> View:
+    """A square around the cord, seen from the feet: the person's right is on the left.
+
+    Parameters
+    ----------
+    z : int
+        Axial slice.
+    centre : (float, float)
+        Centre of the cord in voxels.
+    spacing_mm : tuple of float
+        Voxel size.
+    size_px : int
+        Side of the square in pixels, which spans :data:`WINDOW_MM`.
+    """
+    offsets_mm = (np.arange(size_px) + _HALF) / size_px * WINDOW_MM - WINDOW_MM / 2
+    x = centre[0] - offsets_mm / spacing_mm[0]
+    y = centre[1] - offsets_mm / spacing_mm[1]
+    rows, columns = np.meshgrid(y, x, indexing="ij")
+    return View(np.stack([columns, rows, np.full_like(rows, z)]), f"{z}", z)
+
+
+def sagittal_view(
+    middle: dict[int, tuple[float, float]],
+    spacing_mm: tuple[float, float, float],
+    height_px: int,
+    max_px_per_mm: float,
+) -> View:
+    """A strip along the cord, its own midline in every row, front to the left.
+
+    Parameters
+    ----------
+    middle : dict
+        Centres by slice, from :func:`centres`.
+    spacing_mm : tuple of float
+        Voxel size.
+    height_px : int
+        Height that must not be exceeded.
+    max_px_per_mm : float
+        Magnification that must not be exceeded.
+    """
+    slices = np.array(sorted(middle))
+    xy = np.array([middle[z] for z in sorted(middle)])
+    length_mm = (slices[-1] - slices[0] + 1) * spacing_mm[2]
+    scale = min(height_px / length_mm, max_px_per_mm)
+    n_rows = max(int(length_mm * scale), 1)
+    z = slices[-1] + _HALF - (np.arange(n_rows) + _HALF) / scale / spacing_mm[2]
+    low, high = xy[:, 1].min(), xy[:, 1].max()
+    margin = (STRIP_MARGIN_MM + WINDOW_MM / 4) / spacing_mm[1]
+    n_columns = max(int((high - low + 2 * margin) * spacing_mm[1] * scale), 1)
+    y = high + margin - (np.arange(n_columns) + _HALF) / scale / spacing_mm[1]
+    x = np.interp(z, slices, xy[:, 0])
+    rows_z, columns_y = np.meshgrid(z, y, indexing="ij")
+    return View(np.stack([np.broadcast_to(x[:, None], rows_z.shape), columns_y, rows_z]), "", -1)
