@@ -24,7 +24,7 @@ demo: $(READY)
 	$(BIN)/python -m cordcohort demo --cores $(CORES)
 
 test: $(READY)
-	$(BIN)/python -m pytest -n $(CORES) -m "not slow"
+	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup -m "not slow"
 
 test-real: $(READY)
 	$(BIN)/python -m pytest tests/end_to_end tests/reference

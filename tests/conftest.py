@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,13 @@ ROOT = Path(__file__).resolve().parents[1]
 def _shared(sub: str) -> Path:
     data = Path(os.environ.get("CORDCOHORT_DATA", ROOT.parent / "shared" / "data"))
     return data if sub == "data" else data.parent / sub
+
+
+def pytest_collection_modifyitems(items):
+    """Let all tests of the demo study run in one worker, so that it is made once."""
+    for item in items:
+        if {"demo_study", "finished_demo"} & set(item.fixturenames):
+            item.add_marker(pytest.mark.xdist_group("demo"))
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +46,32 @@ def shared_golden() -> Path:
     if not folder.is_dir():
         pytest.skip("golden values of other tools not found beside CORDCOHORT_DATA")
     return folder
+
+
+def run_command(*arguments: object, check: bool = True, **options) -> subprocess.CompletedProcess:
+    """Run `python -m ...` with the checkout's package, as a user would."""
+    environment = (
+        os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "lib")} | options.pop("env", {})
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", *map(str, arguments)],
+        capture_output=True, text=True, check=False, env=environment, **options,
+    )  # fmt: skip
+    if check and done.returncode:
+        pytest.fail(f"{arguments} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+@pytest.fixture(scope="session")
+def demo_study(tmp_path_factory) -> Path:
+    """Folder of the demo study with its data written and nothing run yet."""
+    folder = tmp_path_factory.mktemp("demo study")  # a space in the path, as users have
+    run_command("cordcohort", "demo", folder, "--only-data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished_demo(demo_study) -> Path:
+    """Folder of the demo study after a whole run."""
+    run_command("cordcohort", "run", demo_study, "--cores", "2", "--quiet", "all")
+    return demo_study

@@ -1,0 +1,69 @@
+"""The rule files keep the workflow's own rules."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from conftest import run_command
+
+FORBIDDEN = {
+    r"^\s*retries:": "it reruns inside the first allocation; set retries in the profile",
+    r"^\s*run:": "run: starts a whole engine per job; write an adapter in workflow/scripts",
+    r"^\s*checkpoint\b": "checkpoints rebuild the graph; ask the index instead",
+    r"\blambda\b": "name the function in common.smk or in the package",
+}
+MAX_RULE_FILE_LINES = 150
+MAX_ADAPTER_LINES = 40
+
+
+def _rule_files(root):
+    return [root / "Snakefile", *sorted((root / "workflow" / "rules").glob("*.smk"))]
+
+
+@pytest.mark.parametrize("pattern", FORBIDDEN)
+def test_rule_files_hold_no_construct_that_breaks_on_a_cluster(root, pattern):
+    for file in _rule_files(root):
+        found = re.search(pattern, file.read_text(), re.MULTILINE)
+        assert not found, f"{file.name}: {FORBIDDEN[pattern]}"
+
+
+def test_every_rule_states_log_benchmark_resources_and_environment(root):
+    for file in _rule_files(root)[1:]:
+        for block in re.split(r"^\s*rule(?: \w+)?:", file.read_text(), flags=re.MULTILINE)[1:]:
+            for key in (
+                "log:",
+                "benchmark:",
+                "threads:",
+                "mem_mb=",
+                "runtime=",
+                "conda:",
+                "script:",
+            ):
+                assert key in block, f"{file.name}: a rule lacks {key}"
+
+
+def test_rule_files_and_adapters_stay_short(root):
+    for file in _rule_files(root):
+        assert len(file.read_text().splitlines()) <= MAX_RULE_FILE_LINES, file.name
+    for file in (root / "workflow" / "scripts").glob("*.py"):
+        assert len(file.read_text().splitlines()) <= MAX_ADAPTER_LINES, file.name
+
+
+def test_every_adapter_loads_the_package_beside_it_first(root):
+    for file in (root / "workflow" / "scripts").glob("[!_]*.py"):
+        code = [line for line in file.read_text().splitlines() if re.match("import|from", line)]
+        assert code[0].startswith("import _bootstrap"), file.name
+
+
+def test_the_package_knows_no_workflow_engine(root):
+    for file in (root / "workflow" / "lib").rglob("*.py"):
+        assert not re.search(r"^\s*(import|from) snakemake", file.read_text(), re.MULTILINE), file
+
+
+def test_snakemake_finds_nothing_to_improve(root, demo_study):
+    snakefile = root / "Snakefile"
+    done = run_command(
+        "snakemake", "--lint", "--snakefile", snakefile, "--directory", demo_study, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
