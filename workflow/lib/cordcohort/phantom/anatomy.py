@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cordcohort.phantom.cord import cord_section, inside, region_codes, sac_mask
-from cordcohort.phantom.frame import SKULL_LEVEL, Frame, build_frame
+from cordcohort.phantom.frame import MIN_BULGE, SKULL_LEVEL, Frame, build_frame
 from cordcohort.phantom.grid import Points, checked_affine, locate, voxel_step, world_chunks
 from cordcohort.phantom.neck import paint_body, paint_tubes
 from cordcohort.phantom.parts import lesion_volume, paint_roots, rootlet_volume
@@ -213,7 +213,7 @@ def _paint_canal(frame: Frame, points: Points, out: Array) -> None:
         (points.v - columns["bone_y"][row]) / columns["bone_ry"][row],
     )
     above = columns["level"][row] < SKULL_LEVEL
-    pressed = (columns["depth"][row] > 0.05) & (points.v > 0.0)
+    pressed = (columns["depth"][row] > MIN_BULGE) & (points.v > 0.0)
     out[(bone < 1.0) & ~above & ~pressed] = Tissue.EPIDURAL_FAT
     out[sac_mask(frame, points.u, points.v, row, DURA_MM) & ~above] = Tissue.DURA
     sac = sac_mask(frame, points.u, points.v, row)

@@ -24,10 +24,10 @@ SAC_EXPONENT = 2.3
 COMMISSURE_B = 0.04
 VENTRAL_HORN = (0.25, 0.30, 0.165, 0.225)
 """Centre (a, b) and radii (a, b) of the ventral horn."""
-DORSAL_HORN = ((0.19, 0.06, 0.120), (0.40, -0.70, 0.055))
+DORSAL_HORN = ((0.19, 0.06, 0.120), (0.45, -0.72, 0.055))
 """Upper and lower end (a, b, radius) of the dorsal horn."""
 COMMISSURE_HALF = 0.055
-LATERAL_BORDER = ((-1.0, -0.70, 0.06, 0.28, 1.0), (0.50, 0.40, 0.19, 0.28, 0.55))
+LATERAL_BORDER = ((-1.0, -0.72, 0.06, 0.28, 1.0), (0.60, 0.47, 0.21, 0.28, 0.55))
 """Where the lateral column begins: |a| by b."""
 
 

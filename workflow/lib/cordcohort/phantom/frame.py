@@ -26,6 +26,8 @@ STEP_MM = 0.25
 SKULL_LEVEL = 0.9
 """Foramen magnum: above it the cord is called brain stem."""
 MIN_CSF_MM = 0.8
+MIN_BULGE = 0.05
+"""Depth of a compression above which disc material fills the front of the canal."""
 CONUS_TAPER_LEVELS = 1.6
 MAX_TILT_REACH_MM = 45.0
 """Beyond this distance from the axis, planes perpendicular to it would cross: tilt ends there."""
@@ -54,12 +56,13 @@ class Frame:
 
     def at(self, name: str, z_mm: Array | float) -> Array:
         """Column `name`, interpolated linearly at heights in mm."""
-        return np.interp(z_mm, self.columns["z"], self.columns[name])
+        return np.asarray(np.interp(z_mm, self.columns["z"], self.columns[name]))
 
     def z_of_level(self, level: Array | float) -> Array:
         """Height in mm of a place given in level units (3.0 is the disc C2/C3)."""
         levels = self.columns["level"]
-        return np.interp(-np.asarray(level, dtype=float), -levels, self.columns["z"])
+        found = np.interp(-np.asarray(level, dtype=float), -levels, self.columns["z"])
+        return np.asarray(found)
 
 
 @lru_cache(maxsize=64)
@@ -76,8 +79,8 @@ def build_frame(person: Person) -> Frame:
     Frame
         Columns ``z, level, x, y, dx, dy`` (axis and slopes), ``cord_rx, cord_ry, indent,
         indent_at, grey`` (cord), ``sac_x, sac_y, sac_rx, sac_ry, sac_indent`` (dural sac relative
-        to the cord's axis), ``bone_x, bone_y, bone_rx, bone_ry`` (bony canal) and the mean profiles of the
-        surroundings.
+        to the cord's axis), ``bone_x, bone_y, bone_rx, bone_ry`` (bony canal) and
+        the mean profiles of the surroundings.
 
     Examples
     --------

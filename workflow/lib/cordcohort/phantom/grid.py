@@ -14,7 +14,10 @@ from cordcohort.phantom.frame import MAX_TILT_REACH_MM, Frame
 Array = NDArray[Any]
 Shape = tuple[int, int, int]
 
+N_AXES = 3
+MIN_VOLUME_MM3 = 1e-9
 CHUNK_POINTS = 400_000
+"""Points evaluated at once: a few dozen float32 arrays of this length fit a small machine."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +92,12 @@ def voxel_step(factors: Iterable[float], offset: Iterable[float]) -> Array:
 def checked_affine(shape: Shape, affine: ArrayLike, supersample: int) -> Array:
     """The affine as a float matrix, refused when it or the shape describes no grid."""
     matrix = np.asarray(affine, dtype=float)
-    if len(shape) != 3 or min(shape) < 1 or supersample < 1:
+    if len(shape) != N_AXES or min(shape) < 1 or supersample < 1:
         message = (
             f"shape {shape} with supersample {supersample}: expected three sizes of at least 1"
         )
         raise ValueError(message)
-    if matrix.shape != (4, 4) or abs(np.linalg.det(matrix[:3, :3])) < 1e-9:
+    if matrix.shape != (4, 4) or abs(np.linalg.det(matrix[:3, :3])) < MIN_VOLUME_MM3:
         message = f"affine must be an invertible 4 x 4 matrix, got shape {matrix.shape}"
         raise ValueError(message)
     return matrix

@@ -26,6 +26,10 @@ TUBE_EXPONENT = np.float32(2.4)
 END_LEVELS = 0.25
 """Over this many levels the radius of a tube runs to nothing at its ends."""
 WAVE_LENGTHS_MM: Final = (55.0, 42.0, 17.0)
+RIPPLE_SHARE = 0.4
+STILL_MM = 15.0
+GROWTH_MM = 20.0
+"""No wave within `STILL_MM` of the cord's axis; full waves `GROWTH_MM` further out."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,7 @@ def paint_tubes(frame: Frame, points: Points, out: Array) -> None:
         cu, cv, ru, rv = columns
         if not np.any(ru[present] > 0.0):
             continue
-        index = _near(tube, columns, side if tube.sides == "both" else u, v, points.row, present)
+        index = _near(columns, side if tube.sides == "both" else u, v, present)
         if index.size == 0:
             continue
         row = points.row[index]
@@ -190,9 +194,7 @@ def paint_tubes(frame: Frame, points: Points, out: Array) -> None:
         out[index[radial < 1.0]] = tube.tissue
 
 
-def _near(
-    tube: Tube, columns: tuple[Array, ...], across: Array, v: Array, row: Array, present: Array
-) -> Array:
+def _near(columns: tuple[Array, ...], across: Array, v: Array, present: Array) -> Array:
     """Indices of the points within the box that holds the tube over the rows present."""
     cu, cv, ru, rv = (c[present] for c in columns)
     box = (across > (cu - ru).min()) & (across < (cu + ru).max())
@@ -204,15 +206,9 @@ def _waved(person: Person, points: Points) -> tuple[Array, Array]:
     """Shift positions by slow waves, growing from nothing at the spine, so no one is symmetric."""
     p0, p1, p2, p3, p4, p5 = person.wave_phase
     long, short, ripple = (2.0 * np.pi / w for w in WAVE_LENGTHS_MM)
-    far = np.clip((np.hypot(points.u, points.v) - 15.0) / 20.0, 0.0, 1.0) * person.wave_mm
-    u = points.u + far * (
-        np.sin(points.z * long + p0)
-        + np.sin(points.v * short + p1)
-        + 0.4 * np.sin(points.v * ripple + points.u * long + p4)
-    )
-    v = points.v + far * (
-        np.sin(points.z * short + p2)
-        + np.sin(points.u * long + p3)
-        + 0.4 * np.sin(points.u * ripple - points.v * long + p5)
-    )
+    far = np.clip((np.hypot(points.u, points.v) - STILL_MM) / GROWTH_MM, 0.0, 1.0) * person.wave_mm
+    fine_u = RIPPLE_SHARE * np.sin(points.v * ripple + points.u * long + p4)
+    fine_v = RIPPLE_SHARE * np.sin(points.u * ripple - points.v * long + p5)
+    u = points.u + far * (np.sin(points.z * long + p0) + np.sin(points.v * short + p1) + fine_u)
+    v = points.v + far * (np.sin(points.z * short + p2) + np.sin(points.u * long + p3) + fine_v)
     return u.astype(np.float32), v.astype(np.float32)

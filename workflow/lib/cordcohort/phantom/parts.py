@@ -27,6 +27,8 @@ ATTACH_A = 0.45
 ROOTLET_RADIUS_MM = 0.55
 EXIT_HALF_MM = 1.5
 BOW_MM = 1.2
+FIRST_SHARE = -0.06
+"""Where the fan begins between cord (0) and dura (1): a little inside the cord's border."""
 FILAMENT_SHARE = 0.72
 """Share of the fan that the filaments fill; the rest is CSF between them."""
 
@@ -130,7 +132,7 @@ def _rootlet_codes(frame: Frame, points: Points, *, dorsal: bool) -> Array:
     arc = sign * from_v * (1.0 - share) + sign * BOW_MM * share * (1.0 - share) * 4.0
     on_sheet = np.abs(points.v - arc) < ROOTLET_RADIUS_MM
     codes = np.zeros(points.u.shape, dtype=np.uint8)
-    index = np.flatnonzero(on_sheet & (share > -0.06) & (share <= 1.0))
+    index = np.flatnonzero(on_sheet & (share > FIRST_SHARE) & (share <= 1.0))
     if index.size == 0:
         return codes
     t, z = np.clip(share[index], 0.0, 1.0), points.z[index]

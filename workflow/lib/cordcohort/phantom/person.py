@@ -6,6 +6,7 @@ A `Person` is frozen and hashable; the derived geometry is cached in `cordcohort
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -186,7 +187,7 @@ def _vertebra_heights(rng: np.random.Generator, size: float) -> tuple[float, ...
     return tuple(float(h) for h in mean * own * size)
 
 
-def _draw_cord(rng: np.random.Generator) -> dict[str, object]:
+def _draw_cord(rng: np.random.Generator) -> dict[str, Any]:
     return {
         "slope_ap": _normals(rng, N_SLOPE_KNOTS, 0.07),
         "slope_rl": _normals(rng, N_SLOPE_KNOTS, 0.03),
@@ -210,7 +211,7 @@ def _draw_cord(rng: np.random.Generator) -> dict[str, object]:
     }
 
 
-def _draw_surroundings(rng: np.random.Generator, size: float) -> dict[str, object]:
+def _draw_surroundings(rng: np.random.Generator, size: float) -> dict[str, Any]:
     epidural = (rng.uniform(0.4, 1.0), rng.uniform(0.6, 2.8), rng.uniform(0.8, 2.2))
     return {
         "epidural_mm": tuple(float(v) for v in epidural),
@@ -219,7 +220,7 @@ def _draw_surroundings(rng: np.random.Generator, size: float) -> dict[str, objec
         "neck_scale_rl": size * _scale(rng, 0.1),
         "neck_scale_ap": size * _scale(rng, 0.1),
         "fat_mm": float(rng.uniform(2.5, 14.0)),
-        "muscle_scale": size * _scale(rng, 0.1),
+        "muscle_scale": 1.1 * size * _scale(rng, 0.08),
         "airway_scale": _scale(rng, 0.2),
         "vessel_scale": _scale(rng, 0.15),
         "wave_phase": tuple(float(v) for v in rng.uniform(0.0, 2.0 * np.pi, N_WAVES)),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cordcohort.phantom.frame import SKULL_LEVEL, Frame
+from cordcohort.phantom.frame import MIN_BULGE, SKULL_LEVEL, Frame
 from cordcohort.phantom.grid import Points
 from cordcohort.phantom.tissues import Tissue
 
@@ -26,6 +26,30 @@ FLAVUM_MM = 2.2
 GANGLION_RADIUS_MM = 2.6
 ROOT_RADIUS_MM = 1.6
 ROOT_REACH_MM = 20.0
+FIRST_SPINOUS_LEVEL = 2.0
+FIRST_PILLAR_LEVEL = 1.9
+FIRST_BODY_LEVEL = 2.3
+FIRST_DISC_LEVEL = 2.7
+INTERSPINOUS_HALF_MM = 2.0
+LAMINA_SHARE = (0.38, 0.92)
+"""Part of a vertebra's height, from its upper disc (0) to its lower disc (1)."""
+PEDICLE_SHARE = (0.14, 0.55)
+PEDICLE_IN_FRONT_MM = 5.0
+PEDICLE_REACH_MM = 8.0
+PILLAR_CORE = 0.84
+JOINT_SHARE = 0.045
+NUCLEUS_RADIAL = 0.3
+DENS_LEVELS = (1.05, 2.45)
+ATLAS_LEVELS = (1.1, 1.9)
+ATLAS_ARCH_SHARE = (0.22, 0.78)
+ATLAS_ARCH_FROM_MM = 2.0
+ATLAS_ARCH_HALF = 0.12
+SKULL_SHELL_MM = 1.5
+BRAIN_RADIAL = 0.94
+MIN_FOSSA_SHARE = 0.25
+CEREBELLUM_FRONT_MM = 3.0
+PETROUS_MM = (6.0, 13.0)
+"""Petrous bone: further to the front and further from the middle than this."""
 FOSSA_RADIUS_MM = (48.0, 42.0)
 FOSSA_BEHIND_MM = 20.0
 CISTERN_MM = 3.0
@@ -70,6 +94,11 @@ def _local(frame: Frame, points: Points) -> _Local:
     )
 
 
+def _within(values: Array, window: tuple[float, float]) -> Array:
+    """Whether values lie inside an open interval."""
+    return (values > window[0]) & (values < window[1])
+
+
 def paint_spine(frame: Frame, points: Points, out: Array) -> None:
     """Write the spine's tissues into `out` where they are; the canal comes later.
 
@@ -96,14 +125,16 @@ def _paint_posterior(frame: Frame, points: Points, here: _Local, spinal: Array, 
     back = spinal & (points.v < here.bone_y)
     slanted = here.level - 0.02 * np.maximum(here.behind, 0.0)
     share = slanted - np.floor(slanted)
-    midline = back & (here.behind > 0.0) & (here.behind < length) & (here.level > 2.0)
-    out[midline & (here.side < 2.0)] = Tissue.LIGAMENT
+    midline = (
+        back & (here.behind > 0.0) & (here.behind < length) & (here.level > FIRST_SPINOUS_LEVEL)
+    )
+    out[midline & (here.side < INTERSPINOUS_HALF_MM)] = Tissue.LIGAMENT
     flavum = back & (here.outside > 0.0) & (here.outside < FLAVUM_MM) & (here.side < here.bone_rx)
     out[flavum] = Tissue.LIGAMENT
     lamina = back & (here.outside > 0.0) & (here.outside < LAMINA_MM)
-    lamina &= (here.share > 0.38) & (here.share < 0.92) & (here.side < here.bone_rx + LAMINA_MM)
+    lamina &= _within(here.share, LAMINA_SHARE) & (here.side < here.bone_rx + LAMINA_MM)
     out[lamina] = Tissue.CORTICAL_BONE
-    inner = (here.outside > SHELL_MM) & (here.outside < LAMINA_MM - SHELL_MM)
+    inner = _within(here.outside, (SHELL_MM, LAMINA_MM - SHELL_MM))
     out[lamina & inner] = Tissue.POSTERIOR_ARCH
     half = 0.24 - 0.004 * here.behind
     width = 2.6 + 1.6 * (here.behind > length - 6.0)
@@ -120,16 +151,19 @@ def _paint_lateral(points: Points, here: _Local, spinal: Array, out: Array) -> N
     du = here.side - here.bone_rx - radius_u + 0.5
     dv = points.v - here.bone_y + 0.35 * here.bone_ry
     rho = np.sqrt((du / radius_u) ** 2 + (dv / radius_v) ** 2)
-    pillar = spinal & (rho < 1.0) & (here.outside > 0.0) & (here.level > 1.9)
+    pillar = spinal & (rho < 1.0) & (here.outside > 0.0) & (here.level > FIRST_PILLAR_LEVEL)
     out[pillar] = Tissue.CORTICAL_BONE
-    out[pillar & (rho < 0.84)] = Tissue.POSTERIOR_ARCH
+    out[pillar & (rho < PILLAR_CORE)] = Tissue.POSTERIOR_ARCH
     joint = here.share + 0.035 * dv
-    out[pillar & (np.abs(joint - np.rint(joint)) < 0.045)] = Tissue.FACET
-    lateral = spinal & (here.side > here.bone_rx - 1.5) & (here.outside > 0.0) & (here.level > 2.3)
-    between = lateral & (points.v > here.bone_y - 0.2 * here.bone_ry) & (here.ahead < 5.0)
-    near = between & (here.side < here.bone_rx + 8.0)
+    out[pillar & (np.abs(joint - np.rint(joint)) < JOINT_SHARE)] = Tissue.FACET
+    lateral = spinal & (here.side > here.bone_rx - 1.5) & (here.outside > 0.0)
+    lateral &= here.level > FIRST_BODY_LEVEL
+    between = (
+        lateral & (points.v > here.bone_y - 0.2 * here.bone_ry) & (here.ahead < PEDICLE_IN_FRONT_MM)
+    )
+    near = between & (here.side < here.bone_rx + PEDICLE_REACH_MM)
     out[near & (rho >= 1.0)] = Tissue.FAT
-    out[near & (here.share > 0.14) & (here.share < 0.55)] = Tissue.POSTERIOR_ARCH
+    out[near & _within(here.share, PEDICLE_SHARE)] = Tissue.POSTERIOR_ARCH
     _paint_roots(points, here, lateral, out)
 
 
@@ -151,34 +185,34 @@ def _paint_bodies(frame: Frame, points: Points, here: _Local, spinal: Array, out
     waist = 1.0 - 0.06 * np.sin(np.pi * here.share) ** 2
     radial = np.abs(here.side / (0.5 * width * waist)) ** BODY_EXPONENT
     radial += np.abs((here.ahead - 0.5 * depth) / (0.5 * depth * waist)) ** BODY_EXPONENT
-    whole = spinal & (radial < 1.0) & (here.level > 2.3)
+    whole = spinal & (radial < 1.0) & (here.level > FIRST_BODY_LEVEL)
     from_disc = np.abs(here.level - np.rint(here.level))
     half = frame.person.disc_share
-    is_disc = (from_disc < half) & (here.level > 2.7)
+    is_disc = (from_disc < half) & (here.level > FIRST_DISC_LEVEL)
     shell = (1.0 - 2.0 * SHELL_MM / depth) ** BODY_EXPONENT
     out[whole] = Tissue.CORTICAL_BONE
     out[whole & (radial < shell) & (from_disc > half + END_PLATE_SHARE)] = Tissue.MARROW
-    out[whole & (here.level < 2.7) & (radial < shell)] = Tissue.MARROW
+    out[whole & (here.level < FIRST_DISC_LEVEL) & (radial < shell)] = Tissue.MARROW
     out[whole & is_disc] = Tissue.DISC_ANNULUS
-    out[whole & is_disc & (radial < 0.3)] = Tissue.DISC_NUCLEUS
+    out[whole & is_disc & (radial < NUCLEUS_RADIAL)] = Tissue.DISC_NUCLEUS
     bulge = spinal & (np.abs(here.ahead + 0.5 * here.bone_ry) <= 0.5 * here.bone_ry)
-    bulge &= columns["depth"][points.row] > 0.05
+    bulge &= columns["depth"][points.row] > MIN_BULGE
     out[bulge & (here.side < 0.9 * here.bone_rx)] = Tissue.DISC_ANNULUS
 
 
 def _paint_atlas_and_dens(points: Points, here: _Local, out: Array) -> None:
     dens = np.sqrt(here.side**2 + (here.ahead - DENS_IN_FRONT_MM) ** 2)
-    tall = (here.level > 1.05) & (here.level < 2.45)
+    tall = _within(here.level, DENS_LEVELS)
     out[tall & (dens < DENS_RADIUS_MM)] = Tissue.CORTICAL_BONE
     out[tall & (dens < DENS_RADIUS_MM - SHELL_MM)] = Tissue.MARROW
-    atlas = (here.level > 1.1) & (here.level < 1.9)
+    atlas = _within(here.level, ATLAS_LEVELS)
     ring = np.sqrt((here.side / 20.0) ** 2 + ((here.ahead + 4.0) / 18.5) ** 2)
-    front = atlas & (np.abs(here.share - 0.5) < 0.28) & (here.ahead > 2.0)
-    out[front & (np.abs(ring - 1.0) < 0.12)] = Tissue.POSTERIOR_ARCH
+    front = atlas & _within(here.share, ATLAS_ARCH_SHARE) & (here.ahead > ATLAS_ARCH_FROM_MM)
+    out[front & (np.abs(ring - 1.0) < ATLAS_ARCH_HALF)] = Tissue.POSTERIOR_ARCH
     du, dv = here.side - here.bone_rx - 7.0, points.v - here.bone_y - 0.5 * here.bone_ry
     mass = np.sqrt((du / 7.5) ** 2 + (dv / 8.5) ** 2)
     out[atlas & (mass < 1.0)] = Tissue.CORTICAL_BONE
-    out[atlas & (mass < 0.85)] = Tissue.POSTERIOR_ARCH
+    out[atlas & (mass < PILLAR_CORE)] = Tissue.POSTERIOR_ARCH
 
 
 def paint_skull_base(frame: Frame, points: Points, out: Array) -> None:
@@ -193,14 +227,17 @@ def paint_skull_base(frame: Frame, points: Points, out: Array) -> None:
     above = level < SKULL_LEVEL
     wall = (rho - 1.0) * np.minimum(rx, ry)
     out[above & (wall < SKULL_MM)] = Tissue.SKULL
-    out[above & (wall > 1.5) & (wall < SKULL_MM - 1.5)] = Tissue.MARROW
+    out[above & _within(wall, (SKULL_SHELL_MM, SKULL_MM - SKULL_SHELL_MM))] = Tissue.MARROW
     out[above & (rho < 1.0)] = Tissue.CSF
     stem = np.hypot(points.u, np.minimum(points.v, 0.0)) - frame.columns["cord_rx"][points.row]
     folia = 0.8 * np.sin(points.z * 1.6 + 0.15 * np.abs(points.u))
-    brain = above & (rho < 0.94) & (stem > CISTERN_MM + folia) & (open_share > 0.25)
-    out[brain & (points.v < 3.0)] = Tissue.CEREBELLUM
-    out[brain & (points.v > 6.0) & (np.abs(points.u) > 13.0)] = Tissue.SKULL
-    out[brain & (points.v > 8.0) & (np.abs(points.u) > 16.0)] = Tissue.MARROW
+    brain = above & (rho < BRAIN_RADIAL) & (stem > CISTERN_MM + folia)
+    brain &= open_share > MIN_FOSSA_SHARE
+    out[brain & (points.v < CEREBELLUM_FRONT_MM)] = Tissue.CEREBELLUM
+    out[brain & (points.v > PETROUS_MM[0]) & (np.abs(points.u) > PETROUS_MM[1])] = Tissue.SKULL
+    out[brain & (points.v > PETROUS_MM[0] + 2.0) & (np.abs(points.u) > PETROUS_MM[1] + 3.0)] = (
+        Tissue.MARROW
+    )
     pmj = frame.person.pmj_above_c2c3_mm
     pu, pv, pz = PONS_RADIUS_MM
     pons = (points.u / pu) ** 2 + ((points.v - PONS_IN_FRONT_MM) / pv) ** 2

@@ -1,4 +1,4 @@
-"""Tissue codes of the phantom's label volumes, and the groups that the rest of the package asks for.
+"""Tissue codes of the phantom's label volumes, and groups of them.
 
 Codes 1 to 8 are the eight cord regions of the package's vocabulary; the other codes exist so that a
 painted or simulated neck holds everything a network could mistake for a cord.
