@@ -34,6 +34,7 @@ from cordcohort.files import atomic_path
 Array = NDArray[Any]
 
 HEADER_BYTES = 540  # NIfTI-2; a NIfTI-1 header takes 348
+HEADER_1_BYTES = 348
 POINTER_BYTES = 1024  # git-annex pointers are about 105 bytes of text
 MAX_DEFLATE_RATIO = 1040  # deflate cannot expand more than 1032 : 1
 MAX_VOXELS = 4_000_000_000
@@ -128,6 +129,38 @@ def read_image(path: Path | str, *, ndim: int | None = 3, dtype: DTypeLike = np.
             "export the image again or set them to 0",
         )  # fmt: skip
     return Image(data, affine, path, image.header, tuple(notes))
+
+
+def read_grid(path: Path | str) -> Image:
+    """Read only the shape and geometry of an image, to compare masks with it.
+
+    Returns
+    -------
+    Image
+        Its data are zeros that take no memory; the values of the file are not looked at.
+
+    Raises
+    ------
+    ImageError
+        If there is no readable header.
+    """
+    path = Path(path)
+    try:
+        opened = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+        with opened as handle:
+            header = _header_of(path, handle.read(HEADER_BYTES))
+        shape = tuple(int(n) for n in header.get_data_shape())
+        geometry = header.get_best_affine()
+    except ImageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - nibabel raises many types on arbitrary bytes
+        raise ImageError(path, "header", "a NIfTI header", str(error), _COPY) from error
+    if len(shape) < 3 or min(shape) < 1:  # noqa: PLR2004
+        raise ImageError(path, "dimensions", "3 or 4 dimensions", f"shape {shape}", _COPY)
+    kind = nib.Nifti1Image if header.sizeof_hdr == HEADER_1_BYTES else nib.Nifti2Image
+    data = np.broadcast_to(np.float32(0), shape)
+    affine, notes = _checked_affine(path, kind(data, geometry, header))
+    return Image(data, affine, path, header, tuple(notes))
 
 
 def read_mask(path: Path | str, like: Image | None = None, *, kind: str = "seg") -> Image:

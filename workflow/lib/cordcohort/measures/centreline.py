@@ -116,9 +116,7 @@ def fit_centreline(
     (fit_x, slope_x), (fit_y, slope_y) = (
         _spline(z, values, every, degree, limit_mm2) for values in (x, y)
     )
-    return Centreline(
-        every, fit_x, fit_y, slope_x / slice_distance_mm, slope_y / slice_distance_mm
-    )
+    return Centreline(every, fit_x, fit_y, slope_x / slice_distance_mm, slope_y / slice_distance_mm)
 
 
 def _spline(

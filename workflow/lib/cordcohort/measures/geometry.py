@@ -288,7 +288,9 @@ def _projection(slope_x: Floats, slope_y: Floats) -> tuple[Floats, Floats]:
     return shrink, cosine
 
 
-def _outlines(planes: Floats, spacing_mm: tuple[float, float, float]) -> tuple[Floats, Floats, Floats]:
+def _outlines(
+    planes: Floats, spacing_mm: tuple[float, float, float]
+) -> tuple[Floats, Floats, Floats]:
     """Central second moments, area and hull area of each slice's outline, in the slice plane."""
     n_slices = planes.shape[2]
     moments = np.full((n_slices, 2, 2), np.nan)

@@ -1,4 +1,4 @@
-"""Shape measures: one function each, from the geometry of the slices to one value a slice.
+"""Shape measures of slices: one function each, from the geometry to one value a slice.
 
 To add a measure, write a function here that takes a :class:`~cordcohort.measures.geometry.SliceGeometry`
 and returns an array with one value a slice, and declare it in :mod:`cordcohort.measures.catalogue`.

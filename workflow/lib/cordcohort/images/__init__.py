@@ -1,0 +1,1 @@
+"""Images made from images: mean b=0 and tensor maps of diffusion series."""

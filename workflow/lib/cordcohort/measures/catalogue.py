@@ -1,0 +1,223 @@
+"""The one place where a measure is declared: name, unit, words for people, bounds, computing function.
+
+To add a measure: write one function in the module of its kind and add one entry here. Rows, units,
+failed rows and the report's words follow.
+
+============ ============================= ======================================================
+kind         module of ``function``        the function takes
+============ ============================= ======================================================
+shape        ``measures.slice_shape``      ``SliceGeometry`` of a binary mask; one value a slice
+shape_soft   ``measures.slice_shape``      ``SliceGeometry`` of a soft mask; one value a slice
+agreement    ``measures.overlap``          ``Pair`` of masks; one value
+diffusion    ``images.diffusion``          eigenvalues (n, 3) in mm2/s; one value a voxel
+============ ============================= ======================================================
+
+This module imports nothing but the standard library, so that every stage can read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure and how people should read it.
+
+    Attributes
+    ----------
+    name : str
+        As in the ``measure`` column, unit included.
+    unit : str
+        As in the ``unit`` column: mm2, mm, mm3, mm2/s, deg, percent or 1.
+    label : str
+        For axes and tables.
+    description : str
+        One sentence: what it is and which way is better or larger.
+    kind : str
+        shape, shape_soft, agreement or diffusion.
+    function : str
+        Name of the function in the module of the kind.
+    source : str
+        Where the definition comes from.
+    low, high : float
+        Physical bounds, inclusive; a value beyond them is flagged as a warning.
+    reduce : {"mean", "sum"}
+        How slices become a level or a scan.
+    main : bool
+        A scan that could not be measured gets a failed row for it.
+    """
+
+    name: str
+    unit: str
+    label: str
+    description: str
+    kind: str
+    function: str
+    source: str
+    low: float = -inf
+    high: float = inf
+    reduce: str = "mean"
+    main: bool = False
+
+
+_PROCESS = "sct_process_segmentation (Spinal Cord Toolbox), see measures.geometry"
+_ANIMA = "animaSegPerfAnalyzer; Commowick et al. 2018"
+_TENSOR = "Basser & Pierpaoli 1996, doi:10.1006/jmrb.1996.0086; dipy"
+
+_MEASURES = (
+    Measure(
+        "csa_mm2", "mm2", "Cross-sectional area",
+        "Area of the structure across the cord, corrected for the cord's tilt.",
+        "shape", "csa_mm2", _PROCESS, 0.0, 1000.0, main=True,
+    ),
+    Measure(
+        "csa_uncorrected_mm2", "mm2", "Area in the slice plane",
+        "Area of the structure in the image's slice, without correction for the cord's tilt.",
+        "shape", "csa_uncorrected_mm2", _PROCESS, 0.0, 1000.0,
+    ),
+    Measure(
+        "csa_soft_mm2", "mm2", "Cross-sectional area, soft",
+        "As cross-sectional area, with partial voxels of a soft mask counted in part.",
+        "shape_soft", "csa_mm2", _PROCESS, 0.0, 1000.0, main=True,
+    ),
+    Measure(
+        "diameter_ap_mm", "mm", "Diameter, front to back",
+        "Mean front-back extent over the middle 3 mm, along the structure's own axis.",
+        "shape", "diameter_ap_mm", _PROCESS, 0.0, 50.0,
+    ),
+    Measure(
+        "diameter_ap_ellipse_mm", "mm", "Ellipse axis, front to back",
+        "Front-back axis of the ellipse with the same second moments.",
+        "shape", "diameter_ap_ellipse_mm", _PROCESS, 0.0, 50.0,
+    ),
+    Measure(
+        "diameter_rl_mm", "mm", "Diameter, right to left",
+        "Right-left axis of the ellipse with the same second moments.",
+        "shape", "diameter_rl_mm", _PROCESS, 0.0, 50.0,
+    ),
+    Measure(
+        "eccentricity", "1", "Eccentricity",
+        "0 for a circle, towards 1 for a flat ellipse.",
+        "shape", "eccentricity", _PROCESS, 0.0, 1.0,
+    ),
+    Measure(
+        "orientation_deg", "deg", "Orientation",
+        "Turn of the right-left axis against the image's; positive: right side to the front.",
+        "shape", "orientation_deg", _PROCESS, -45.0, 45.0,
+    ),
+    Measure(
+        "solidity", "1", "Solidity",
+        "Share of the convex hull that is filled; lower where the outline is dented.",
+        "shape", "solidity", _PROCESS, 0.0, 1.0,
+    ),
+    Measure(
+        "angle_ap_deg", "deg", "Tilt about the front-back axis",
+        "Lean of the cord to the side; positive: to the right upwards.",
+        "shape", "angle_ap_deg", _PROCESS, -90.0, 90.0,
+    ),
+    Measure(
+        "angle_rl_deg", "deg", "Tilt about the right-left axis",
+        "Lean of the cord to the front; positive: forward upwards.",
+        "shape", "angle_rl_deg", _PROCESS, -90.0, 90.0,
+    ),
+    Measure(
+        "length_mm", "mm", "Length",
+        "Length along the cord, summed over slices.",
+        "shape", "length_mm", _PROCESS, 0.0, 1000.0, "sum",
+    ),
+    Measure(
+        "volume_mm3", "mm3", "Volume",
+        "Volume of the mask, summed over slices.",
+        "shape", "volume_mm3", _PROCESS, 0.0, inf, "sum",
+    ),
+    Measure(
+        "n_slices", "1", "Slices",
+        "Number of slices that hold the structure.",
+        "shape", "n_slices", "count", 0.0, inf, "sum",
+    ),
+    Measure(
+        "dice", "1", "Dice",
+        "Overlap with the reference, 0 to 1, in the slices that the rater drew.",
+        "agreement", "dice", _ANIMA, 0.0, 1.0, main=True,
+    ),
+    Measure(
+        "iou", "1", "Intersection over union",
+        "Overlap with the reference over their union, 0 to 1.",
+        "agreement", "iou", _ANIMA, 0.0, 1.0,
+    ),
+    Measure(
+        "precision", "1", "Precision",
+        "Share of the mask that the reference holds too.",
+        "agreement", "precision", _ANIMA, 0.0, 1.0, main=True,
+    ),
+    Measure(
+        "recall", "1", "Recall",
+        "Share of the reference that the mask holds too.",
+        "agreement", "recall", _ANIMA, 0.0, 1.0, main=True,
+    ),
+    Measure(
+        "rve_percent", "percent", "Relative volume error",
+        "Signed volume difference to the reference; positive: the mask is larger; best 0.",
+        "agreement", "rve_percent", _ANIMA, -100.0, inf, main=True,
+    ),
+    Measure(
+        "soft_dice", "1", "Soft Dice",
+        "Dice of soft values, (2 sum(ab) + 1) / (sum(a) + sum(b) + 1).",
+        "agreement", "soft_dice", "contrast-agnostic soft segmentation, validation metric", 0.0, 1.0,
+    ),
+    Measure(
+        "outside_slices_mm3", "mm3", "Volume outside the drawn slices",
+        "Volume of the mask in slices where the rater drew nothing; not part of the overlap.",
+        "agreement", "outside_slices_mm3", "own", 0.0, inf,
+    ),
+    Measure(
+        "outside_slices_n", "1", "Slices outside the drawn slices",
+        "Number of slices with mask where the rater drew nothing.",
+        "agreement", "outside_slices_n", "own", 0.0, inf,
+    ),
+    Measure(
+        "scored_slices_n", "1", "Slices scored",
+        "Number of slices that the rater drew.",
+        "agreement", "scored_slices_n", "own", 0.0, inf,
+    ),
+    Measure(
+        "fa", "1", "Fractional anisotropy",
+        "0 where water moves alike in all directions, 1 where it moves along one.",
+        "diffusion", "fa", _TENSOR, 0.0, 1.0, main=True,
+    ),
+    Measure(
+        "md_mm2_per_s", "mm2/s", "Mean diffusivity",
+        "Mean of the three eigenvalues of the diffusion tensor.",
+        "diffusion", "md_mm2_per_s", _TENSOR, 0.0, 4e-3, main=True,
+    ),
+    Measure(
+        "ad_mm2_per_s", "mm2/s", "Axial diffusivity",
+        "Largest eigenvalue of the diffusion tensor.",
+        "diffusion", "ad_mm2_per_s", _TENSOR, 0.0, 6e-3, main=True,
+    ),
+    Measure(
+        "rd_mm2_per_s", "mm2/s", "Radial diffusivity",
+        "Mean of the two smaller eigenvalues of the diffusion tensor.",
+        "diffusion", "rd_mm2_per_s", _TENSOR, 0.0, 4e-3, main=True,
+    ),
+)  # fmt: skip
+
+CATALOGUE: dict[str, Measure] = {measure.name: measure for measure in _MEASURES}
+
+
+def measures_of(kind: str) -> list[Measure]:
+    """Measures of one kind, in the order in which they are declared.
+
+    Examples
+    --------
+    >>> [m.name for m in measures_of("diffusion")]
+    ['fa', 'md_mm2_per_s', 'ad_mm2_per_s', 'rd_mm2_per_s']
+    """
+    return [measure for measure in _MEASURES if measure.kind == kind]
+
+
+def map_name(measure: Measure) -> str:
+    """Short name of a diffusion map as it stands in file names: ``fa``, ``md``, ``ad``, ``rd``."""
+    return measure.name.split("_", maxsplit=1)[0]
