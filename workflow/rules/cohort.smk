@@ -15,7 +15,7 @@ rule cohort:
         benchmark_of("cohort", "cohort")
     params:
         options=PLAN.cohort_options(),
-        science=science_digest("cohort.build", "cohort.external"),
+        science=science_digest("cohort"),
     threads: 1
     resources:
         mem_mb=memory_mb(4000),

@@ -15,7 +15,7 @@ for batch in PLAN.b0_batches():
         params:
             scans=batch.scans,
             b0_threshold_s_per_mm2=PLAN.config.images.b0_threshold_s_per_mm2,
-            science=science_digest("images.diffusion", "nifti"),
+            science=science_digest("images.derive"),
         threads: 1
         resources:
             mem_mb=memory_mb(2000),
@@ -43,7 +43,7 @@ for batch in PLAN.tensor_batches():
             scans=batch.scans,
             methods=PLAN.cord_methods(),
             options=PLAN.tensor_options(),
-            science=science_digest("images.diffusion", "nifti"),
+            science=science_digest("images.derive"),
         threads: 1
         resources:
             mem_mb=memory_mb(3000),

@@ -19,7 +19,7 @@ for kind in MEASURE_KINDS:
                 kind=kind,
                 methods=PLAN.config.segmentation.models,
                 options=PLAN.measure_options(kind),
-                science=science_digest(f"measures.{kind}", "measures.kinds", "nifti"),
+                science=science_digest(f"measures.{kind}", "measures.kinds"),
             threads: 1
             resources:
                 mem_mb=memory_mb(2000),

@@ -19,7 +19,7 @@ for model in PLAN.config.segmentation.models:
                 scans=batch.scans,
                 model=model,
                 device=PLAN.config.segmentation.device,
-                science=science_digest("segmentation.batch", "nifti"),
+                science=science_digest("segmentation.batch"),
             threads: 1
             resources:
                 mem_mb=memory_mb(4000),

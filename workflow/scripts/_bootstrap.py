@@ -13,9 +13,7 @@ from pathlib import Path
 
 _here = Path(__file__).resolve().parent
 _root = next(
-    p
-    for p in (_here.parent / "lib" / "cordcohort", *_here.parents)
-    if (p / "py.typed").is_file()
+    p for p in (_here.parent / "lib" / "cordcohort", *_here.parents) if (p / "py.typed").is_file()
 )
 
 if "snakemake.workflow" not in sys.modules:  # a job, not the parse of the Snakefile

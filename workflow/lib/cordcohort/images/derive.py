@@ -1,0 +1,170 @@
+"""Derived images of one scan, each with a record that is written whatever happened.
+
+A record is a small JSON file beside the image: ``status`` (``ok`` or ``failed``), ``reason``, the
+files made and their SHA-256, and what was counted. A later step reads the record first, so a scan
+that could not be derived costs its neighbours nothing and is never silently missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cordcohort import scan as paths
+from cordcohort.errors import CordcohortError, ImageError
+from cordcohort.files import read_json, sha256_of, write_json
+from cordcohort.images.diffusion import dilated, mean_b0, tensor_maps
+from cordcohort.images.gradients import read_bvals, read_gradients
+from cordcohort.nifti import Image, read_image, read_mask, write_image
+
+RECORD_SCHEMA = 1
+
+
+def derive_mean_b0(scan: paths.Row, b0_threshold_s_per_mm2: float) -> dict[str, Any]:
+    """Make the mean b=0 image of a diffusion series, and its record.
+
+    Parameters
+    ----------
+    scan : mapping
+        Row of the index.
+    b0_threshold_s_per_mm2 : float
+        Largest b-value that counts as b=0.
+
+    Returns
+    -------
+    dict
+        The record, as written.
+    """
+    record = paths.image_record(scan, "b0")
+
+    def derive() -> dict[str, Any]:
+        series = _series(scan)
+        bvals = read_bvals(_gradient_file(scan, "bval"), series.data.shape[3])
+        mean = mean_b0(series, bvals, b0_threshold_s_per_mm2)
+        target = paths.image_file(scan, "b0")
+        write_image(target, mean.data, mean.affine, dtype=np.float32, like=series)
+        n_b0 = int((bvals <= b0_threshold_s_per_mm2).sum())
+        return {"files": {"b0": _file(target)}, "counts": {"b0_volumes": n_b0}}
+
+    return _recorded(record, derive)
+
+
+def derive_tensor(
+    scan: paths.Row, methods: Sequence[str], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Fit the tensor inside the dilated cord, and write its maps and a record.
+
+    Parameters
+    ----------
+    scan : mapping
+        Row of the index.
+    methods : sequence of str
+        Whose cord mask to take: the first of these that has one.
+    options : mapping
+        ``fit`` (WLS, OLS, NLLS, RESTORE), ``dilate_mm``, ``b0_threshold_s_per_mm2``.
+
+    Returns
+    -------
+    dict
+        The record, as written; ``mask_method`` says whose mask was used.
+    """
+    record = paths.image_record(scan, "tensor")
+
+    def derive() -> dict[str, Any]:
+        series = _series(scan)
+        gradients = read_gradients(
+            _gradient_file(scan, "bval"),
+            _gradient_file(scan, "bvec"),
+            series.data.shape[3],
+            options["b0_threshold_s_per_mm2"],
+        )
+        method, mask = cord_mask(scan, methods, series)
+        fitted = tensor_maps(series, gradients, dilated(mask, options["dilate_mm"]), options["fit"])
+        files: dict[str, Any] = {}
+        for name, values in fitted.maps.items():
+            target = paths.image_file(scan, name)
+            write_image(target, values, series.affine, dtype=np.float32, like=series)
+            files[name] = _file(target)
+        return {
+            "files": files,
+            "counts": fitted.counts,
+            "mask_method": method,
+            "fit": options["fit"],
+        }
+
+    return _recorded(record, derive)
+
+
+def cord_mask(scan: paths.Row, methods: Sequence[str], image: Image) -> tuple[str, Image]:
+    """Find the first readable cord mask of a scan, by the order of ``methods``.
+
+    Raises
+    ------
+    ImageError
+        If no method has one; the reasons of all are in the message.
+    """
+    refusals: list[str] = []
+    for method in methods:
+        try:
+            path = _cord_mask_file(scan, method)
+            if path:
+                return method, read_mask(path, image)
+            refusals.append(f"{method}: none")
+        except CordcohortError as error:
+            refusals.append(f"{method}: {getattr(error, 'reason', error)}")
+    raise ImageError(
+        scan["image"], "no_mask", "a cord mask", "; ".join(refusals) or "no method",
+        "draw one, or name a model under segmentation.models",
+    )  # fmt: skip
+
+
+def _cord_mask_file(scan: paths.Row, method: str) -> str:
+    """Path of a method's binary cord mask, or an empty string."""
+    for mask in paths.masks_of(scan):
+        same = mask["method"] == method and mask["structure"] == "cord" and mask["kind"] == "seg"
+        if same and mask["status"] == "ok":
+            return str(mask["path"])
+    record = Path(paths.mask_record(scan, method))
+    if not record.is_file():
+        return ""
+    found = read_json(record)
+    if found["status"] != "ok":
+        raise ImageError(
+            scan["image"], found["status"], "a cord mask", found["reason"], "see there"
+        )
+    return str(record.parent / found["mask"])
+
+
+def _series(scan: paths.Row) -> Image:
+    if scan["status"] != "ok":
+        raise CordcohortError(scan["reason"])
+    return read_image(scan["image"], ndim=4)
+
+
+def _gradient_file(scan: paths.Row, kind: str) -> str:
+    if not scan[kind]:
+        raise ImageError(
+            scan["image"], f"{kind}_missing", f"a .{kind} file beside the series", "none",
+            "export the gradients with the images",
+        )  # fmt: skip
+    return str(scan[kind])
+
+
+def _file(path: str) -> dict[str, str]:
+    return {"name": Path(path).name, "sha256": sha256_of(path)}
+
+
+def _recorded(path: str, derive: Any) -> dict[str, Any]:
+    """Run one derivation; its faults become the record's reason."""
+    record: dict[str, Any] = {"schema": RECORD_SCHEMA, "status": "ok", "reason": "", "files": {}}
+    try:
+        record |= derive()
+    except ImageError as error:
+        record |= {"status": "failed", "reason": error.reason}
+    except CordcohortError as error:
+        record |= {"status": "failed", "reason": str(error)}
+    write_json(path, record)
+    return record

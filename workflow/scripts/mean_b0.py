@@ -1,0 +1,9 @@
+"""Mean b=0 images of a batch of diffusion scans."""
+
+import _bootstrap  # noqa: F401
+from cordcohort.adapter import job
+from cordcohort.images.derive import derive_mean_b0
+
+with job(snakemake) as j:
+    for scan in j.scans():
+        derive_mean_b0(scan, j.params.b0_threshold_s_per_mm2)
