@@ -1,0 +1,349 @@
+"""The index of a study: one row a scan, made once and read by everything else.
+
+:func:`build_index` walks the data sets; :func:`write_index` keeps the result under
+``results/bids`` and touches a file only where its content changed; jobs read that file and never
+walk a data set.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cordcohort.bids.dataset import Found, find_scans, masks_text
+from cordcohort.bids.sheets import SCORE_COLUMNS, Columns, Sheets, read_sheets
+from cordcohort.config import Config, Dataset
+from cordcohort.errors import ConfigError, CordcohortError, SheetError
+from cordcohort.files import read_json, write_if_changed
+from cordcohort.scan import INDEX, SCORES, masks_of as _masks_of_row, scan_id
+from cordcohort.table import SCAN_KEY, parquet_bytes, read_parquet, read_tsv
+
+PARTICIPANTS = "results/bids/participants.parquet"
+UNMATCHED = "results/bids/unmatched.tsv"
+INDEX_COLUMNS = [
+    *SCAN_KEY, "site", "vendor", "person", "resolution", "split", "datatype", "suffix", "stem",
+    "folder", "image", "sidecar", "bval", "bvec", "image_size", "image_mtime_ns", "status",
+    "reason", "masks",
+]  # fmt: skip
+NUMBER_COLUMNS = ["image_size", "image_mtime_ns"]
+PARTICIPANT_COLUMNS = ["dataset", "subject", "person", "site", "vendor", "split", "listed", "found"]
+UNMATCHED_COLUMNS = ["dataset", "path", "reason"]
+MASK_COLUMNS = ["method", "structure", "kind", "path", "size", "mtime_ns", "status", "reason"]
+# Spellings of the three manufacturers as scanners write them into sidecars.
+_VENDORS = {"siemens": "Siemens", "philips": "Philips", "ge ": "GE", "general electric": "GE"}
+
+
+@dataclass(frozen=True)
+class Index:
+    """What a study consists of.
+
+    Attributes
+    ----------
+    scans : DataFrame
+        One row a scan (:data:`INDEX_COLUMNS`), sorted by the scan key.
+    scores : DataFrame
+        Clinical scores and covariates, long: dataset, subject, person, session, time_point,
+        variable, value (text).
+    participants : DataFrame
+        Everyone listed in a sheet or found on disk, with site, vendor and person.
+    unmatched : DataFrame
+        What was met but not used, and why: dataset, path, reason.
+    """
+
+    scans: pd.DataFrame
+    scores: pd.DataFrame
+    participants: pd.DataFrame
+    unmatched: pd.DataFrame
+
+
+def build_index(config: Config) -> Index:
+    """Walk every data set of a study.
+
+    No image is read; a file that cannot be one (pointer, broken link, empty) has status ``failed``.
+
+    Parameters
+    ----------
+    config : Config
+        From :func:`cordcohort.config.load_config`.
+
+    Returns
+    -------
+    Index
+
+    Raises
+    ------
+    ConfigError
+        If a data set holds no subject.
+    SheetError
+        If a sheet cannot be used.
+    """
+    scans: list[dict[str, Any]] = []
+    scores: list[dict[str, str]] = []
+    people: list[dict[str, Any]] = []
+    unmatched: list[tuple[str, str, str]] = []
+    for number, dataset in enumerate(config.datasets):
+        external = dict(dataset.external)
+        found = find_scans(dataset.root, dataset.labels, external, config.contrasts)
+        if not found.scans and not found.subjects:
+            raise ConfigError(
+                f"datasets[{number}].path", str(dataset.path), "a BIDS folder with sub-* folders",
+                "name the folder that holds participants.tsv and sub-*",
+            )  # fmt: skip
+        columns = Columns(
+            dataset.site_column, dataset.vendor_column, dataset.person_column, dataset.split_column
+        )
+        sheets = read_sheets(dataset.root, columns)
+        people += _participants(dataset, found, sheets)
+        scans += [{"dataset": dataset.name} | row for row in found.scans.values()]
+        scores += [{"dataset": dataset.name} | row for row in sheets.scores]
+        notes = sheets.notes + found.unmatched + _absences(found, sheets)
+        unmatched += [(dataset.name, path, reason) for path, reason in notes]
+    _name_persons(people)
+    who = {(p["dataset"], p["subject"]): p for p in people}
+    return Index(
+        scans=_scan_frame(scans, who),
+        scores=_score_frame(scores, who),
+        participants=pd.DataFrame(people, columns=PARTICIPANT_COLUMNS),
+        unmatched=pd.DataFrame(sorted(unmatched), columns=UNMATCHED_COLUMNS, dtype="str"),
+    )
+
+
+def _participants(dataset: Dataset, found: Found, sheets: Sheets) -> list[dict[str, Any]]:
+    """Everyone whom a sheet lists or a folder holds."""
+    with_scans = {key[0] for key in found.scans}
+    rows: list[dict[str, Any]] = []
+    for subject in sorted({*sheets.participants, *found.subjects, *with_scans}):
+        said = sheets.participants.get(subject, {})
+        unsaid_site = "" if sheets.has_sites else dataset.name
+        rows.append(
+            {
+                "dataset": dataset.name,
+                "subject": subject,
+                "person": said.get("person", ""),
+                "site": said.get("site") or dataset.site or unsaid_site,
+                "vendor": _vendor(said.get("vendor") or dataset.vendor or ""),
+                "split": said.get("split") or dataset.split,
+                "listed": subject in sheets.participants,
+                "found": subject in found.subjects or subject in with_scans,
+            }
+        )
+    return rows
+
+
+def _vendor(name: str) -> str:
+    """One spelling for a manufacturer, whatever the scanner writes.
+
+    Examples
+    --------
+    >>> _vendor("SIEMENS"), _vendor("GE MEDICAL SYSTEMS"), _vendor("Other")
+    ('Siemens', 'GE', 'Other')
+    """
+    folded = name.casefold() + " "
+    return next((one for start, one in _VENDORS.items() if folded.startswith(start)), name)
+
+
+def _name_persons(people: list[dict[str, Any]]) -> None:
+    """Give everyone a person: the sheet's, or the subject label where that names one person only.
+
+    Two data sets may use one label for two people; without a person column they must stay two, so
+    such labels are joined with their data set.
+    """
+    n_datasets = Counter(p["subject"] for p in people)
+    named = {p["person"] for p in people if p["person"]}
+    for p in people:
+        if not p["person"]:
+            alone = n_datasets[p["subject"]] == 1 and p["subject"] not in named
+            p["person"] = p["subject"] if alone else f"{p['dataset']}-{p['subject']}"
+
+
+def _absences(found: Found, sheets: Sheets) -> list[tuple[str, str]]:
+    """Who and what is listed but not there, and the reverse."""
+    with_scans = {key[0] for key in found.scans}
+    present = found.subjects | with_scans
+    sessions = found.sessions | {(key[0], key[1]) for key in found.scans}
+    listed_sessions = {(row["subject"], row["session"]) for row in sheets.scores if row["session"]}
+    notes = [
+        (f"sub-{s}", "listed in participants.tsv, but no folder is there")
+        for s in sorted(set(sheets.participants) - present)
+    ]
+    if sheets.participants:
+        notes += [
+            (f"sub-{s}", "has a folder, but no row in participants.tsv")
+            for s in sorted(present - set(sheets.participants))
+        ]
+    notes += [
+        (f"sub-{s}", "a folder without any scan or mask that is used")
+        for s in sorted(found.subjects - with_scans)
+    ]
+    notes += [
+        (f"sub-{s}/ses-{session}", "session in a sheet, but no folder is there")
+        for s, session in sorted(listed_sessions - sessions)
+        if s in present
+    ]
+    if sheets.has_sites:
+        notes += [
+            (f"sub-{s}", "no site in participants.tsv")
+            for s, said in sorted(sheets.participants.items())
+            if s in present and not said["site"]
+        ]
+    return notes
+
+
+def _scan_frame(
+    scans: list[dict[str, Any]], who: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> pd.DataFrame:
+    for row in scans:
+        person = who[(row["dataset"], row["subject"])]
+        row |= {column: person[column] for column in ("site", "person", "split")}
+        row["vendor"] = person["vendor"] or _vendor(_manufacturer(str(row["sidecar"])))
+        row["masks"] = masks_text(row["masks"])
+    scans.sort(key=_sort_key)
+    frame = pd.DataFrame(scans, columns=INDEX_COLUMNS)
+    for column in INDEX_COLUMNS:
+        frame[column] = frame[column].astype("Int64" if column in NUMBER_COLUMNS else "str")
+    return frame
+
+
+def _sort_key(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row[column]) for column in SCAN_KEY)
+
+
+def _manufacturer(sidecar: str) -> str:
+    """Manufacturer as the scanner wrote it; empty where the sidecar has none or is no JSON."""
+    if not sidecar:
+        return ""
+    try:
+        content = read_json(sidecar)
+    except (CordcohortError, OSError):
+        return ""
+    value = content.get("Manufacturer", "") if isinstance(content, dict) else ""
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _score_frame(
+    scores: list[dict[str, str]], who: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> pd.DataFrame:
+    for row in scores:
+        person = who.get((row["dataset"], row["subject"]), {})
+        row["person"] = str(person.get("person", row["subject"]))
+    frame = pd.DataFrame(scores, columns=SCORE_COLUMNS, dtype="str")
+    return frame.sort_values(SCORE_COLUMNS, ignore_index=True)
+
+
+def masks_of(scans: pd.DataFrame) -> pd.DataFrame:
+    """All masks of some scans, one row each.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        Rows of the index.
+
+    Returns
+    -------
+    DataFrame
+        The scan key, site, vendor, person and ``method, structure, kind, path, size, mtime_ns,
+        status, reason`` of the mask.
+    """
+    columns = [*SCAN_KEY, "site", "vendor", "person"]
+    rows = [
+        {column: row[column] for column in columns} | mask
+        for row in scans.to_dict("records")
+        for mask in json.loads(str(row["masks"]))
+    ]
+    return pd.DataFrame(rows, columns=[*columns, *MASK_COLUMNS])
+
+
+def write_index(index: Index, study_dir: Path | str) -> bool:
+    """Keep an index under ``results/bids``; a file whose content is the same is left untouched.
+
+    Returns
+    -------
+    bool
+        Whether anything changed.
+    """
+    study = Path(study_dir)
+    unmatched = index.unmatched.to_csv(sep="\t", index=False, lineterminator="\n")
+    contents = {
+        INDEX: parquet_bytes(index.scans),
+        SCORES: parquet_bytes(index.scores),
+        PARTICIPANTS: parquet_bytes(index.participants),
+        UNMATCHED: unmatched.encode("utf-8"),
+    }
+    return any([write_if_changed(study / path, data) for path, data in contents.items()])
+
+
+def read_index(study_dir: Path | str) -> Index:
+    """Read the index that :func:`write_index` kept.
+
+    Raises
+    ------
+    SheetError
+        If there is none.
+    """
+    study = Path(study_dir)
+    if not (study / INDEX).is_file():
+        raise SheetError(study / INDEX, "an index", "no file", "run `cordcohort check` first")
+    unmatched = read_tsv(study / UNMATCHED).fillna("")
+    return Index(
+        scans=read_parquet(study / INDEX),
+        scores=read_parquet(study / SCORES),
+        participants=read_parquet(study / PARTICIPANTS),
+        unmatched=unmatched[UNMATCHED_COLUMNS],
+    )
+
+
+def rows_of(scans: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of the index as plain dictionaries; numbers are ``int`` or ``None``."""
+    records = scans.to_dict("records")
+    for row in records:
+        for column in NUMBER_COLUMNS:
+            row[column] = None if pd.isna(row[column]) else int(row[column])
+    return [{str(k): v for k, v in row.items()} for row in records]
+
+
+def read_rows(scan_ids: Iterable[str], study_dir: Path | str = ".") -> list[dict[str, Any]]:
+    """Rows of the kept index by :func:`cordcohort.scan.scan_id`, in the order asked for.
+
+    Raises
+    ------
+    SheetError
+        If the index has no such scan.
+    """
+    path = Path(study_dir).resolve() / INDEX
+    by_id = _rows_by_id(path, path.stat().st_mtime_ns) if path.is_file() else {}
+    wanted = list(scan_ids)
+    missing = [name for name in wanted if name not in by_id]
+    if missing:
+        raise SheetError(
+            Path(study_dir) / INDEX, f"scan {missing[0]}", "an index without it",
+            "run `cordcohort check` and start again",
+        )  # fmt: skip
+    return [dict(by_id[name]) for name in wanted]
+
+
+@functools.lru_cache(maxsize=1)
+def _rows_by_id(path: Path, _mtime_ns: int) -> dict[str, dict[str, Any]]:
+    return {scan_id(row): row for row in rows_of(read_parquet(path))}
+
+
+def unreadable(scans: pd.DataFrame) -> pd.DataFrame:
+    """Images and masks that cannot be read: dataset, subject, file name, reason."""
+    rows = [
+        (row["dataset"], row["subject"], Path(str(row["image"])).name, row["reason"])
+        for row in scans.to_dict("records")
+        if row["status"] == "failed"
+    ]
+    rows += [
+        (row["dataset"], row["subject"], Path(str(mask["path"])).name, mask["reason"])
+        for row in rows_of(scans)
+        for mask in _masks_of_row(row)
+        if mask["status"] == "failed"
+    ]
+    return pd.DataFrame(sorted(rows), columns=["dataset", "subject", "file", "reason"])

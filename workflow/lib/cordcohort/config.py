@@ -1,0 +1,273 @@
+"""The configuration of a study: typed, complete, and refused where it is wrong.
+
+:func:`load_config` reads ``config/config.yaml`` and checks all that shows without walking a data
+set; :func:`cordcohort.bids.prepare.prepare` checks the rest against the index.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cordcohort.errors import ConfigError
+from cordcohort.validation import read_strict_yaml, validated
+
+CONFIG_PATH = Path("config") / "config.yaml"
+DATA_VARIABLE = "CORDCOHORT_DATA"
+_PLACEHOLDER = "${" + DATA_VARIABLE + "}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the study is called; ``title`` is never empty."""
+
+    name: str
+    title: str
+    authors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One BIDS data set; the keys are those of the schema, ``root`` is the resolved path."""
+
+    name: str
+    path: str
+    root: Path
+    labels: str
+    site: str | None
+    vendor: str | None
+    split: str
+    site_column: str | None
+    vendor_column: str | None
+    person_column: str | None
+    split_column: str | None
+    external: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Masks drawn by networks; ``use_manual`` is empty where the config says false."""
+
+    models: tuple[str, ...]
+    device: str
+    batch_size: int
+    use_manual: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images derived from images."""
+
+    b0_threshold_s_per_mm2: float
+    tensor_fit: str
+    dilate_mm: float
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is measured in every scan."""
+
+    reference: str
+    batch_size: int
+    levels: str
+    min_voxels: int
+    per_slice: bool
+    angle_correction: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """The HTML report."""
+
+    pictures: bool
+    contact: str
+
+
+@dataclass(frozen=True)
+class Config:
+    """A validated study.
+
+    Attributes
+    ----------
+    study, datasets, contrasts, segmentation, images, measures, report
+        As in the schema.
+    exclude : Path
+        The exclusion list; it may not exist.
+    exclusions : tuple of dict
+        Its entries, all text, checked against the schema.
+    external_measures, analyses : tuple of dict
+        As in the schema with defaults; ``file`` of a table is an absolute path.
+    study_dir : Path
+        Folder of the study.
+    """
+
+    study: Study
+    datasets: tuple[Dataset, ...]
+    contrasts: tuple[str, ...]
+    segmentation: Segmentation
+    images: Images
+    measures: Measures
+    exclude: Path
+    exclusions: tuple[dict[str, str], ...]
+    external_measures: tuple[dict[str, Any], ...]
+    analyses: tuple[dict[str, Any], ...]
+    report: Report
+    study_dir: Path
+    content: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The whole configuration as plain data, with every default, paths as written."""
+        return deepcopy(self.content)
+
+
+def load_config(path: Path | str, *, check: bool = True) -> Config:
+    """Read and check the configuration of a study.
+
+    Parameters
+    ----------
+    path : path
+        ``STUDY/config/config.yaml``.
+    check : bool
+        Also check what is outside of the file: data sets, models, tables (no data set is walked).
+
+    Raises
+    ------
+    ConfigError
+        Naming the key, its value, what was expected and the way out.
+    SheetError
+        If a file is no YAML.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(
+            "the file", str(path), "a configuration", "make one with `cordcohort init`", "config"
+        )
+    return make_config(read_strict_yaml(path), path.resolve().parent.parent, path.name, check=check)
+
+
+def make_config(
+    content: Any, study_dir: Path | str, where: str = "config", *, check: bool = True
+) -> Config:
+    """Check a configuration that is already in memory (see :func:`load_config`).
+
+    Parameters
+    ----------
+    content : mapping
+        As read from YAML; it is not changed.
+    study_dir : path
+        Folder that ``config`` and relative paths lie in.
+    where : str
+        File name for messages.
+    check : bool
+        As in :func:`load_config`.
+    """
+    study_dir = Path(study_dir).resolve()
+    plain = deepcopy(dict(content)) if isinstance(content, Mapping) else content
+    filled: dict[str, Any] = validated(plain, "config", where)
+    exclude = study_dir / CONFIG_PATH.parent / filled["exclude"]
+    config = Config(
+        study=_study(filled["study"]),
+        datasets=tuple(_dataset(d, i, study_dir) for i, d in enumerate(filled["datasets"])),
+        contrasts=tuple(filled["contrasts"]),
+        segmentation=_segmentation(filled["segmentation"]),
+        images=Images(**filled["images"]),
+        measures=Measures(**filled["measures"]),
+        exclude=exclude,
+        exclusions=tuple(read_exclusions(exclude)),
+        external_measures=tuple(
+            _external(table, i, study_dir) for i, table in enumerate(filled["external_measures"])
+        ),
+        analyses=tuple(_analysis(a, filled) for a in filled["analyses"]),
+        report=Report(**filled["report"]),
+        study_dir=study_dir,
+        content=filled,
+    )
+    if check:
+        from cordcohort.config_checks import check_config  # noqa: PLC0415 - it needs Config
+
+        check_config(config)
+    return config
+
+
+def _study(block: Mapping[str, Any]) -> Study:
+    return Study(block["name"], block["title"] or block["name"], tuple(block["authors"]))
+
+
+def _dataset(block: Mapping[str, Any], number: int, study_dir: Path) -> Dataset:
+    root = expand_path(block["path"], study_dir, f"datasets[{number}].path")
+    return Dataset(root=root, **block)
+
+
+def _segmentation(block: Mapping[str, Any]) -> Segmentation:
+    return Segmentation(
+        models=tuple(block["models"]),
+        device=block["device"],
+        batch_size=block["batch_size"],
+        use_manual=tuple(block["use_manual"] or ()),
+    )
+
+
+def _external(block: Mapping[str, Any], number: int, study_dir: Path) -> dict[str, Any]:
+    """A table from elsewhere, its file resolved and its data set named."""
+    file = expand_path(block["file"], study_dir, f"external_measures[{number}].file")
+    return {**block, "file": str(file), "dataset": block["dataset"] or block["name"]}
+
+
+def _analysis(block: Mapping[str, Any], filled: Mapping[str, Any]) -> dict[str, Any]:
+    """An analysis with its title, its selections as lists, and its reference."""
+    select = {k: v if isinstance(v, list) else [v] for k, v in block["select"].items()}
+    analysis = {**block, "select": select, "title": block["title"] or block["name"]}
+    if block["kind"] == "agreement":
+        analysis["reference"] = block["reference"] or filled["measures"]["reference"]
+    return analysis
+
+
+def expand_path(text: str, study_dir: Path, key: str) -> Path:
+    """Resolve a path of the config: relative to the study, or below ``${CORDCOHORT_DATA}``.
+
+    Raises
+    ------
+    ConfigError
+        If the variable is used but not set, or another variable is used.
+    """
+    if _PLACEHOLDER in text:
+        value = os.environ.get(DATA_VARIABLE, "")
+        if not value:
+            raise ConfigError(
+                key, text, f"the environment variable {DATA_VARIABLE}",
+                f"set it to the folder of the data: export {DATA_VARIABLE}=...",
+            )  # fmt: skip
+        text = text.replace(_PLACEHOLDER, str(Path(value).absolute()))
+    if "$" in text:
+        raise ConfigError(
+            key, text, f"no other variable than {_PLACEHOLDER}", "write the path out"
+        )
+    return Path(os.path.normpath(study_dir / Path(text).expanduser()))
+
+
+def read_exclusions(path: Path) -> list[dict[str, str]]:
+    """Entries of an exclusion list, every value as text; none where the file is absent or empty.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown key or a missing reason.
+    """
+    if not path.is_file():
+        return []
+    entries = read_strict_yaml(path, text_only=True)
+    if not entries:
+        return []
+    given = [_without_empty(e) for e in entries] if isinstance(entries, list) else entries
+    return list(validated(given, "exclude", path.name))
+
+
+def _without_empty(entry: Any) -> Any:
+    """Drop keys that are left blank: they match all, as missing ones do."""
+    if not isinstance(entry, dict):
+        return entry
+    return {k: v for k, v in entry.items() if v not in ("", "null", "~")}

@@ -1,0 +1,164 @@
+"""Checks of a configuration against the world: data sets, models, tables, columns, names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+from cordcohort.config import Config
+from cordcohort.errors import ConfigError
+from cordcohort.files import read_yaml
+from cordcohort.root import workflow_root
+from cordcohort.table import INTEGER_COLUMNS, LONG_COLUMNS, STRING_COLUMNS
+
+_N_NEAREST = 3
+_NEAR_ENOUGH = 0.4
+_SELECTABLE = [*STRING_COLUMNS, "slice"]
+
+
+def check_config(config: Config) -> None:
+    """Refuse what the schema cannot see but needs no walk through the data.
+
+    Raises
+    ------
+    ConfigError
+        For a folder or file that is not there, a name given twice, an unknown model, a column that
+        the long table or a sheet does not have.
+    """
+    _check_datasets(config)
+    _check_models(config)
+    _check_external(config)
+    _check_analyses(config)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Way out for a name that is not known: the nearest ones, or all.
+
+    Examples
+    --------
+    >>> nearest("T2v", ["T2w", "dwi"])
+    'did you mean T2w?'
+    """
+    names = sorted(set(known))
+    near = difflib.get_close_matches(name, names, _N_NEAREST, _NEAR_ENOUGH)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"choose among {', '.join(names)}" if names else "remove it"
+
+
+def _refuse_twice(names: list[str], key: str) -> None:
+    """Names that differ by case only would meet on a file system that ignores case."""
+    seen: set[str] = set()
+    for number, name in enumerate(names):
+        if name.casefold() in seen:
+            raise ConfigError(
+                f"{key}[{number}].name", name, "a name of its own (case does not count)",
+                "rename one",
+            )  # fmt: skip
+        seen.add(name.casefold())
+
+
+def _check_datasets(config: Config) -> None:
+    _refuse_twice([d.name for d in config.datasets], "datasets")
+    for number, dataset in enumerate(config.datasets):
+        key = f"datasets[{number}]"
+        if not dataset.root.is_dir():
+            raise ConfigError(
+                f"{key}.path", dataset.path, "a folder that exists",
+                f"mend the path (looked for {dataset.root})",
+            )  # fmt: skip
+        for method, folder in dataset.external.items():
+            if not (dataset.root / folder).is_dir():
+                raise ConfigError(
+                    f"{key}.external.{method}", folder, "a folder inside the data set",
+                    f"mend the path (looked for {dataset.root / folder})",
+                )  # fmt: skip
+            if method == "manual" or method in config.segmentation.models:
+                raise ConfigError(
+                    f"{key}.external.{method}", folder, "a method name of its own",
+                    "rename it: manual and the models' names are taken",
+                )  # fmt: skip
+
+
+def known_models() -> list[str]:
+    """Names in ``models/registry.yaml``, empty where there is no registry."""
+    path = workflow_root() / "models" / "registry.yaml"
+    if not path.is_file():
+        return []
+    content = read_yaml(path) or {}
+    models = content.get("models", content) if isinstance(content, dict) else content
+    if isinstance(models, dict):
+        return [str(name) for name in models]
+    return [str(m.get("id") or m.get("name")) for m in models]
+
+
+def _check_models(config: Config) -> None:
+    known = known_models()
+    for number, model in enumerate(config.segmentation.models):
+        if model not in known:
+            key = f"segmentation.models[{number}]"
+            raise ConfigError(key, model, "a model of models/registry.yaml", nearest(model, known))
+    for number, name in enumerate(config.segmentation.use_manual):
+        datasets = [d.name for d in config.datasets]
+        if name not in datasets and config.contrasts and name not in config.contrasts:
+            raise ConfigError(
+                f"segmentation.use_manual[{number}]", name, "a data set or contrast of the config",
+                nearest(name, [*datasets, *config.contrasts]),
+            )  # fmt: skip
+
+
+def _check_external(config: Config) -> None:
+    tables = config.external_measures
+    _refuse_twice([t["name"] for t in tables], "external_measures")
+    own = {d.name for d in config.datasets}
+    for number, table in enumerate(tables):
+        key = f"external_measures[{number}]"
+        for part in ("columns", "constants", "values"):
+            for name in table[part]:
+                if name not in LONG_COLUMNS:
+                    raise ConfigError(
+                        f"{key}.{part}.{name}", table[part][name], "a column of the long table",
+                        nearest(name, LONG_COLUMNS),
+                    )  # fmt: skip
+        if table["dataset"] in own and table["dataset"] == table["name"]:
+            raise ConfigError(
+                f"{key}.name", table["name"], "a name that no data set has",
+                "rename it, or name that data set under `dataset`",
+            )  # fmt: skip
+        _check_table(table, key)
+
+
+def _check_table(table: dict[str, Any], key: str) -> None:
+    """Read a table from elsewhere as the cohort will, so that it is refused now."""
+    from cordcohort.cohort.external import external_scores, read_external  # noqa: PLC0415 - slow
+
+    if not Path(table["file"]).is_file():
+        raise ConfigError(f"{key}.file", table["file"], "a file that exists", "mend the path")
+    read_external(table)
+    external_scores(table)
+
+
+def _check_analyses(config: Config) -> None:
+    _refuse_twice([a["name"] for a in config.analyses], "analyses")
+    for number, analysis in enumerate(config.analyses):
+        key = f"analyses[{number}]"
+        for column, values in analysis["select"].items():
+            _check_column(column, values, f"{key}.select.{column}")
+        for position, column in enumerate(analysis["by"]):
+            _check_column(column, [], f"{key}.by[{position}]")
+            if column in INTEGER_COLUMNS:
+                raise ConfigError(
+                    f"{key}.by[{position}]", column, "a column of text", "remove it"
+                )
+
+
+def _check_column(column: str, values: Collection[Any], key: str) -> None:
+    if column not in _SELECTABLE:
+        raise ConfigError(
+            key, column, "a column of the long table", nearest(column, _SELECTABLE)
+        )
+    for value in values:
+        if column != "slice" and not isinstance(value, str):
+            raise ConfigError(key, value, "text", f"put it in quotes: '{value}'")
