@@ -1,0 +1,141 @@
+"""Masks as a human rater would draw them: slice by slice, never quite on the border.
+
+A rater draws each axial slice with an own small shift and magnification about the cord, and has a
+lasting habit (drawing a little too large or too small).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cordcohort.phantom.acquisition import Acquisition
+from cordcohort.phantom.anatomy import mean_values
+from cordcohort.phantom.frame import build_frame
+from cordcohort.phantom.imaging import box_affine, box_shape, factors, near_cord
+from cordcohort.phantom.person import Person
+from cordcohort.phantom.tissues import CANAL, GREY_MATTER, N_TISSUES, REGIONS
+
+Array = NDArray[Any]
+
+RATER_STEP_MM = 0.4
+HALF = 0.5
+N_PARTS = len(REGIONS) + 1
+"""Columns: the eight regions, then the dural sac."""
+
+
+@dataclass(frozen=True)
+class Rater:
+    """A rater's habit.
+
+    Attributes
+    ----------
+    name : str
+        Shown in the label's sidecar.
+    magnification : float
+        Lasting: 1.01 draws 1 % too wide and 1 % too high.
+    shift_sd_mm, magnification_sd : float
+        From slice to slice.
+    """
+
+    name: str = "rater-1"
+    magnification: float = 1.0
+    shift_sd_mm: float = 0.12
+    magnification_sd: float = 0.012
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a rater drew, on canonical axes: masks of cord, grey matter and canal, region codes."""
+
+    cord: Array
+    grey: Array
+    canal: Array
+    regions: Array
+
+
+def draw(
+    person: Person, grid: Acquisition, rater: Rater, rng: np.random.Generator | None
+) -> Drawing:
+    """Draw a scan's masks.
+
+    Parameters
+    ----------
+    person : Person
+        Who is scanned.
+    grid : Acquisition
+        The scan's grid.
+    rater : Rater
+        Who draws.
+    rng : numpy.random.Generator or None
+        Jitter; None draws the truth, without any.
+
+    Returns
+    -------
+    Drawing
+        uint8 volumes of the grid's shape; a voxel belongs to a mask that fills half of it, and to
+        the region that fills most of the cord in it.
+    """
+    shares = part_shares(person, grid, rater, rng)
+    regions = shares[..., : len(REGIONS)]
+    total = regions.sum(axis=-1)
+    cord = total >= HALF
+    grey = regions[..., [int(g) - 1 for g in GREY_MATTER]].sum(axis=-1)
+    codes = np.where(cord, regions.argmax(axis=-1) + 1, 0)
+    canal = shares[..., -1] >= HALF
+    return Drawing(*(a.astype(np.uint8) for a in (cord, (grey >= HALF) & cord, canal, codes)))
+
+
+def part_shares(
+    person: Person, grid: Acquisition, rater: Rater, rng: np.random.Generator | None
+) -> Array:
+    """Share of every voxel that each region and the dural sac fill, as seen by a rater.
+
+    Returns
+    -------
+    array of float32, shape (*grid.shape, 9)
+        Regions in the order of their codes, then the dural sac.
+    """
+    out = np.zeros((*grid.shape, N_PARTS), dtype=np.float32)
+    box = near_cord(person, grid)
+    x, y, n_slices = box_shape(box)
+    if min(x, y) == 0:
+        return out
+    values = np.zeros((N_TISSUES, N_PARTS), dtype=np.float32)
+    for column, region in enumerate(REGIONS):
+        values[region, column] = 1.0
+    values[list(CANAL), -1] = 1.0
+    affine = box_affine(grid.to_person, box)
+    supersample = factors(grid.spacing_mm, RATER_STEP_MM)
+    if rng is None:
+        out[box] = mean_values(person, (x, y, n_slices), affine, values, supersample=supersample)
+        return out
+    for k in range(n_slices):
+        seen = affine @ _jitter(person, grid, affine, k, rater, rng)
+        part = mean_values(person, (x, y, 1), seen, values, supersample=supersample)
+        out[box[0], box[1], k] = part[:, :, 0]
+    return out
+
+
+def _jitter(
+    person: Person,
+    grid: Acquisition,
+    affine: Array,
+    k: int,
+    rater: Rater,
+    rng: np.random.Generator,
+) -> Array:
+    """Matrix in voxel indices that moves and shrinks the sampled slice about the cord."""
+    frame = build_frame(person)
+    z = float((affine @ [0.0, 0.0, float(k), 1.0])[2])
+    axis = np.array([float(frame.at("x", z)), float(frame.at("y", z)), z, 1.0])
+    centre = np.linalg.inv(affine) @ axis
+    size = 1.0 / (rater.magnification + rater.magnification_sd * rng.standard_normal(2))
+    move = rater.shift_sd_mm * rng.standard_normal(2) / np.asarray(grid.spacing_mm[:2])
+    matrix = np.diag([size[0], size[1], 1.0, 1.0])
+    matrix[:2, 3] = centre[:2] * (1.0 - size) + move
+    matrix[2, 3] = float(k)
+    return matrix
