@@ -39,7 +39,7 @@ def test_stale_copy_and_foreign_packages_never_win(root, launcher, stale):
         foreign=str(launcher), scripts=str(root / "workflow" / "scripts"), stale=stale
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=launcher
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
     )
     where, leak = done.stdout.split()
     assert where == str(root / "workflow" / "lib" / "cordcohort" / "__init__.py")
