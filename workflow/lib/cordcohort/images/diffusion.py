@@ -224,7 +224,7 @@ def _eigenvalues(signal: Floats, gradients: Gradients, affine: Floats, fit: str)
     table = gradient_table(
         gradients.bvals,
         bvecs=gradients.world_bvecs(affine),
-        b0_threshold=gradients.b0_threshold,
+        b0_threshold=gradients.b0_threshold,  # pyright: ignore[reportArgumentType] - dipy takes floats
     )
     result = TensorModel(table, fit_method=_DIPY_NAMES[fit]).fit(signal)
     return np.asarray(result.evals, dtype=np.float64)

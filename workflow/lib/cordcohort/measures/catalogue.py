@@ -1,4 +1,4 @@
-"""The one place where a measure is declared: name, unit, words for people, bounds, computing function.
+"""The one place where a measure is declared: name, unit, words for people, bounds, function.
 
 To add a measure: write one function in the module of its kind and add one entry here. Rows, units,
 failed rows and the report's words follow.
@@ -165,7 +165,7 @@ _MEASURES = (
     Measure(
         "soft_dice", "1", "Soft Dice",
         "Dice of soft values, (2 sum(ab) + 1) / (sum(a) + sum(b) + 1).",
-        "agreement", "soft_dice", "contrast-agnostic soft segmentation, validation metric", 0.0, 1.0,
+        "agreement", "soft_dice", "validation metric of soft segmentation", 0.0, 1.0,
     ),
     Measure(
         "outside_slices_mm3", "mm3", "Volume outside the drawn slices",

@@ -25,24 +25,26 @@ normalised to 0..1 one by one, shrunk by ``cos(angle)`` along x and y separately
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.spatial import ConvexHull
-from skimage.measure import find_contours
 
 from cordcohort.measures.centreline import Centreline, fit_centreline
+from cordcohort.measures.planar import (
+    MIN_WIDTH_MM,
+    Floats,
+    Ints,
+    components,
+    outlines,
+    principal_axes,
+    trapezoid_cdf,
+)
 from cordcohort.nifti import Array
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-OUTLINE_LEVEL = 0.5
 BAND_MM = 3.0  # right-left width over which the front-back diameter is averaged
-MIN_OUTLINE_MM2 = 1e-9
-MIN_WIDTH_MM = 1e-9
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class _Voxels:
 
     def sums(self, values: Floats) -> Floats:
         """Sum over each slice."""
-        return np.bincount(self.row, weights=values, minlength=len(self.index))
+        return np.bincount(self.row, weights=values, minlength=len(self.index)).astype(float)
 
 
 def slice_geometry(
@@ -166,7 +168,7 @@ def slice_geometry(
         shrink = np.broadcast_to(np.eye(2), (len(slope_x), 2, 2))
         cosine = np.ones_like(slope_x)
     planes = crop[..., voxels.index - box[2].start]
-    moments, outline, hull = _outlines(planes, spacing_mm)
+    moments, outline, hull = outlines(planes, spacing_mm)
     covariance = shrink @ moments @ shrink
     pixel_mm2 = spacing_mm[0] * spacing_mm[1]
     return SliceGeometry(
@@ -181,40 +183,10 @@ def slice_geometry(
         outline_mm2=outline,
         hull_mm2=hull,
         band_ap_mm=_band_extent(voxels, centre, shrink, covariance, spacing_mm) * cosine,
-        n_components=_components(planes),
+        n_components=components(planes),
         at_border=_at_border(planes, box, mask.shape),
         voxel_mm3=pixel_mm2 * spacing_mm[2],
     )
-
-
-def principal_axes(covariance_mm2: Floats) -> tuple[Floats, Floats, Floats]:
-    """Ellipse with the same second moments, its axes named by direction.
-
-    The axis that lies closer to right-left (within 45 degrees) is the right-left one.
-
-    Parameters
-    ----------
-    covariance_mm2 : array, shape (n, 2, 2)
-
-    Returns
-    -------
-    right_left_mm, front_back_mm : array, shape (n,)
-        Full lengths of the axes (four standard deviations).
-    direction : array, shape (n, 2)
-        Unit vector of the right-left axis, pointing right.
-    """
-    usable = np.isfinite(covariance_mm2).all(axis=(1, 2))
-    safe = np.where(usable[:, None, None], covariance_mm2, np.eye(2))
-    variance, vectors = np.linalg.eigh(safe)
-    length = 4.0 * np.sqrt(np.maximum(variance, 0.0))
-    length[~usable] = np.nan
-    major = vectors[:, :, 1]
-    is_right_left = np.abs(major[:, 0]) >= np.abs(major[:, 1])
-    direction = np.where(is_right_left[:, None], major, vectors[:, :, 0])
-    direction = direction * np.where(direction[:, :1] < 0, -1.0, 1.0)
-    right_left = np.where(is_right_left, length[:, 1], length[:, 0])
-    front_back = np.where(is_right_left, length[:, 0], length[:, 1])
-    return right_left, front_back, direction
 
 
 def own_centreline(mask: Array, spacing_mm: tuple[float, float, float]) -> Centreline:
@@ -244,8 +216,8 @@ def bounding_box(mask: Array) -> tuple[slice, slice, slice]:
     ValueError
         If there is none.
     """
-    filled = mask != 0
-    plane = filled.any(axis=2)
+    filled = np.asarray(mask != 0)
+    plane: Any = filled.any(axis=2)
     found = [plane.any(axis=1), plane.any(axis=0), filled.any(axis=(0, 1))]
     if not found[0].any():
         raise ValueError("the mask is empty")
@@ -267,7 +239,8 @@ def _voxels(crop: Floats, spacing_mm: tuple[float, float, float], first_slice: i
     z, x, y = np.nonzero(np.moveaxis(crop, 2, 0))
     index, row = np.unique(z, return_inverse=True)
     value = crop[x, y, z]
-    return _Voxels(x * spacing_mm[0], y * spacing_mm[1], value, row, index + first_slice)
+    x_mm, y_mm = np.float64(spacing_mm[0]) * x, np.float64(spacing_mm[1]) * y
+    return _Voxels(x_mm, y_mm, value, row, index + first_slice)
 
 
 def _centres(voxels: _Voxels) -> tuple[Floats, Floats]:
@@ -286,44 +259,6 @@ def _projection(slope_x: Floats, slope_y: Floats) -> tuple[Floats, Floats]:
     lean = np.stack([slope_x / safe, slope_y / safe], axis=1)
     shrink = np.eye(2) - (1.0 - cosine)[:, None, None] * lean[:, :, None] * lean[:, None, :]
     return shrink, cosine
-
-
-def _outlines(
-    planes: Floats, spacing_mm: tuple[float, float, float]
-) -> tuple[Floats, Floats, Floats]:
-    """Central second moments, area and hull area of each slice's outline, in the slice plane."""
-    n_slices = planes.shape[2]
-    moments = np.full((n_slices, 2, 2), np.nan)
-    area = np.full(n_slices, np.nan)
-    hull = np.full(n_slices, np.nan)
-    padded = np.pad(planes, ((1, 1), (1, 1), (0, 0)))
-    for k in range(n_slices):
-        curves = [c * spacing_mm[:2] for c in find_contours(padded[:, :, k], OUTLINE_LEVEL)]
-        if not curves:
-            continue
-        surface, covariance = _polygon_moments(curves)
-        if surface > MIN_OUTLINE_MM2:
-            area[k], moments[k] = surface, covariance
-            hull[k] = ConvexHull(np.vstack(curves)).volume  # in two dimensions this is the area
-    return moments, area, hull
-
-
-def _polygon_moments(curves: list[Floats]) -> tuple[float, Floats]:
-    """Area and central second moments of closed curves by Green's theorem; holes turn the other way."""
-    start = np.vstack([c[:-1] for c in curves])
-    stop = np.vstack([c[1:] for c in curves])
-    origin = start.mean(axis=0)
-    (x, y), (u, v) = (start - origin).T, (stop - origin).T
-    cross = x * v - u * y
-    area = cross.sum() / 2
-    if abs(area) <= MIN_OUTLINE_MM2:
-        return 0.0, np.full((2, 2), np.nan)
-    centre_x = ((x + u) * cross).sum() / (6 * area)
-    centre_y = ((y + v) * cross).sum() / (6 * area)
-    xx = ((x * x + x * u + u * u) * cross).sum() / (12 * area) - centre_x**2
-    yy = ((y * y + y * v + v * v) * cross).sum() / (12 * area) - centre_y**2
-    xy = ((x * v + 2 * x * y + 2 * u * v + u * y) * cross).sum() / (24 * area) - centre_x * centre_y
-    return abs(float(area)), np.array([[xx, xy], [xy, yy]])
 
 
 def _band_extent(
@@ -347,28 +282,9 @@ def _band_extent(
     )
     sides = np.sort(np.abs(across) * np.array(spacing_mm[:2]), axis=1)[row]
     half = width[row] / 2
-    inside = _trapezoid_cdf(half - offset, sides) - _trapezoid_cdf(-half - offset, sides)
+    inside = trapezoid_cdf(half - offset, sides) - trapezoid_cdf(-half - offset, sides)
     pixel_mm2 = spacing_mm[0] * spacing_mm[1]
     return voxels.sums(voxels.value * inside) * pixel_mm2 / np.maximum(width, MIN_WIDTH_MM)
-
-
-def _trapezoid_cdf(t: Floats, sides: Floats) -> Floats:
-    """Share of a rectangle's projection below ``t``; ``sides`` (n, 2) short and long projected side."""
-    short, long = sides[:, 0], np.maximum(sides[:, 1], MIN_WIDTH_MM)
-    reach, flat = (long + short) / 2, (long - short) / 2
-    ramp = np.clip(reach - np.abs(t), 0, None) ** 2 / (2 * long * np.maximum(short, MIN_WIDTH_MM))
-    tail = np.where(t < 0, ramp, 1 - ramp)
-    return np.where(np.abs(t) <= flat, 0.5 + t / long, tail)
-
-
-def _components(planes: Floats) -> Ints:
-    """Connected components of each slice above 0.5; pixels that share a corner are connected."""
-    in_plane = np.zeros((3, 3, 3), dtype=bool)
-    in_plane[:, :, 1] = True
-    labels, _ = ndimage.label(planes > OUTLINE_LEVEL, structure=in_plane)
-    numbers, first = np.unique(labels, return_index=True)
-    slices = (first % planes.shape[2])[numbers > 0]
-    return np.bincount(slices, minlength=planes.shape[2])
 
 
 def _at_border(planes: Floats, box: tuple[slice, slice, slice], shape: tuple[int, ...]) -> Flags:

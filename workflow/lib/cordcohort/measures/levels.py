@@ -7,6 +7,7 @@ scan has no level labels the mapping is empty: no level is ever guessed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -125,5 +126,5 @@ def level_range(text: str) -> list[str]:
     return list(VERTEBRAE[VERTEBRAE.index(ends[0]) : VERTEBRAE.index(ends[1]) + 1])
 
 
-def _named(pairs: Iterable[tuple[int, int]]) -> dict[int, str]:
+def _named(pairs: Iterable[tuple[Any, Any]]) -> dict[int, str]:
     return {int(k): level_name(int(n)) for k, n in pairs if level_name(int(n))}

@@ -10,7 +10,7 @@ it in :mod:`cordcohort.measures.catalogue`.
 References
 ----------
 Conventions for empty masks as in animaSegPerfAnalyzer: an empty reference leaves every overlap
-undefined; an empty mask against a drawn reference has Dice 0, recall 0, RVE -100 % and no precision.
+undefined; an empty mask against a drawn reference has Dice 0, recall 0, RVE -100 %, no precision.
 The soft Dice has the smoothing of 1 of the contrast-agnostic models' validation.
 """
 

@@ -1,8 +1,8 @@
 """Shape measures of slices: one function each, from the geometry to one value a slice.
 
-To add a measure, write a function here that takes a :class:`~cordcohort.measures.geometry.SliceGeometry`
-and returns an array with one value a slice, and declare it in :mod:`cordcohort.measures.catalogue`.
-See ``geometry`` for definitions and for how they differ from other tools'.
+To add a measure, write a function here that takes a ``SliceGeometry`` and returns an
+array with one value a slice, and declare it in :mod:`cordcohort.measures.catalogue`. See
+``geometry`` for definitions and for how they differ from other tools'.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def eccentricity(slices: SliceGeometry) -> Floats:
 
 
 def orientation_deg(slices: SliceGeometry) -> Floats:
-    """Turn of the right-left axis against the image's, -45 to 45; positive: right side to the front."""
+    """Turn of the right-left axis against the image's, in degrees; positive: right side forward."""
     _, _, direction = principal_axes(slices.covariance_mm2)
     angle = np.degrees(np.arctan2(direction[:, 1], direction[:, 0]))
     return np.where(slices.has_outline, angle, np.nan)
@@ -63,7 +63,7 @@ def angle_ap_deg(slices: SliceGeometry) -> Floats:
 
 
 def angle_rl_deg(slices: SliceGeometry) -> Floats:
-    """Turn of the cord about the right-left axis, in degrees; positive: it leans forward upwards."""
+    """Turn of the cord about the right-left axis, in degrees; positive: leans forward upwards."""
     return np.degrees(np.arctan(slices.slope_y))
 
 

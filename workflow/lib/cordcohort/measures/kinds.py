@@ -1,0 +1,76 @@
+"""The kinds of measures and how a batch of scans goes through one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from cordcohort.measures.agreement import measure_agreement
+from cordcohort.measures.options import MeasureOptions
+from cordcohort.measures.regions import measure_regions
+from cordcohort.measures.shape import measure_shape
+
+KINDS = ("shape", "agreement", "regions")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One scan to measure.
+
+    Attributes
+    ----------
+    scan : mapping
+        Row of the index (its scan key is used).
+    masks : sequence of mappings
+        ``method, structure, kind, path, status, reason`` each: those of the index and, alike, what
+        the models' records say (status ``ok``, ``failed`` or ``no_cord``).
+    output : str
+        Where the table will be written.
+    image : str
+        The image that masks must lie on; "" where there is none.
+    maps : mapping
+        For regions: ``fa, md, ad, rd`` to file.
+    maps_reason : str
+        For regions: why there are no maps.
+    """
+
+    scan: Mapping[str, Any]
+    masks: Sequence[Mapping[str, Any]]
+    output: str
+    image: str = ""
+    maps: Mapping[str, str] = field(default_factory=dict)
+    maps_reason: str = ""
+
+
+def measure(kind: str, task: Task, options: MeasureOptions) -> pd.DataFrame:
+    """Measure one scan.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind. Faults in the scan's data become failed rows.
+    """
+    if kind == "shape":
+        return measure_shape(task.scan, task.masks, options, task.image)
+    if kind == "agreement":
+        return measure_agreement(task.scan, task.masks, options, task.image)
+    if kind == "regions":
+        return measure_regions(
+            task.scan,
+            task.masks,
+            task.maps,
+            options,
+            image=task.image,
+            maps_reason=task.maps_reason,
+        )
+    raise ValueError(f"kind of measure: expected one of {KINDS}, got {kind!r}")
+
+
+def measure_batch(
+    kind: str, tasks: Iterable[Task], options: MeasureOptions
+) -> dict[str, pd.DataFrame]:
+    """Measure the scans of a batch: output path to long table."""
+    return {task.output: measure(kind, task, options) for task in tasks}

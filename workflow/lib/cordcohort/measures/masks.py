@@ -1,0 +1,126 @@
+"""Masks of one scan, read once and on one grid; what cannot be read keeps its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cordcohort.errors import ImageError
+from cordcohort.measures.levels import levels_from_discs, levels_from_map
+from cordcohort.nifti import Image, read_grid, read_mask
+
+OK, FAILED, NO_CORD = "ok", "failed", "no_cord"
+NO_CORD_REASON = "no cord found"
+READ_AS = {"seg": "seg", "softseg": "softseg", "dseg": "dseg", "dlabel": "dseg"}
+VERTEBRAE, DISCS = "vertebrae", "discs"
+
+
+@dataclass(frozen=True)
+class ScanMask:
+    """A mask of a scan.
+
+    Attributes
+    ----------
+    method, structure, kind : str
+        Who drew what, and how it is stored (seg, softseg, dseg, dlabel).
+    image : Image or None
+        On canonical axes; ``None`` where it could not be read or there is none.
+    status : {"ok", "failed", "no_cord"}
+    reason : str
+        Why it is not ok.
+    """
+
+    method: str
+    structure: str
+    kind: str
+    image: Image | None
+    status: str
+    reason: str = ""
+
+    @property
+    def base(self) -> dict[str, Any]:
+        """Columns of the long table that every row of this mask has."""
+        return {"method": self.method, "structure": self.structure}
+
+
+def fault(error: ImageError) -> str:
+    """An image's fault for a table: file name and reason, no folder."""
+    return f"{error.path.name}: {error.reason}"
+
+
+def grid_of(image: str) -> Image | None:
+    """Grid that the masks must lie on; ``None`` where there is no image or its header is broken.
+
+    A broken image is reported where it is used (segmentation, tensor fit); its masks may be fine.
+    """
+    if not image:
+        return None
+    try:
+        return read_grid(image)
+    except ImageError:
+        return None
+
+
+def read_scan_masks(
+    masks: Iterable[Mapping[str, Any]], grid: Image | None, structures: Collection[str]
+) -> list[ScanMask]:
+    """Read the masks of some structures.
+
+    Parameters
+    ----------
+    masks : iterable of mappings
+        ``method, structure, kind, path, status, reason`` each, as in the index.
+    grid : Image or None
+        Where given, masks on another grid are refused; else the first readable one sets the grid.
+    structures : collection of str
+        Which to read.
+
+    Returns
+    -------
+    list of ScanMask
+        In the given order; nothing is raised.
+    """
+    found: list[ScanMask] = []
+    for entry in masks:
+        if entry["structure"] not in structures or entry["kind"] not in READ_AS:
+            continue
+        mask = _read(entry, grid)
+        if grid is None and mask.image is not None:
+            grid = read_grid(entry["path"])
+        found.append(mask)
+    return found
+
+
+def scan_levels(
+    masks: Sequence[Mapping[str, Any]], grid: Image | None
+) -> tuple[dict[int, str], str]:
+    """Vertebral level of each slice, from a map of vertebrae or, where there is none, from discs.
+
+    Returns
+    -------
+    levels : dict
+        Slice number to level name; empty where nothing is labelled.
+    reason : str
+        Why labels that exist could not be used.
+    """
+    reasons: list[str] = []
+    for structure, rule in ((VERTEBRAE, levels_from_map), (DISCS, levels_from_discs)):
+        for mask in read_scan_masks(masks, grid, {structure}):
+            if mask.image is not None:
+                return rule(mask.image.data), ""
+            reasons.append(mask.reason)
+    return {}, "; ".join(reasons)
+
+
+def _read(entry: Mapping[str, Any], grid: Image | None) -> ScanMask:
+    method, structure, kind = entry["method"], entry["structure"], entry["kind"]
+    status, reason = entry.get("status", OK), entry.get("reason", "")
+    if status != OK:
+        reason = reason or (NO_CORD_REASON if status == NO_CORD else "not readable")
+        return ScanMask(method, structure, kind, None, status, reason)
+    try:
+        image = read_mask(entry["path"], grid, kind=READ_AS[kind]).canonical()
+    except ImageError as error:
+        return ScanMask(method, structure, kind, None, FAILED, fault(error))
+    return ScanMask(method, structure, kind, image, OK)
