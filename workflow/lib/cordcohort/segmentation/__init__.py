@@ -1,0 +1,1 @@
+"""Segment cords with shipped or own models: registry, cascade, batches."""

@@ -1,0 +1,324 @@
+"""Segment one scan: find the cord in the whole volume, then look closely only where it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from cordcohort.nifti import Image
+from cordcohort.segmentation.path import CordPath, trace_cord
+from cordcohort.segmentation.registry import Model, Stage
+from cordcohort.segmentation.resample import Axis, from_crop, neighbours, to_crop
+
+FloatArray = NDArray[np.float32]
+
+LARGEST_PIXEL_MM = 3.0
+SMALLEST_SCORE = 1.2
+CLIP_PERCENT = 99.9
+GRID_MULTIPLE = 16
+SOFT_FLOOR = 0.01
+COMPONENT_FLOOR = 0.1
+THRESHOLD = 0.5
+SMALLEST_AREA_MM2 = 3.0
+BLEND_SIGMA_MM = 0.8
+FARTHEST_FROM_PATH_MM = 8.0
+SMALLEST_BATCH = 1
+SD_FLOOR = 1e-4
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Result of one scan, on the scan's own axes.
+
+    Attributes
+    ----------
+    soft
+        float32 fraction of cord in each voxel, [0, 1].
+    mask
+        uint8, 1 where ``soft`` is at least 0.5.
+    status
+        ``ok`` or ``no_cord``.
+    reason
+        Empty, or why there is no cord.
+    n_slices
+        Axial slices that hold cord.
+    """
+
+    soft: FloatArray
+    mask: NDArray[np.uint8]
+    status: str
+    reason: str
+    n_slices: int
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A canonical scan as axial slices ``(z, y, x)`` with its in-plane axes."""
+
+    slices: Tensor
+    y: Axis
+    x: Axis
+    step_mm: float
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Only deterministic kernels inside the block; without gradients."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def segment_volume(
+    model: Model, image: Image, *, batch_size: int = 32, mirror: bool = False
+) -> Segmentation:
+    """Soft and binary cord mask of one 3-D scan of any orientation and field of view.
+
+    Parameters
+    ----------
+    model
+        With the stages ``localiser`` and ``cord``.
+    image
+        Verified 3-D image.
+    batch_size
+        Slices per network call; halved when a GPU runs out of memory.
+    mirror
+        Average with the left-right mirrored scan (twice the time).
+
+    Returns
+    -------
+    Segmentation
+        On the native axes of ``image``; status ``no_cord`` with a reason where none was found.
+    """
+    canonical = image.canonical()
+    sx, sy, sz = canonical.spacing_mm
+    data = np.ascontiguousarray(np.asarray(canonical.data, np.float32).transpose(2, 1, 0))
+    problem = _unusable(data, (sx, sy, sz))
+    if problem:
+        return _nothing(image, problem)
+    np.minimum(data, np.percentile(data, CLIP_PERCENT), out=data)
+    device = model.device
+    volume = Volume(
+        torch.from_numpy(data).to(device), Axis(data.shape[1], sy), Axis(data.shape[2], sx), sz
+    )
+    with deterministic():
+        path, step = locate(model.stages["localiser"], volume, batch_size)
+        if path is None or path.score < SMALLEST_SCORE:
+            found = 0.0 if path is None else path.score
+            return _nothing(image, f"no cord found (evidence {found:.2f}, needed {SMALLEST_SCORE})")
+        index, centres = _centreline(path, volume, step, model.stages["localiser"].spacing_mm)
+        soft = refine(model.stages["cord"], volume, index, centres, batch_size, mirror)
+    soft = keep_on_path(soft, index, centres, volume)
+    if not (soft >= THRESHOLD).any():
+        return _nothing(image, "no voxel holds more than half cord where the cord was expected")
+    native = np.ascontiguousarray(image.to_native(soft.transpose(2, 1, 0)))
+    mask = (native >= THRESHOLD).astype(np.uint8)
+    n_slices = int((soft >= THRESHOLD).any((1, 2)).sum())
+    return Segmentation(native, mask, "ok", "", n_slices)
+
+
+def _unusable(data: FloatArray, spacing_mm: tuple[float, float, float]) -> str:
+    """Why a scan cannot show a cord, or an empty text."""
+    if min(spacing_mm[:2]) > LARGEST_PIXEL_MM:
+        return (
+            f"pixels of {min(spacing_mm[:2]):.1f} mm are too large (at most {LARGEST_PIXEL_MM} mm)"
+        )
+    if float(data.max()) - float(data.min()) <= 0:
+        return "the image is constant"
+    return ""
+
+
+def _nothing(image: Image, reason: str) -> Segmentation:
+    """Empty result with a reason."""
+    shape = image.data.shape[:3]
+    return Segmentation(
+        np.zeros(shape, np.float32), np.zeros(shape, np.uint8), "no_cord", reason, 0
+    )
+
+
+def normalise(crop: Tensor, inside: Tensor) -> Tensor:
+    """Zero mean and unit SD over what lies inside the scan, 0 outside; ``(b, 3, n, m)``."""
+    weight = inside[:, None].to(crop.dtype).expand_as(crop)
+    count = weight.sum((1, 2, 3), keepdim=True).clamp(min=1)
+    mean = (crop * weight).sum((1, 2, 3), keepdim=True) / count
+    centred = (crop - mean) * weight
+    sd = torch.sqrt((centred**2).sum((1, 2, 3), keepdim=True) / count)
+    return centred / sd.clamp(min=SD_FLOOR * crop.abs().amax().clamp(min=SD_FLOOR))
+
+
+def locate(stage: Stage, volume: Volume, batch_size: int) -> tuple[CordPath | None, int]:
+    """Cord path on the coarse grid, and how many scan slices lie between coarse slices."""
+    step = max(1, round(stage.neighbour_mm / volume.step_mm))
+    n_z = volume.slices.shape[0]
+    index = torch.arange(_first(n_z, step), n_z, step, device=volume.slices.device)
+    size_y, size_x = (_padded(a, stage.spacing_mm) for a in (volume.y, volume.x))
+    rows, in_y = to_crop(volume.y, _middle(volume.y, index), size_y, stage.spacing_mm)
+    columns, in_x = to_crop(volume.x, _middle(volume.x, index), size_x, stage.spacing_mm)
+    inside = in_y[:, :, None] & in_x[:, None, :]
+    heat = _run(stage, volume, index, step, (rows, columns, inside), batch_size, mirror=False)
+    heat = heat * inside
+    path = trace_cord(heat.cpu().numpy(), stage.spacing_mm, step * volume.step_mm)
+    if path is not None:
+        path = CordPath(index.cpu().numpy()[path.slices], path.centres, path.score, path.heat)
+    return path, step
+
+
+def _first(n_slices: int, step: int) -> int:
+    """First slice of every ``step``-th, so that both ends are left out by the same amount."""
+    return ((n_slices - 1) % step) // 2
+
+
+def _padded(axis: Axis, spacing_mm: float) -> int:
+    """Pixels that cover an axis, rounded up to what the network needs."""
+    return max(2, math.ceil(axis.n * axis.pixel_mm / spacing_mm / GRID_MULTIPLE)) * GRID_MULTIPLE
+
+
+def _middle(axis: Axis, index: Tensor) -> Tensor:
+    """Middle of an axis in mm, once per slice."""
+    middle = (axis.n - 1) / 2 * axis.pixel_mm
+    return torch.full(index.shape, middle, dtype=torch.float32, device=index.device)
+
+
+def _run(
+    stage: Stage, volume: Volume, index: Tensor, step: int,
+    grid: tuple[Tensor, Tensor, Tensor], batch_size: int, mirror: bool,
+) -> Tensor:  # fmt: skip
+    """Cord fraction ``(b, n, m)`` on the crops of the given slices."""
+    rows, columns, inside = grid
+    size = max(batch_size, SMALLEST_BATCH)
+    parts: list[Tensor] = []
+    start = 0
+    while start < len(index):
+        part = slice(start, start + size)
+        around = neighbours(index[part], step, volume.slices.shape[0])
+        try:
+            parts.append(
+                _predict(
+                    stage, volume.slices[around], rows[part], columns[part], inside[part], mirror
+                )
+            )
+        except torch.cuda.OutOfMemoryError:
+            if size <= SMALLEST_BATCH:
+                raise
+            size //= 2
+            torch.cuda.empty_cache()
+            continue
+        start += size
+    return torch.cat(parts)
+
+
+def _predict(
+    stage: Stage, stack: Tensor, rows: Tensor, columns: Tensor, inside: Tensor, mirror: bool
+) -> Tensor:
+    """One network call (two with mirroring)."""
+    crop = rows[:, None] @ stack @ columns[:, None].transpose(2, 3)
+    crop = normalise(crop, inside)
+    out = stage.probability(stage.network(crop).float())[:, 0]
+    if mirror:
+        other = stage.probability(stage.network(crop.flip(3)).float())[:, 0].flip(2)
+        out = (out + other) / 2
+    return out
+
+
+def _centreline(
+    path: CordPath, volume: Volume, step: int, spacing_mm: float
+) -> tuple[Tensor, Tensor]:
+    """Scan slices along the path and the cord's centre (y, x) in mm from pixel 0."""
+    n_z = volume.slices.shape[0]
+    first = max(0, int(path.slices[0]) - step + 1 if path.slices[0] - step >= 0 else 0)
+    last = int(path.slices[-1]) + step
+    last = n_z if last >= n_z else last
+    index = np.arange(first, last)
+    centres = np.empty((len(index), 2), np.float32)
+    for i, axis in enumerate((volume.y, volume.x)):
+        size = _padded(axis, spacing_mm)
+        mm = (path.centres[:, i] - (size - 1) / 2) * spacing_mm + (axis.n - 1) / 2 * axis.pixel_mm
+        centres[:, i] = np.interp(index, path.slices, mm)
+    device = volume.slices.device
+    return torch.from_numpy(index).to(device), torch.from_numpy(centres).to(device)
+
+
+def refine(
+    stage: Stage, volume: Volume, index: Tensor, centres: Tensor, batch_size: int, mirror: bool
+) -> FloatArray:
+    """Soft mask ``(z, y, x)`` from crops around the path."""
+    step = max(1, round(stage.neighbour_mm / volume.step_mm))
+    n, h = stage.patch, stage.spacing_mm
+    soft = np.zeros(tuple(volume.slices.shape), np.float32)
+    for start in range(0, len(index), batch_size):
+        part = slice(start, start + batch_size)
+        rows, in_y = to_crop(volume.y, centres[part, 0], n, h)
+        columns, in_x = to_crop(volume.x, centres[part, 1], n, h)
+        inside = in_y[:, :, None] & in_x[:, None, :]
+        fine = (
+            _run(stage, volume, index[part], step, (rows, columns, inside), batch_size, mirror)
+            * inside
+        )
+        back_y = from_crop(volume.y, centres[part, 0], n, h)
+        back_x = from_crop(volume.x, centres[part, 1], n, h)
+        soft[index[part].cpu().numpy()] = (back_y @ fine @ back_x.transpose(1, 2)).cpu().numpy()
+    return _blend(soft, volume.step_mm)
+
+
+def _blend(soft: FloatArray, step_mm: float) -> FloatArray:
+    """Light smoothing along the cord where slices are thin."""
+    sigma = BLEND_SIGMA_MM / step_mm
+    if sigma < 0.5:  # noqa: PLR2004 - a kernel below half a slice changes nothing
+        return soft
+    used = np.flatnonzero(soft.any((1, 2)))
+    if used.size:
+        slab = slice(used[0], used[-1] + 1)
+        soft[slab] = ndimage.gaussian_filter1d(soft[slab], sigma, axis=0, mode="nearest")
+    return soft
+
+
+def keep_on_path(soft: FloatArray, index: Tensor, centres: Tensor, volume: Volume) -> FloatArray:
+    """Keep, slice by slice, the one object that lies on the path; clear everything else."""
+    out = np.zeros_like(soft)
+    pixel_mm2 = volume.y.pixel_mm * volume.x.pixel_mm
+    for k, (cy, cx) in zip(index.tolist(), centres.tolist(), strict=True):
+        labels = cc3d.connected_components(
+            (soft[k] > COMPONENT_FLOOR).astype(np.uint8), connectivity=8
+        )
+        if labels.max() == 0:
+            continue
+        chosen = _nearest_object(
+            soft[k], labels, (cy / volume.y.pixel_mm, cx / volume.x.pixel_mm), volume
+        )
+        if chosen == 0:
+            continue
+        near = ndimage.binary_dilation(labels == chosen, iterations=2)
+        kept = np.where(near & ((labels == chosen) | (labels == 0)), soft[k], 0)
+        if kept.sum() * pixel_mm2 >= SMALLEST_AREA_MM2:
+            out[k] = kept
+    out[out < SOFT_FLOOR] = 0
+    return out
+
+
+def _nearest_object(
+    soft: FloatArray, labels: NDArray[np.uint32], centre: tuple[float, float], volume: Volume
+) -> int:
+    """Label of the object with most cord for its distance to the path; 0 if all are far off."""
+    ids = np.arange(1, int(labels.max()) + 1)
+    mass = ndimage.sum_labels(soft, labels, ids)
+    places = np.array(ndimage.center_of_mass(soft, labels, ids))
+    away = np.hypot(
+        (places[:, 0] - centre[0]) * volume.y.pixel_mm,
+        (places[:, 1] - centre[1]) * volume.x.pixel_mm,
+    )
+    worth = mass * np.exp(-((away / FARTHEST_FROM_PATH_MM) ** 2))
+    best = int(np.argmax(worth))
+    return int(ids[best]) if away[best] <= 2 * FARTHEST_FROM_PATH_MM else 0

@@ -1,0 +1,217 @@
+"""Network architectures, by name, from an allow-list.
+
+A model folder names its architecture and its options; nothing else of it is ever executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cordcohort.errors import ConfigError
+
+LEAKY_SLOPE = 0.01
+
+
+def _block(n_in: int, n_out: int) -> nn.Sequential:
+    """Convolution, instance norm, leaky ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(n_in, n_out, 3, padding=1),
+        nn.InstanceNorm2d(n_out, affine=True),
+        nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
+    )
+
+
+class SliceUNet(nn.Module):
+    """2.5-D U-Net: a stack of neighbouring axial slices in, the middle slice's logit out.
+
+    Every 2 x 2 pixel block is folded into channels first (and unfolded at the end), so that the
+    costly layers run on a quarter of the pixels while the output keeps the full grid.
+
+    Parameters
+    ----------
+    in_slices
+        Number of neighbouring slices, odd.
+    features
+        Channels of each level, finest first. The grid must divide by ``2 ** len(features)``.
+    deep_supervision
+        In training mode return a list of logits (finest first) instead of one tensor.
+
+    Examples
+    --------
+    >>> SliceUNet(features=(4, 8))(torch.zeros(1, 3, 16, 16)).shape
+    torch.Size([1, 1, 16, 16])
+    """
+
+    def __init__(
+        self,
+        in_slices: int = 3,
+        features: Sequence[int] = (32, 64, 128, 160),
+        deep_supervision: bool = False,
+    ) -> None:
+        super().__init__()
+        self.deep_supervision = deep_supervision
+        self.fold = nn.PixelUnshuffle(2)
+        self.unfold = nn.PixelShuffle(2)
+        widths = [4 * in_slices, *features]
+        self.down = nn.ModuleList(
+            nn.Sequential(_block(a, b), _block(b, b))
+            for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+        pairs = list(zip(features[::-1][:-1], features[::-1][1:], strict=True))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, 2) for a, b in pairs)
+        self.merge = nn.ModuleList(nn.Sequential(_block(2 * b, b), _block(b, b)) for _, b in pairs)
+        self.heads = nn.ModuleList(
+            nn.Conv2d(b, 4, 1) for _, b in (pairs if deep_supervision else pairs[-1:])
+        )
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits ``(n, 1, y, x)`` of ``(n, slices, y, x)``; a list under deep supervision."""
+        x = self.fold(x)
+        skips: list[Tensor] = []
+        last = len(self.down) - 1
+        for level, down in enumerate(self.down):
+            x = down(x)
+            if level < last:
+                skips.append(x)
+                x = self.pool(x)
+        outputs: list[Tensor] = []
+        for level, (up, merge) in enumerate(zip(self.up, self.merge, strict=True)):
+            x = merge(torch.cat([up(x), skips.pop()], 1))
+            if self.deep_supervision and self.training:
+                outputs.append(self.unfold(self.heads[level](x)))
+        if outputs:
+            return outputs[::-1]
+        return self.unfold(self.heads[-1](x))
+
+
+def _block_3d(n_in: int, n_out: int, kernel: tuple[int, int, int]) -> nn.Sequential:
+    """Anisotropic 3-D convolution, instance norm, leaky ReLU."""
+    padding = tuple(k // 2 for k in kernel)
+    return nn.Sequential(
+        nn.Conv3d(n_in, n_out, kernel, padding=padding),
+        nn.InstanceNorm3d(n_out, affine=True),
+        nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
+    )
+
+
+class UNet3d(nn.Module):
+    """Plain 3-D U-Net with kernels and strides per level, so that thick slices are respected.
+
+    Parameters
+    ----------
+    features
+        Channels of each level, finest first.
+    kernels, strides
+        One triple (z, y, x) a level; the stride of the first level must be (1, 1, 1).
+    deep_supervision
+        In training mode return a list of logits (finest first).
+
+    Examples
+    --------
+    >>> net = UNet3d(features=(4, 8), strides=((1, 1, 1), (1, 2, 2)))
+    >>> net(torch.zeros(1, 1, 3, 8, 8)).shape
+    torch.Size([1, 1, 3, 8, 8])
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        features: Sequence[int] = (16, 32, 64, 96),
+        kernels: Sequence[Sequence[int]] | None = None,
+        strides: Sequence[Sequence[int]] | None = None,
+        deep_supervision: bool = False,
+    ) -> None:
+        super().__init__()
+        self.deep_supervision = deep_supervision
+        n = len(features)
+        sizes = [_triple(k) for k in (kernels or [(3, 3, 3)] * n)]
+        steps = [_triple(s) for s in (strides or [(1, 1, 1)] + [(2, 2, 2)] * (n - 1))]
+        widths = [in_channels, *features]
+        self.down = nn.ModuleList(
+            nn.Sequential(
+                _block_3d(widths[i], widths[i + 1], sizes[i]),
+                _block_3d(widths[i + 1], widths[i + 1], sizes[i]),
+            )
+            for i in range(n)
+        )
+        self.pool = nn.ModuleList(nn.MaxPool3d(s, s) for s in steps)
+        order = list(range(n - 1, 0, -1))
+        self.up = nn.ModuleList(
+            nn.ConvTranspose3d(features[i], features[i - 1], steps[i], steps[i]) for i in order
+        )
+        self.merge = nn.ModuleList(
+            nn.Sequential(
+                _block_3d(2 * features[i - 1], features[i - 1], sizes[i - 1]),
+                _block_3d(features[i - 1], features[i - 1], sizes[i - 1]),
+            )
+            for i in order
+        )
+        headed = order if deep_supervision else order[-1:]
+        self.heads = nn.ModuleList(nn.Conv3d(features[i - 1], out_channels, 1) for i in headed)
+
+    def forward(self, x: Tensor) -> Any:
+        """Logits on the grid of ``x`` (n, c, z, y, x); a list under deep supervision."""
+        skips: list[Tensor] = []
+        for pool, down in zip(self.pool, self.down, strict=True):
+            x = down(pool(x))
+            skips.append(x)
+        x = skips.pop()
+        outputs: list[Tensor] = []
+        for level, (up, merge) in enumerate(zip(self.up, self.merge, strict=True)):
+            x = merge(torch.cat([up(x), skips.pop()], 1))
+            if self.deep_supervision and self.training:
+                outputs.append(self.heads[level](x))
+        return outputs[::-1] if outputs else self.heads[-1](x)
+
+
+def _triple(values: Sequence[int]) -> tuple[int, int, int]:
+    """Three integers."""
+    z, y, x = (int(v) for v in values)
+    return z, y, x
+
+
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "slice_unet": SliceUNet,
+    "unet_3d": UNet3d,
+}
+
+
+def build_network(name: str, options: Mapping[str, Any]) -> nn.Module:
+    """Make a network of the allow-list.
+
+    Parameters
+    ----------
+    name
+        Key of ``ARCHITECTURES``.
+    options
+        Keyword arguments of the architecture (numbers, lists and booleans only).
+
+    Raises
+    ------
+    ConfigError
+        The name is not in the allow-list, or an option is unknown.
+
+    Examples
+    --------
+    >>> type(build_network("slice_unet", {"features": [4, 8]})).__name__
+    'SliceUNet'
+    """
+    if name not in ARCHITECTURES:
+        raise ConfigError(
+            "architecture", name, "one of " + ", ".join(ARCHITECTURES), "use a listed architecture"
+        )
+    try:
+        return ARCHITECTURES[name](**dict(options))
+    except TypeError as error:
+        raise ConfigError(
+            f"architecture options of {name}",
+            dict(options),
+            str(error),
+            "remove the unknown option",
+        ) from error

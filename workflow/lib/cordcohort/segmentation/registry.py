@@ -1,0 +1,218 @@
+"""Models: folders with a card (``model.yaml``) and weights (``*.safetensors``), listed by sha256.
+
+Loading a model executes nothing: the card is plain YAML of known keys, the architecture comes from
+an allow-list, and weights are tensors only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from cordcohort.errors import ConfigError
+from cordcohort.files import read_yaml, sha256_of
+from cordcohort.root import workflow_root
+from cordcohort.segmentation.networks import build_network
+
+CARD = "model.yaml"
+REGISTRY = "registry.yaml"
+SCHEMA = 1
+MAX_WEIGHTS_BYTES = 2_000_000_000
+CARD_KEYS = frozenset({
+    "schema", "name", "task", "labels", "orientation", "stages", "threshold", "training", "validation",
+    "licence", "citation", "description",
+})  # fmt: skip
+CARD_NEEDED = ("schema", "name", "task", "labels", "orientation", "stages", "licence")
+STAGE_KEYS = frozenset({
+    "architecture", "options", "weights", "spacing_mm", "patch", "neighbour_mm", "normalisation",
+    "activation",
+})  # fmt: skip
+ACTIVATIONS = ("sigmoid", "relu_clip")
+_SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One network of a model with its grid.
+
+    Attributes
+    ----------
+    network
+        In evaluation mode.
+    spacing_mm
+        In-plane pixel of its input.
+    patch
+        Pixels per side of its crops (0: whole slices).
+    neighbour_mm
+        Least distance of the neighbouring slices that it sees.
+    activation
+        ``sigmoid`` or ``relu_clip`` (linear outputs clipped to [0, 1]).
+    """
+
+    network: nn.Module
+    spacing_mm: float
+    patch: int
+    neighbour_mm: float
+    activation: str
+
+    def probability(self, logits: torch.Tensor) -> torch.Tensor:
+        """Cord fraction in [0, 1] from raw outputs."""
+        if self.activation == "sigmoid":
+            return torch.sigmoid(logits)
+        return logits.clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model: its id, card, networks by stage name, and one sha256 of all weights."""
+
+    name: str
+    card: dict[str, Any]
+    stages: dict[str, Stage]
+    sha256: str
+    device: torch.device
+
+
+def models_folder() -> Path:
+    """Folder of the shipped models."""
+    return workflow_root() / "models"
+
+
+def list_models(folder: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Entries of the registry: id to folder and sha256 of each weights file.
+
+    Raises
+    ------
+    ConfigError
+        No registry, or not of the known form.
+    """
+    folder = folder or models_folder()
+    path = folder / REGISTRY
+    if not path.is_file():
+        raise ConfigError(
+            "models", str(folder), f"a file {REGISTRY}", "name a folder of models", str(path)
+        )
+    content = read_yaml(path)
+    entries = content.get("models") if isinstance(content, dict) else None
+    if not isinstance(entries, dict):
+        raise ConfigError(
+            "models", content, "a mapping id: {folder, weights}", "mend the registry", str(path)
+        )
+    return entries
+
+
+def load_model(
+    model: str | Path, device: str | torch.device = "cpu", folder: Path | None = None
+) -> Model:
+    """Load a model by its id in the registry, or from a folder.
+
+    A folder outside the registry is loaded without a known sha256: it is the user's own.
+
+    Raises
+    ------
+    ConfigError
+        Unknown id, wrong sha256 (named), weights that are not safetensors, unknown architecture,
+        or a card that lacks a key or has an unknown one.
+    """
+    known: dict[str, str] = {}
+    path = Path(model)
+    if not (isinstance(model, Path) or path.is_dir()):
+        entries = list_models(folder)
+        if str(model) not in entries:
+            raise ConfigError("segmentation.models", model, "one of " + ", ".join(sorted(entries)),
+                              "use a listed model or the path of a model folder")  # fmt: skip
+        entry = entries[str(model)]
+        path = (folder or models_folder()) / entry["folder"]
+        known = dict(entry["weights"])
+    return _load_folder(path, known, torch.device(device))
+
+
+def _load_folder(path: Path, known: dict[str, str], device: torch.device) -> Model:
+    """Card and stages of a model folder."""
+    card_path = path / CARD
+    if not card_path.is_file():
+        raise ConfigError(
+            "segmentation.models", str(path), f"a folder with {CARD}", "name a model folder"
+        )
+    card = check_card(read_yaml(card_path), str(card_path))
+    digest = hashlib.sha256()
+    stages: dict[str, Stage] = {}
+    for name, entry in sorted(card["stages"].items()):
+        weights = path / entry["weights"]
+        found = _check_weights(weights, known)
+        digest.update(found.encode())
+        stages[name] = _stage(entry, weights, device)
+    return Model(str(card["name"]), card, stages, digest.hexdigest(), device)
+
+
+def check_card(card: Any, where: str) -> dict[str, Any]:
+    """Check a model card's keys.
+
+    Raises
+    ------
+    ConfigError
+        Missing or unknown key, unknown schema or activation, weights outside the folder.
+    """
+    if not isinstance(card, dict):
+        raise ConfigError("model", card, "a mapping", "mend the card", where)
+    for key in CARD_NEEDED:
+        if key not in card:
+            raise ConfigError(key, None, "a value", "add the key to the card", where)
+    _refuse_unknown(card, CARD_KEYS, "", where)
+    if card["schema"] != SCHEMA:
+        raise ConfigError("schema", card["schema"], str(SCHEMA), "use a matching version", where)
+    for name, stage in card["stages"].items():
+        _refuse_unknown(stage, STAGE_KEYS, f"stages.{name}.", where)
+        if stage.get("activation") not in ACTIVATIONS:
+            raise ConfigError(f"stages.{name}.activation", stage.get("activation"),
+                              "one of " + ", ".join(ACTIVATIONS), "correct the card", where)  # fmt: skip
+        weights = str(stage.get("weights", ""))
+        if Path(weights).name != weights or not weights.endswith(_SUFFIX):
+            raise ConfigError(f"stages.{name}.weights", weights, f"a file name *{_SUFFIX} in the folder",
+                              "convert the weights to safetensors", where)  # fmt: skip
+    return card
+
+
+def _refuse_unknown(
+    entry: dict[str, Any], allowed: frozenset[str], prefix: str, where: str
+) -> None:
+    """Refuse keys that nothing reads."""
+    for key in entry:
+        if key not in allowed:
+            raise ConfigError(f"{prefix}{key}", entry[key], "one of " + ", ".join(sorted(allowed)),
+                              "remove or correct the key", where)  # fmt: skip
+
+
+def _check_weights(weights: Path, known: dict[str, str]) -> str:
+    """Sha256 of a weights file, compared with the registry's."""
+    if not weights.is_file() or weights.stat().st_size > MAX_WEIGHTS_BYTES:
+        raise ConfigError(
+            "weights", str(weights), "a readable weights file", "fetch the model again"
+        )
+    found = sha256_of(weights)
+    wanted = known.get(weights.name)
+    if known and found != wanted:
+        raise ConfigError("sha256 of " + weights.name, found, str(wanted),
+                          "the weights were changed or damaged: fetch the model again", REGISTRY)  # fmt: skip
+    return found
+
+
+def _stage(entry: dict[str, Any], weights: Path, device: torch.device) -> Stage:
+    """Build the network and fill it with tensors."""
+    network = build_network(entry["architecture"], entry.get("options", {}))
+    try:
+        tensors = load_file(str(weights))
+        network.load_state_dict({k: v.float() for k, v in tensors.items()})
+    except (SafetensorError, RuntimeError) as error:
+        raise ConfigError("weights", weights.name, "a safetensors file that fits the architecture",
+                          f"convert or fetch the model again ({error})", str(weights)) from error  # fmt: skip
+    network.eval().to(device)
+    return Stage(network, float(entry["spacing_mm"]), int(entry["patch"]),
+                 float(entry["neighbour_mm"]), str(entry["activation"]))  # fmt: skip

@@ -1,0 +1,1 @@
+"""Train networks on painted label maps: sources, painter, losses, engine."""

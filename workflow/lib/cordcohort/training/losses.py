@@ -1,0 +1,141 @@
+"""Losses for soft (partial-volume) targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as nnf
+
+from cordcohort.errors import ConfigError
+
+DICE_EPSILON = 1.0
+DILATION_PIXELS = 3
+FOREGROUND_LEVEL = 0.2
+
+
+def adaptive_wing(
+    output: Tensor,
+    target: Tensor,
+    *,
+    omega: float = 8.0,
+    theta: float = 0.5,
+    epsilon: float = 1.0,
+    alpha: float = 2.1,
+    weighted: bool = False,
+) -> Tensor:
+    r"""Adaptive Wing loss on raw (linear) outputs, mean over voxels.
+
+    :math:`\omega \ln(1 + (|y - \hat y| / \epsilon)^{\alpha - y})` below ``theta``, linear above it,
+    continuous in value and slope.
+
+    Parameters
+    ----------
+    output, target
+        Same shape; target in [0, 1].
+    weighted
+        Multiply by ``1 + omega`` near the foreground: within 3 pixels of a target above 0.2.
+        The published weight map is 1 everywhere through a defect, hence unweighted by default.
+
+    References
+    ----------
+    Wang, Bo, Fuxin. Adaptive Wing Loss for Robust Face Alignment via Heatmap Regression. ICCV 2019.
+
+    Examples
+    --------
+    >>> float(adaptive_wing(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)))
+    0.0
+    """
+    difference = (target - output).abs()
+    power = alpha - target
+    ratio = (theta / epsilon) ** power
+    slope = omega / (1 + ratio) * power * (theta / epsilon) ** (power - 1) / epsilon
+    offset = theta * slope - omega * torch.log1p(ratio)
+    # The inner branch is evaluated at min(d, theta): the unused branch must give no infinite slope.
+    inner = omega * torch.log1p((difference.clamp(1e-8, theta) / epsilon) ** power)
+    inner = torch.where(difference > 0, inner, difference)
+    loss = torch.where(difference < theta, inner, slope * difference - offset)
+    if weighted:
+        loss = loss * (1 + omega * near_foreground(target))
+    return loss.mean()
+
+
+def near_foreground(target: Tensor) -> Tensor:
+    """1 where a voxel with target above 0.2 lies within 3 voxels (square neighbourhood), else 0."""
+    size = 2 * DILATION_PIXELS + 1
+    pool = nnf.max_pool2d if target.ndim == 4 else nnf.max_pool3d
+    grown = pool(target, size, stride=1, padding=DILATION_PIXELS)
+    return (grown > FOREGROUND_LEVEL).to(target.dtype)
+
+
+def soft_dice(output: Tensor, target: Tensor) -> Tensor:
+    """One minus the soft Dice of sigmoid(output), over the whole batch.
+
+    Squares in the denominator make the loss 0 for a prediction equal to a soft target. The batch
+    is one object, so slices without cord need no special case.
+
+    Examples
+    --------
+    >>> t = torch.tensor([[[[1.0, 0.0]]]])
+    >>> round(float(soft_dice(40 * (t - 0.5), t)), 6)
+    0.0
+    """
+    probability = torch.sigmoid(output)
+    overlap = 2 * (probability * target).sum() + DICE_EPSILON
+    return 1 - overlap / ((probability**2).sum() + (target**2).sum() + DICE_EPSILON)
+
+
+def dice_bce(output: Tensor, target: Tensor, *, dice_weight: float = 1.0) -> Tensor:
+    """Soft Dice plus binary cross-entropy; soft targets allowed in both.
+
+    Examples
+    --------
+    >>> bool(dice_bce(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)) > 0.69)
+    True
+    """
+    entropy = nnf.binary_cross_entropy_with_logits(output, target)
+    return dice_weight * soft_dice(output, target) + entropy
+
+
+LOSSES: dict[str, Callable[..., Tensor]] = {
+    "adaptive_wing": adaptive_wing,
+    "soft_dice": soft_dice,
+    "dice_bce": dice_bce,
+}
+LINEAR_LOSSES = frozenset({"adaptive_wing"})
+
+
+def make_loss(name: str, options: dict[str, Any]) -> Callable[[Any, Tensor], Tensor]:
+    """Loss by name, for one output or a list of outputs (deep supervision).
+
+    Outputs of a list get weights 1, 1/2, 1/4, ... and the sum is divided by their number; the
+    target is resized linearly to each.
+
+    Raises
+    ------
+    ConfigError
+        Unknown name.
+
+    Examples
+    --------
+    >>> float(make_loss("soft_dice", {})(torch.full((1, 1, 2, 2), -60.0), torch.zeros(1, 1, 2, 2)))
+    0.0
+    """
+    if name not in LOSSES:
+        raise ConfigError("loss.name", name, "one of " + ", ".join(LOSSES), "use a listed loss")
+    single = LOSSES[name]
+
+    def loss(output: Tensor | Sequence[Tensor], target: Tensor) -> Tensor:
+        outputs = [output] if isinstance(output, Tensor) else list(output)
+        total = torch.zeros((), device=target.device)
+        for level, item in enumerate(outputs):
+            mode = "bilinear" if target.ndim == 4 else "trilinear"
+            goal = target
+            if item.shape != target.shape:
+                goal = nnf.interpolate(target, size=item.shape[2:], mode=mode, align_corners=False)
+            total = total + single(item.float(), goal, **options) / 2**level
+        return total / len(outputs)
+
+    return loss
