@@ -95,21 +95,27 @@ def compare(
     per_slice = drawn.any(axis=(0, 1))
     scored = per_slice if drawn_slices_only else np.ones_like(per_slice)
     a, b = inside[..., scored], drawn[..., scored]
-    soft_a = mask[..., scored].astype(np.float64)
-    soft_b = reference[..., scored].astype(np.float64)
+    counts = (np.count_nonzero(a & b), np.count_nonzero(a), np.count_nonzero(b))
+    is_soft = np.issubdtype(mask.dtype, np.floating) or np.issubdtype(reference.dtype, np.floating)
+    soft = _soft_sums(mask[..., scored], reference[..., scored]) if is_soft else counts
     beyond = inside[..., ~scored]
     return Pair(
-        both=int(np.count_nonzero(a & b)),
-        mask=int(np.count_nonzero(a)),
-        reference=int(np.count_nonzero(b)),
-        soft_both=float(np.vdot(soft_a, soft_b)),
-        soft_mask=float(soft_a.sum()),
-        soft_reference=float(soft_b.sum()),
+        both=int(counts[0]),
+        mask=int(counts[1]),
+        reference=int(counts[2]),
+        soft_both=float(soft[0]),
+        soft_mask=float(soft[1]),
+        soft_reference=float(soft[2]),
         outside=int(np.count_nonzero(beyond)),
         outside_slices=int(beyond.any(axis=(0, 1)).sum()),
         scored_slices=int(scored.sum()),
         voxel_mm3=voxel_mm3,
     )
+
+
+def _soft_sums(mask: Array, reference: Array) -> tuple[float, float, float]:
+    a, b = mask.astype(np.float64), reference.astype(np.float64)
+    return float(np.vdot(a, b)), float(a.sum()), float(b.sum())
 
 
 def dice(pair: Pair) -> float:
