@@ -7,7 +7,6 @@ include: "workflow/rules/measures.smk"
 include: "workflow/rules/cohort.smk"
 include: "workflow/rules/statistics.smk"
 include: "workflow/rules/report.smk"
-include: "workflow/rules/training.smk"
 
 
 rule all:

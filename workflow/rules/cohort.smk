@@ -13,14 +13,15 @@ rule cohort:
         log_of("cohort", "cohort"),
     benchmark:
         benchmark_of("cohort", "cohort")
-    params:
-        options=PLAN.cohort_options(),
-        science=science_digest("cohort"),
+    conda:
+        "../../envs/statistics.yaml"
     threads: 1
     resources:
         mem_mb=memory_mb(4000),
         runtime=30,
-    conda:
-        "../../envs/statistics.yaml"
+    params:
+        exclusions=PLAN.config.exclusions,
+        external=PLAN.config.external_measures,
+        science=science_digest("cohort"),
     script:
         "../scripts/cohort.py"

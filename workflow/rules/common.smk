@@ -11,7 +11,9 @@ min_version("9.20")
 configfile: "config/config.yaml"
 
 
-sys.path.insert(0, str(Path(workflow.current_basedir.get_path_or_uri()).parent / "scripts"))
+sys.path.insert(
+    0, str(Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent / "scripts")
+)
 import _bootstrap  # noqa: E402,F401
 
 from cordcohort import scan as paths  # noqa: E402

@@ -12,16 +12,16 @@ for batch in PLAN.b0_batches():
             log_of("images", f"mean_b0_{batch.name}"),
         benchmark:
             benchmark_of("images", f"mean_b0_{batch.name}")
-        params:
-            scans=batch.scans,
-            b0_threshold_s_per_mm2=PLAN.config.images.b0_threshold_s_per_mm2,
-            science=science_digest("images.derive"),
+        conda:
+            "../../envs/images.yaml"
         threads: 1
         resources:
             mem_mb=memory_mb(2000),
             runtime=5 + len(batch.scans),
-        conda:
-            "../../envs/images.yaml"
+        params:
+            scans=batch.scans,
+            b0_threshold_s_per_mm2=PLAN.config.images.b0_threshold_s_per_mm2,
+            science=science_digest("images.derive"),
         script:
             "../scripts/mean_b0.py"
 
@@ -39,16 +39,16 @@ for batch in PLAN.tensor_batches():
             log_of("images", f"tensor_{batch.name}"),
         benchmark:
             benchmark_of("images", f"tensor_{batch.name}")
+        conda:
+            "../../envs/images.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory_mb(3000),
+            runtime=5 + 2 * len(batch.scans),
         params:
             scans=batch.scans,
             methods=PLAN.cord_methods(),
             options=PLAN.tensor_options(),
             science=science_digest("images.derive"),
-        threads: 1
-        resources:
-            mem_mb=memory_mb(3000),
-            runtime=5 + 2 * len(batch.scans),
-        conda:
-            "../../envs/images.yaml"
         script:
             "../scripts/tensor.py"

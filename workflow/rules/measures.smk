@@ -14,17 +14,17 @@ for kind in MEASURE_KINDS:
                 log_of("measures", f"{kind}_{batch.name}"),
             benchmark:
                 benchmark_of("measures", f"{kind}_{batch.name}")
-            params:
-                scans=batch.scans,
-                kind=kind,
-                methods=PLAN.config.segmentation.models,
-                options=PLAN.measure_options(kind),
-                science=science_digest(f"measures.{kind}", "measures.kinds"),
+            conda:
+                "../../envs/measures.yaml"
             threads: 1
             resources:
                 mem_mb=memory_mb(2000),
                 runtime=5 + len(batch.scans),
-            conda:
-                "../../envs/measures.yaml"
+            params:
+                scans=batch.scans,
+                kind=kind,
+                methods=list(PLAN.config.segmentation.models),
+                options=PLAN.measure_options(),
+                science=science_digest(f"measures.{kind}", "measures.tasks"),
             script:
                 "../scripts/measure.py"

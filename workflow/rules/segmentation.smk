@@ -15,17 +15,17 @@ for model in PLAN.config.segmentation.models:
                 log_of("segmentation", f"{model}_{batch.name}"),
             benchmark:
                 benchmark_of("segmentation", f"{model}_{batch.name}")
-            params:
-                scans=batch.scans,
-                model=model,
-                device=PLAN.config.segmentation.device,
-                science=science_digest("segmentation.batch"),
+            conda:
+                "../../envs/segmentation.yaml"
             threads: 1
             resources:
                 mem_mb=memory_mb(4000),
                 runtime=5 + 2 * len(batch.scans),
                 gpu=int(PLAN.config.segmentation.device == "cuda"),
-            conda:
-                "../../envs/segmentation.yaml"
+            params:
+                scans=batch.scans,
+                model=model,
+                device=PLAN.config.segmentation.device,
+                science=science_digest("segmentation.scans"),
             script:
                 "../scripts/segment.py"

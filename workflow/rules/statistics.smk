@@ -1,4 +1,9 @@
 # One tidy table for every analysis that the config declares.
+def declared_analysis(wildcards):
+    """Declaration of the analysis that a rule is about to run."""
+    return PLAN.analysis_options(wildcards.analysis)
+
+
 rule analysis:
     input:
         table=paths.COHORT,
@@ -7,20 +12,20 @@ rule analysis:
         table="results/statistics/{analysis}.tsv",
         counts="results/statistics/{analysis}.counts.tsv",
         record="results/statistics/{analysis}.json",
-    wildcard_constraints:
-        analysis="|".join(PLAN.analyses()) or "none",
     log:
         "results/logs/statistics/{analysis}.log",
     benchmark:
         "results/benchmarks/statistics/{analysis}.tsv"
-    params:
-        options=PLAN.analysis_options,
-        science=science_digest("statistics.run"),
+    wildcard_constraints:
+        analysis="|".join(PLAN.analyses()) or "none",
+    conda:
+        "../../envs/statistics.yaml"
     threads: 1
     resources:
         mem_mb=memory_mb(4000),
         runtime=30,
-    conda:
-        "../../envs/statistics.yaml"
+    params:
+        options=declared_analysis,
+        science=science_digest("statistics.run"),
     script:
         "../scripts/analysis.py"

@@ -1,0 +1,62 @@
+"""From a row of the index to a measuring task: every mask of the scan, whoever drew it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cordcohort import scan as paths
+from cordcohort.files import read_json
+from cordcohort.measures.kinds import Task
+
+
+def measuring_task(kind: str, scan: paths.Row, models: Sequence[str]) -> Task:
+    """Gather what a scan is measured from.
+
+    Parameters
+    ----------
+    kind : {"shape", "agreement", "regions"}
+        Kind of measure.
+    scan : mapping
+        Row of the index.
+    models : sequence of str
+        Models whose masks are looked for.
+    """
+    masks = paths.masks_of(scan)
+    for model in models:
+        masks += _model_masks(scan, model)
+    maps, reason = _maps(scan) if kind == "regions" else ({}, "")
+    return Task(
+        scan=scan,
+        masks=masks,
+        output=paths.measure_table(scan, kind),
+        image=str(scan["image"]) if scan["status"] == "ok" else "",
+        maps=maps,
+        maps_reason=reason,
+    )
+
+
+def _model_masks(scan: paths.Row, model: str) -> list[dict[str, Any]]:
+    """Binary and soft mask of a model, or the one line that says why there is none."""
+    path = Path(paths.mask_record(scan, model))
+    if not path.is_file():
+        return []
+    record = read_json(path)
+    common = {
+        "method": model,
+        "structure": record["structure"],
+        "status": record["status"],
+        "reason": record["reason"],
+    }
+    files = [("seg", record["mask"]), ("softseg", record["soft"])]
+    if record["status"] != "ok":
+        return [common | {"kind": "seg", "path": ""}]
+    return [common | {"kind": kind, "path": str(path.parent / name)} for kind, name in files]
+
+
+def _maps(scan: paths.Row) -> tuple[dict[str, str], str]:
+    record = read_json(paths.image_record(scan, "tensor"))
+    if record["status"] != "ok":
+        return {}, str(record["reason"])
+    return {name: paths.image_file(scan, name) for name in record["files"]}, ""

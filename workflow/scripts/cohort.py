@@ -1,0 +1,15 @@
+"""The one long table and the state of every scan."""
+
+import _bootstrap  # noqa: F401
+from cordcohort.adapter import job
+from cordcohort.cohort import build_cohort, read_external, scans_table
+from cordcohort.table import read_parquet, write_parquet, write_tsv
+
+with job(snakemake) as j:
+    index = read_parquet(j.input.index)
+    exclusions = list(j.params.exclusions)
+    external = [read_external(table) for table in j.params.external]
+    table = build_cohort(j.input.tables, index, exclusions, external)
+    write_parquet(j.output.table, table)
+    write_tsv(j.output.text, table)
+    write_parquet(j.output.scans, scans_table(index, table, exclusions))

@@ -1,0 +1,14 @@
+"""Small tables of one kind of measure for a batch of scans."""
+
+import _bootstrap  # noqa: F401
+from cordcohort.adapter import job
+from cordcohort.measures.kinds import measure
+from cordcohort.measures.options import MeasureOptions
+from cordcohort.measures.tasks import measuring_task
+from cordcohort.table import write_parquet
+
+with job(snakemake) as j:
+    options = MeasureOptions.of(j.params.options)
+    for scan in j.scans():
+        task = measuring_task(j.params.kind, scan, list(j.params.methods))
+        write_parquet(task.output, measure(j.params.kind, task, options))

@@ -1,0 +1,10 @@
+"""Masks of a batch of scans by one network, loaded once."""
+
+import _bootstrap  # noqa: F401
+from cordcohort.adapter import job
+from cordcohort.segmentation.device import choose_device
+from cordcohort.segmentation.registry import load_model
+from cordcohort.segmentation.scans import segment_scans
+
+with job(snakemake) as j:
+    segment_scans(j.scans(), load_model(j.params.model, choose_device(j.params.device)))
