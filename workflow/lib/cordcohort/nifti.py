@@ -38,7 +38,9 @@ HEADER_1_BYTES = 348
 POINTER_BYTES = 1024  # git-annex pointers are about 105 bytes of text
 MAX_DEFLATE_RATIO = 1040  # deflate cannot expand more than 1032 : 1
 MAX_VOXELS = 4_000_000_000
-MAX_GRID_SHIFT_VOXELS = 0.05  # half a tenth of a voxel moves no voxel centre into another voxel
+# Below a fifth of a voxel every voxel centre still lies well inside the voxel of the same index, and
+# the overlap of two cords 24 voxels wide changes by less than 1 %; real label headers are off by 0.14.
+MAX_GRID_SHIFT_VOXELS = 0.2
 MAX_SHEAR_COSINE = 1e-3
 _CHUNK_BYTES = 1 << 20
 _GEOMETRY_FIELDS = (
@@ -153,7 +155,7 @@ def read_grid(path: Path | str) -> Image:
         geometry = header.get_best_affine()
     except ImageError:
         raise
-    except Exception as error:  # noqa: BLE001 - nibabel raises many types on arbitrary bytes
+    except Exception as error:
         raise ImageError(path, "header", "a NIfTI header", str(error), _COPY) from error
     if len(shape) < 3 or min(shape) < 1:  # noqa: PLR2004
         raise ImageError(path, "dimensions", "3 or 4 dimensions", f"shape {shape}", _COPY)
@@ -194,7 +196,7 @@ def check_same_grid(mask: Image, image: Image) -> None:
     Raises
     ------
     ImageError
-        If the shapes differ, or a corner of the volume lies more than 5 % of the smallest voxel
+        If the shapes differ, or a corner of the volume lies more than 20 % of the smallest voxel
         side away from where the image has it.
     """
     if mask.data.shape[:3] != image.data.shape[:3]:
