@@ -38,8 +38,8 @@ HEADER_1_BYTES = 348
 POINTER_BYTES = 1024  # git-annex pointers are about 105 bytes of text
 MAX_DEFLATE_RATIO = 1040  # deflate cannot expand more than 1032 : 1
 MAX_VOXELS = 4_000_000_000
-# Below a fifth of a voxel every voxel centre still lies well inside the voxel of the same index, and
-# the overlap of two cords 24 voxels wide changes by less than 1 %; real label headers are off by 0.14.
+# Below a fifth of a voxel every voxel centre lies well inside the voxel of the same index, and the
+# overlap of two cords 24 voxels wide changes by less than 1 %; real label headers are off by 0.14.
 MAX_GRID_SHIFT_VOXELS = 0.2
 MAX_SHEAR_COSINE = 1e-3
 _CHUNK_BYTES = 1 << 20
