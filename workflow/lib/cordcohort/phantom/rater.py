@@ -114,28 +114,27 @@ def part_shares(
         out[box] = mean_values(person, (x, y, n_slices), affine, values, supersample=supersample)
         return out
     for k in range(n_slices):
-        seen = affine @ _jitter(person, grid, affine, k, rater, rng)
+        seen = affine @ _jitter(_cord_at(person, affine, k), k, grid, rater, rng)
         part = mean_values(person, (x, y, 1), seen, values, supersample=supersample)
         out[box[0], box[1], k] = part[:, :, 0]
     return out
 
 
-def _jitter(
-    person: Person,
-    grid: Acquisition,
-    affine: Array,
-    k: int,
-    rater: Rater,
-    rng: np.random.Generator,
-) -> Array:
-    """Matrix in voxel indices that moves and shrinks the sampled slice about the cord."""
+def _cord_at(person: Person, affine: Array, k: int) -> Array:
+    """Voxel index (x, y) of the cord's axis in slice k of a box."""
     frame = build_frame(person)
     z = float((affine @ [0.0, 0.0, float(k), 1.0])[2])
     axis = np.array([float(frame.at("x", z)), float(frame.at("y", z)), z, 1.0])
-    centre = np.linalg.inv(affine) @ axis
+    return (np.linalg.inv(affine) @ axis)[:2]
+
+
+def _jitter(
+    centre: Array, k: int, grid: Acquisition, rater: Rater, rng: np.random.Generator
+) -> Array:
+    """Matrix in voxel indices that moves and magnifies slice k about the cord, as a rater does."""
     size = 1.0 / (rater.magnification + rater.magnification_sd * rng.standard_normal(2))
     move = rater.shift_sd_mm * rng.standard_normal(2) / np.asarray(grid.spacing_mm[:2])
     matrix = np.diag([size[0], size[1], 1.0, 1.0])
-    matrix[:2, 3] = centre[:2] * (1.0 - size) + move
+    matrix[:2, 3] = centre * (1.0 - size) + move
     matrix[2, 3] = float(k)
     return matrix

@@ -1,0 +1,266 @@
+"""Who takes part in a phantom study and which scans exist: everything but the images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from cordcohort.phantom.acquisition import Pose
+from cordcohort.phantom.config import PhantomStudy, Protocol, Site
+from cordcohort.phantom.frame import build_frame
+from cordcohort.phantom.person import Person, draw_person
+from cordcohort.phantom.signals import stream
+from cordcohort.phantom.tensors import damage_profile
+from cordcohort.phantom.truth import VERTEBRA_NAMES
+
+TRAVELLER = "traveller"
+MAX_LIGHT_TOUCH = 112.0
+MAX_LEMS = 50.0
+TOUCH_LOSS = 70.0
+PINPRICK_LOSS = 80.0
+LEMS_LOSS = 40.0
+SCORE_SD = 3.0
+RECOVERY = 0.15
+"""Share of the damage's effect on the scores that is gone at each further session."""
+DAYS_BETWEEN_SESSIONS = 90
+
+
+@dataclass(frozen=True)
+class Participant:
+    """One subject of one dataset.
+
+    Attributes
+    ----------
+    site : Site
+        Where.
+    subject : str
+        Label without `sub-`.
+    person_id : str
+        The same wherever one person was scanned.
+    person : Person
+        Shape.
+    group : str
+        patient or control.
+    sessions : tuple of str
+        Labels without `ses-`.
+    """
+
+    site: Site
+    subject: str
+    person_id: str
+    person: Person
+    group: str
+    sessions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PlannedScan:
+    """One image to make: who, when, with which protocol."""
+
+    participant: Participant
+    session: str
+    protocol: Protocol
+    run: str
+
+    @property
+    def datatype(self) -> str:
+        """BIDS folder: anat or dwi."""
+        return "dwi" if self.protocol.contrast == "dwi" else "anat"
+
+    @property
+    def folder(self) -> str:
+        """Folder inside the dataset, with forward slashes."""
+        return f"sub-{self.participant.subject}/ses-{self.session}/{self.datatype}"
+
+    @property
+    def stem(self) -> str:
+        """BIDS name without extension."""
+        parts = [f"sub-{self.participant.subject}", f"ses-{self.session}"]
+        if self.protocol.acquisition:
+            parts.append(f"acq-{self.protocol.acquisition}")
+        if self.run:
+            parts.append(f"run-{self.run}")
+        suffix = {"MTon": "mt-on_MTS", "MToff": "mt-off_MTS"}
+        return "_".join([*parts, suffix.get(self.protocol.contrast, self.protocol.contrast)])
+
+    @property
+    def key(self) -> str:
+        """Name of the scan within the study: the seed of its own random numbers."""
+        return f"{self.participant.site.name}/{self.stem}"
+
+
+@lru_cache(maxsize=8)
+def participants(study: PhantomStudy) -> tuple[Participant, ...]:
+    """All participants, site by site.
+
+    Parameters
+    ----------
+    study : PhantomStudy
+        The configuration.
+
+    Returns
+    -------
+    tuple of Participant
+        The travelling person, if any, is the last of each site.
+
+    Examples
+    --------
+    >>> [p.subject for p in participants(PhantomStudy())][:5]
+    ['01', '02', '03', '04', '01']
+    """
+    found: list[Participant] = []
+    counted = 0
+    for site in study.sites:
+        for number in range(1, site.subjects + 1):
+            travels = study.traveller and number == site.subjects
+            subject = f"{site.prefix}{number:02d}"
+            person_id = TRAVELLER if travels else f"{site.name}{number:02d}"
+            patient = not travels and _chosen(counted, study.patient_share)
+            returns = travels or _chosen(number, study.returning_share)
+            counted += not travels
+            person = _draw(study, person_id, counted) if patient else _healthy(study, person_id)
+            sessions = tuple(str(k) for k in range(1, (study.sessions if returns else 1) + 1))
+            group = "patient" if patient else "control"
+            found.append(Participant(site, subject, person_id, person, group, sessions))
+    return tuple(found)
+
+
+def _chosen(number: int, share: float) -> bool:
+    """Whether the number-th of a row belongs to a share of it, spread evenly."""
+    return int((number + 1) * share) > int(number * share)
+
+
+def _healthy(study: PhantomStudy, person_id: str) -> Person:
+    return draw_person(
+        stream(study.seed, "person", person_id), distractors=study.difficulty.distractors
+    )
+
+
+def _draw(study: PhantomStudy, person_id: str, number: int) -> Person:
+    """A patient: compressed, with lesions, or both."""
+    hard = study.difficulty
+    compressed = _chosen(number, hard.compression_share)
+    lesioned = _chosen(number, hard.lesion_share) or not compressed
+    return draw_person(
+        stream(study.seed, "person", person_id),
+        compression=compressed,
+        lesion=lesioned,
+        implant=_chosen(number, hard.implant_share),
+        distractors=hard.distractors,
+        lesion_diameter_mm=hard.lesion_diameter_mm,
+        levels=study.damage_levels,
+    )
+
+
+def planned_scans(study: PhantomStudy) -> Iterator[PlannedScan]:
+    """Every scan that exists, in the order of sites, subjects, sessions and protocols."""
+    for one in participants(study):
+        for session in one.sessions:
+            for protocol in study.protocols:
+                if protocol.sessions and int(session) > protocol.sessions:
+                    continue
+                for run in range(1, protocol.runs + 1):
+                    label = str(run) if protocol.runs > 1 else ""
+                    scan = PlannedScan(one, session, protocol, label)
+                    if not _is_missing(study, scan):
+                        yield scan
+
+
+def _is_missing(study: PhantomStudy, scan: PlannedScan) -> bool:
+    one = scan.participant
+    name = f"{one.site.name}/{one.subject}/{scan.session}/{scan.protocol.contrast}"
+    by_chance = stream(study.seed, "missing", scan.key).random() < study.missing_share
+    return name in study.missing or bool(by_chance)
+
+
+def pose_of(study: PhantomStudy, scan: PlannedScan) -> Pose:
+    """How the person lies in this session: the same for all scans of the session."""
+    one, hard = scan.participant, study.difficulty
+    rng = stream(study.seed, "pose", one.site.name, one.subject, scan.session)
+    rotation = rng.standard_normal(3) * hard.rotation_sd_deg
+    shift = rng.standard_normal(3) * hard.shift_sd_mm
+    return Pose(tuple(map(float, rotation)), tuple(map(float, shift)))
+
+
+def scale_of(study: PhantomStudy, site: Site) -> float:
+    """True size of a millimetre on a site's images."""
+    rng = stream(study.seed, "scale", site.name)
+    return 1.0 + study.difficulty.site_scale_sd * float(np.clip(rng.standard_normal(), -2, 2))
+
+
+def damage_of(person: Person) -> float:
+    """Worst damage along the cord, 0 to 1."""
+    z = build_frame(person).columns["z"].astype(float)
+    return float(damage_profile(person, z).max())
+
+
+def scores(study: PhantomStudy, one: Participant, session: str) -> dict[str, float]:
+    """Clinical scores at a session: they fall with damage and recover a little with time."""
+    rng = stream(study.seed, "scores", one.person_id, session)
+    damage = damage_of(one.person) * (1.0 - RECOVERY) ** (int(session) - 1)
+    noise = rng.standard_normal(3) * SCORE_SD
+    raw = {
+        "light_touch": (MAX_LIGHT_TOUCH, TOUCH_LOSS),
+        "pinprick": (MAX_LIGHT_TOUCH, PINPRICK_LOSS),
+        "lems": (MAX_LEMS, LEMS_LOSS),
+    }
+    found: dict[str, float] = {}
+    for (name, (highest, loss)), deviation in zip(raw.items(), noise, strict=True):
+        value = highest - loss * damage - abs(float(deviation))
+        found[name] = float(np.clip(np.round(value), 0.0, highest))
+    return found
+
+
+def participant_row(study: PhantomStudy, one: Participant) -> dict[str, Any]:
+    """The row of participants.tsv; scores are those of the first session."""
+    rng = stream(study.seed, "participant", one.person_id)
+    patient = one.group == "patient"
+    age, sex = int(rng.integers(22, 76)), str(rng.choice(["F", "M"]))
+    days = int(rng.integers(3, 900))
+    person = one.person
+    origin = "compressive" if person.compressions else "traumatic"
+    row: dict[str, Any] = {
+        "participant_id": f"sub-{one.subject}",
+        "person_id": one.person_id,
+        "site": one.site.name,
+        "vendor": one.site.manufacturer,
+        "field_strength_t": one.site.field_strength_t,
+        "age": age,
+        "sex": sex,
+        "group": one.group,
+        "lesion_origin": origin if patient else "n/a",
+        "injury_level": injury_level(person) or "n/a",
+        "days_since_injury": days if patient else "n/a",
+        "implants": "yes" if person.implant_levels else "no",
+    }
+    return row | scores(study, one, one.sessions[0])
+
+
+def session_rows(study: PhantomStudy, one: Participant) -> list[dict[str, Any]]:
+    """Rows of a subject's sessions.tsv: time point and scores."""
+    names = ("baseline", *(f"followup{k}" for k in range(1, len(one.sessions))))
+    rows = []
+    for name, session in zip(names, one.sessions, strict=True):
+        since = DAYS_BETWEEN_SESSIONS * (int(session) - 1)
+        row = {"session_id": f"ses-{session}", "time_point": name, "days_since_baseline": since}
+        rows.append(row | scores(study, one, session))
+    return rows
+
+
+def injury_level(person: Person) -> str:
+    """Vertebral level of the worst damage, empty for a healthy person."""
+    if not person.compressions and not person.lesions:
+        return ""
+    columns = build_frame(person).columns
+    worst = int(np.argmax(damage_profile(person, columns["z"].astype(float))))
+    number = int(np.clip(np.floor(columns["level"][worst]), 1, len(VERTEBRA_NAMES)))
+    return VERTEBRA_NAMES[number - 1]
+
+
+def without_damage(person: Person) -> Person:
+    """The same person before any damage."""
+    return replace(person, compressions=(), lesions=(), implant_levels=())
