@@ -1,0 +1,152 @@
+"""Running declared analyses on the long table, and writing what they give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cordcohort.files import write_json
+from cordcohort.statistics.boundary import library_versions
+from cordcohort.statistics.registry import Kind, Outcome, check_analysis, kinds
+from cordcohort.statistics.select import (
+    COUNT_COLUMNS,
+    Selection,
+    count_scans,
+    select_rows,
+    with_counts,
+)
+from cordcohort.table import SCHEMA_VERSION, write_tsv
+
+
+@dataclass(frozen=True)
+class AnalysisResult:
+    """Result of one declared analysis.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Tidy result: strata, the columns of the kind, counts of scans, ``flag`` and ``reason``.
+    counts : DataFrame
+        Scans found, excluded, failed, undefined, unpaired and used, by stratum and site.
+    method_text : str
+        Sentences for a methods section.
+    params : mapping
+        The declaration with its defaults, the unit of observation and the conventions used.
+    """
+
+    table: pd.DataFrame
+    counts: pd.DataFrame
+    method_text: str
+    params: Mapping[str, Any]
+
+
+def run_analysis(
+    spec: Mapping[str, Any], cohort: pd.DataFrame, scores: pd.DataFrame | None = None
+) -> AnalysisResult:
+    """Run one declared analysis.
+
+    Parameters
+    ----------
+    spec : mapping
+        One entry of ``analyses`` of the config.
+    cohort : DataFrame
+        The long table.
+    scores : DataFrame, optional
+        Scores and covariates (``results/bids/scores.parquet``).
+
+    Raises
+    ------
+    ConfigError
+        If the declaration is wrong. Data never raise: what is undefined is a row with a reason.
+
+    Examples
+    --------
+    >>> from cordcohort.table import as_long
+    >>> rows = [{"dataset": "a", "subject": "01", "person": "01", "site": s, "measure": "csa_mm2",
+    ...          "value": v} for s, v in (("x", 70.0), ("y", 74.0))]
+    >>> spec = {"name": "sites", "kind": "variability", "over": "site"}
+    >>> result = run_analysis(spec, as_long(pd.DataFrame(rows)))
+    >>> result.table[["definition", "scope", "cov_percent"]].round(3).values.tolist()[0]
+    ['inter_site', 'within_person', 3.928]
+    """
+    checked = check_analysis(spec, f"analyses {spec.get('name')!r}")
+    kind = kinds()[checked["kind"]]
+    selection = select_rows(cohort, checked, list(kind.merged(checked)), scores)
+    if selection.rows.empty:
+        outcome = Outcome(_nothing_selected(checked), "No row was selected.", "scan")
+    else:
+        outcome = kind.function(selection, checked)
+    counts = count_scans(selection, outcome.used, outcome.count_by)
+    table = _tidy(outcome.table, selection, kind, counts)
+    params = {"declared": checked, "unit": outcome.unit, **outcome.facts}
+    return AnalysisResult(table, counts, outcome.method_text, params)
+
+
+def _nothing_selected(spec: Mapping[str, Any]) -> pd.DataFrame:
+    reason = f"no row of the long table matches {dict(spec['select'])}"
+    return pd.DataFrame([{"flag": "undefined", "reason": reason}])
+
+
+def _tidy(
+    table: pd.DataFrame, selection: Selection, kind: Kind, counts: pd.DataFrame
+) -> pd.DataFrame:
+    """Columns in their order, text never missing, counts beside."""
+    columns = list(dict.fromkeys([*selection.strata, *kind.columns]))
+    unknown = sorted(set(table.columns) - set(columns))
+    if unknown:
+        raise KeyError(f"analysis {kind.name} made columns that it did not register: {unknown}")
+    out = with_counts(table.reindex(columns=columns), counts)
+    numbers = [c for c in COUNT_COLUMNS if c in out]
+    others = [c for c in columns if c not in ("flag", "reason")]
+    out = out[[*others, *numbers, "flag", "reason"]]
+    return out.apply(_plain_column)
+
+
+def _plain_column(column: pd.Series) -> pd.Series:
+    """Text columns without missing values; whole numbers as integers that may be missing."""
+    name = str(column.name)
+    if name.startswith("n_") or name in ("ddof",):
+        return pd.Series(pd.array(column.to_numpy(dtype=float, na_value=np.nan), dtype="Int64"),
+                         index=column.index, name=name)  # fmt: skip
+    filled = column[column.notna()]
+    all_text = all(isinstance(v, str) for v in filled)
+    if all_text and (len(filled) > 0 or name in _TEXT_COLUMNS):
+        return column.astype("object").where(column.notna(), "").astype("str")
+    return column.astype("float64")
+
+
+_TEXT_COLUMNS = {"flag", "reason", "ci_method", "p_method", "group", "site", "quantity", "a", "b"}
+
+
+def write_result(
+    result: AnalysisResult, folder: Path | str, provenance: Mapping[str, Any] | None = None
+) -> list[Path]:
+    """Write ``{name}.tsv``, ``{name}.counts.tsv`` and ``{name}.json`` into a folder.
+
+    Parameters
+    ----------
+    result : AnalysisResult
+        Of :func:`run_analysis`.
+    folder : path
+        ``results/statistics`` of a study.
+    provenance : mapping, optional
+        What else belongs in the record, such as the hash of the exclusion list.
+    """
+    name = result.params["declared"]["name"]
+    paths = [Path(folder) / f"{name}{suffix}" for suffix in (".tsv", ".counts.tsv", ".json")]
+    write_tsv(paths[0], result.table)
+    write_tsv(paths[1], result.counts)
+    record = {
+        "schema": SCHEMA_VERSION,
+        "method_text": result.method_text,
+        "parameters": dict(result.params),
+        "versions": library_versions(),
+        "provenance": dict(provenance or {}),
+    }
+    write_json(paths[2], record)
+    return paths
