@@ -181,7 +181,7 @@ def make_config(
         external_measures=tuple(
             _external(table, i, study_dir) for i, table in enumerate(filled["external_measures"])
         ),
-        analyses=tuple(_analysis(a, filled) for a in filled["analyses"]),
+        analyses=tuple(_analysis(a) for a in filled["analyses"]),
         report=Report(**filled["report"]),
         study_dir=study_dir,
         content=filled,
@@ -217,13 +217,9 @@ def _external(block: Mapping[str, Any], number: int, study_dir: Path) -> dict[st
     return {**block, "file": str(file), "dataset": block["dataset"] or block["name"]}
 
 
-def _analysis(block: Mapping[str, Any], filled: Mapping[str, Any]) -> dict[str, Any]:
-    """An analysis with its title, its selections as lists, and its reference."""
-    select = {k: v if isinstance(v, list) else [v] for k, v in block["select"].items()}
-    analysis = {**block, "select": select, "title": block["title"] or block["name"]}
-    if block["kind"] == "agreement":
-        analysis["reference"] = block["reference"] or filled["measures"]["reference"]
-    return analysis
+def _analysis(block: Mapping[str, Any]) -> dict[str, Any]:
+    """An analysis with a title; its other keys are checked by its kind."""
+    return {**block, "title": block["title"] or block["name"]}
 
 
 def expand_path(text: str, study_dir: Path, key: str) -> Path:
@@ -243,9 +239,7 @@ def expand_path(text: str, study_dir: Path, key: str) -> Path:
             )  # fmt: skip
         text = text.replace(_PLACEHOLDER, str(Path(value).absolute()))
     if "$" in text:
-        raise ConfigError(
-            key, text, f"no other variable than {_PLACEHOLDER}", "write the path out"
-        )
+        raise ConfigError(key, text, f"no other variable than {_PLACEHOLDER}", "write the path out")
     return Path(os.path.normpath(study_dir / Path(text).expanduser()))
 
 

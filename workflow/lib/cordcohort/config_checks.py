@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,10 @@ from cordcohort.config import Config
 from cordcohort.errors import ConfigError
 from cordcohort.files import read_yaml
 from cordcohort.root import workflow_root
-from cordcohort.table import INTEGER_COLUMNS, LONG_COLUMNS, STRING_COLUMNS
+from cordcohort.table import INTEGER_COLUMNS, LONG_COLUMNS
 
 _N_NEAREST = 3
 _NEAR_ENOUGH = 0.4
-_SELECTABLE = [*STRING_COLUMNS, "slice"]
 
 
 def check_config(config: Config) -> None:
@@ -96,10 +95,12 @@ def known_models() -> list[str]:
 
 def _check_models(config: Config) -> None:
     known = known_models()
+    way_out_without = "set segmentation.models to [] or train a model: none is installed"
     for number, model in enumerate(config.segmentation.models):
         if model not in known:
             key = f"segmentation.models[{number}]"
-            raise ConfigError(key, model, "a model of models/registry.yaml", nearest(model, known))
+            way_out = nearest(model, known) if known else way_out_without
+            raise ConfigError(key, model, "a model of models/registry.yaml", way_out)
     for number, name in enumerate(config.segmentation.use_manual):
         datasets = [d.name for d in config.datasets]
         if name not in datasets and config.contrasts and name not in config.contrasts:
@@ -142,23 +143,17 @@ def _check_table(table: dict[str, Any], key: str) -> None:
 
 def _check_analyses(config: Config) -> None:
     _refuse_twice([a["name"] for a in config.analyses], "analyses")
-    for number, analysis in enumerate(config.analyses):
-        key = f"analyses[{number}]"
+    if not config.analyses:
+        return
+    from cordcohort.statistics import check_analyses  # noqa: PLC0415 - slow
+
+    for number, analysis in enumerate(check_analyses(config.analyses)):
         for column, values in analysis["select"].items():
-            _check_column(column, values, f"{key}.select.{column}")
-        for position, column in enumerate(analysis["by"]):
-            _check_column(column, [], f"{key}.by[{position}]")
-            if column in INTEGER_COLUMNS:
-                raise ConfigError(
-                    f"{key}.by[{position}]", column, "a column of text", "remove it"
-                )
+            _refuse_numbers(column, values, f"analyses[{number}].select.{column}")
 
 
-def _check_column(column: str, values: Collection[Any], key: str) -> None:
-    if column not in _SELECTABLE:
-        raise ConfigError(
-            key, column, "a column of the long table", nearest(column, _SELECTABLE)
-        )
-    for value in values:
-        if column != "slice" and not isinstance(value, str):
+def _refuse_numbers(column: str, values: Any, key: str) -> None:
+    """A number that YAML read from a label (01, 1e5) has lost how it was written."""
+    for value in values if isinstance(values, list) else [values]:
+        if column not in INTEGER_COLUMNS and not isinstance(value, str):
             raise ConfigError(key, value, "text", f"put it in quotes: '{value}'")

@@ -79,7 +79,7 @@ def _fill_defaults(
         for key, sub in properties.items():
             resolved = sub
             if "$ref" in sub and "default" not in sub:
-                resolved = validator._resolver.lookup(sub["$ref"]).contents  # noqa: SLF001
+                resolved = validator._resolver.lookup(sub["$ref"]).contents
             if "default" in resolved:
                 instance.setdefault(key, deepcopy(resolved["default"]))
     yield from jsonschema.Draft202012Validator.VALIDATORS["properties"](
@@ -90,7 +90,7 @@ def _fill_defaults(
 _Validator: Any = extend(jsonschema.Draft202012Validator, {"properties": _fill_defaults})
 
 
-def _refusal(error: jsonschema.ValidationError, where: str) -> ConfigError:
+def _refusal(error: Any, where: str) -> ConfigError:
     """One plain line for a fault."""
     key = dotted(error.absolute_path)
     schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
@@ -107,23 +107,23 @@ def _refusal(error: jsonschema.ValidationError, where: str) -> ConfigError:
     return ConfigError(key or "the file", error.instance, _expected(error), way_out, where)
 
 
-def _unknown_key(
-    error: jsonschema.ValidationError, schema: Mapping[str, Any], key: str, where: str
-) -> ConfigError:
+def _unknown_key(error: Any, schema: Mapping[str, Any], key: str, where: str) -> ConfigError:
     known = list(schema.get("properties", {}))
     unknown = next(k for k in error.instance if k not in known)
     near = difflib.get_close_matches(str(unknown), known, _N_NEAREST, _NEAR_ENOUGH)
     way_out = f"did you mean {' or '.join(near)}?" if near else "remove it"
     expected = f"a known key ({', '.join(known)})"
-    return ConfigError(_joined(key, str(unknown)), error.instance[unknown], expected, way_out, where)
+    return ConfigError(
+        _joined(key, str(unknown)), error.instance[unknown], expected, way_out, where
+    )
 
 
-def _types(error: jsonschema.ValidationError) -> list[str]:
+def _types(error: Any) -> list[str]:
     value = error.validator_value
     return [value] if isinstance(value, str) else list(value)
 
 
-def _expected(error: jsonschema.ValidationError) -> str:
+def _expected(error: Any) -> str:
     """What a schema keyword asks for, in words."""
     value = error.validator_value
     words = {
@@ -141,7 +141,7 @@ def _expected(error: jsonschema.ValidationError) -> str:
     }
     if error.validator == "type":
         return " or ".join(_NAMES[name] for name in _types(error))
-    return words.get(str(error.validator), error.message)
+    return words.get(str(error.validator), str(error.message))
 
 
 def _one(text: Any) -> str:

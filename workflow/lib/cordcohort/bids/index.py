@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,21 @@ from typing import Any
 
 import pandas as pd
 
-from cordcohort.bids.dataset import Found, find_scans, masks_text
-from cordcohort.bids.sheets import SCORE_COLUMNS, Columns, Sheets, read_sheets
-from cordcohort.config import Config, Dataset
-from cordcohort.errors import ConfigError, CordcohortError, SheetError
-from cordcohort.files import read_json, write_if_changed
-from cordcohort.scan import INDEX, SCORES, masks_of as _masks_of_row, scan_id
+from cordcohort.bids.dataset import find_scans
+from cordcohort.bids.masks import masks_text
+from cordcohort.bids.people import (
+    absences,
+    list_participants,
+    manufacturer,
+    name_persons,
+    vendor_name,
+)
+from cordcohort.bids.sheets import SCORE_COLUMNS, Columns, read_sheets
+from cordcohort.config import Config
+from cordcohort.errors import ConfigError, SheetError
+from cordcohort.files import write_if_changed
+from cordcohort.scan import INDEX, SCORES, scan_id
+from cordcohort.scan import masks_of as _masks_of_row
 from cordcohort.table import SCAN_KEY, parquet_bytes, read_parquet, read_tsv
 
 PARTICIPANTS = "results/bids/participants.parquet"
@@ -36,8 +44,6 @@ NUMBER_COLUMNS = ["image_size", "image_mtime_ns"]
 PARTICIPANT_COLUMNS = ["dataset", "subject", "person", "site", "vendor", "split", "listed", "found"]
 UNMATCHED_COLUMNS = ["dataset", "path", "reason"]
 MASK_COLUMNS = ["method", "structure", "kind", "path", "size", "mtime_ns", "status", "reason"]
-# Spellings of the three manufacturers as scanners write them into sidecars.
-_VENDORS = {"siemens": "Siemens", "philips": "Philips", "ge ": "GE", "general electric": "GE"}
 
 
 @dataclass(frozen=True)
@@ -100,12 +106,12 @@ def build_index(config: Config) -> Index:
             dataset.site_column, dataset.vendor_column, dataset.person_column, dataset.split_column
         )
         sheets = read_sheets(dataset.root, columns)
-        people += _participants(dataset, found, sheets)
+        people += list_participants(dataset, found, sheets)
         scans += [{"dataset": dataset.name} | row for row in found.scans.values()]
         scores += [{"dataset": dataset.name} | row for row in sheets.scores]
-        notes = sheets.notes + found.unmatched + _absences(found, sheets)
+        notes = sheets.notes + found.unmatched + absences(found, sheets)
         unmatched += [(dataset.name, path, reason) for path, reason in notes]
-    _name_persons(people)
+    name_persons(people)
     who = {(p["dataset"], p["subject"]): p for p in people}
     return Index(
         scans=_scan_frame(scans, who),
@@ -115,94 +121,13 @@ def build_index(config: Config) -> Index:
     )
 
 
-def _participants(dataset: Dataset, found: Found, sheets: Sheets) -> list[dict[str, Any]]:
-    """Everyone whom a sheet lists or a folder holds."""
-    with_scans = {key[0] for key in found.scans}
-    rows: list[dict[str, Any]] = []
-    for subject in sorted({*sheets.participants, *found.subjects, *with_scans}):
-        said = sheets.participants.get(subject, {})
-        unsaid_site = "" if sheets.has_sites else dataset.name
-        rows.append(
-            {
-                "dataset": dataset.name,
-                "subject": subject,
-                "person": said.get("person", ""),
-                "site": said.get("site") or dataset.site or unsaid_site,
-                "vendor": _vendor(said.get("vendor") or dataset.vendor or ""),
-                "split": said.get("split") or dataset.split,
-                "listed": subject in sheets.participants,
-                "found": subject in found.subjects or subject in with_scans,
-            }
-        )
-    return rows
-
-
-def _vendor(name: str) -> str:
-    """One spelling for a manufacturer, whatever the scanner writes.
-
-    Examples
-    --------
-    >>> _vendor("SIEMENS"), _vendor("GE MEDICAL SYSTEMS"), _vendor("Other")
-    ('Siemens', 'GE', 'Other')
-    """
-    folded = name.casefold() + " "
-    return next((one for start, one in _VENDORS.items() if folded.startswith(start)), name)
-
-
-def _name_persons(people: list[dict[str, Any]]) -> None:
-    """Give everyone a person: the sheet's, or the subject label where that names one person only.
-
-    Two data sets may use one label for two people; without a person column they must stay two, so
-    such labels are joined with their data set.
-    """
-    n_datasets = Counter(p["subject"] for p in people)
-    named = {p["person"] for p in people if p["person"]}
-    for p in people:
-        if not p["person"]:
-            alone = n_datasets[p["subject"]] == 1 and p["subject"] not in named
-            p["person"] = p["subject"] if alone else f"{p['dataset']}-{p['subject']}"
-
-
-def _absences(found: Found, sheets: Sheets) -> list[tuple[str, str]]:
-    """Who and what is listed but not there, and the reverse."""
-    with_scans = {key[0] for key in found.scans}
-    present = found.subjects | with_scans
-    sessions = found.sessions | {(key[0], key[1]) for key in found.scans}
-    listed_sessions = {(row["subject"], row["session"]) for row in sheets.scores if row["session"]}
-    notes = [
-        (f"sub-{s}", "listed in participants.tsv, but no folder is there")
-        for s in sorted(set(sheets.participants) - present)
-    ]
-    if sheets.participants:
-        notes += [
-            (f"sub-{s}", "has a folder, but no row in participants.tsv")
-            for s in sorted(present - set(sheets.participants))
-        ]
-    notes += [
-        (f"sub-{s}", "a folder without any scan or mask that is used")
-        for s in sorted(found.subjects - with_scans)
-    ]
-    notes += [
-        (f"sub-{s}/ses-{session}", "session in a sheet, but no folder is there")
-        for s, session in sorted(listed_sessions - sessions)
-        if s in present
-    ]
-    if sheets.has_sites:
-        notes += [
-            (f"sub-{s}", "no site in participants.tsv")
-            for s, said in sorted(sheets.participants.items())
-            if s in present and not said["site"]
-        ]
-    return notes
-
-
 def _scan_frame(
     scans: list[dict[str, Any]], who: Mapping[tuple[str, str], Mapping[str, Any]]
 ) -> pd.DataFrame:
     for row in scans:
         person = who[(row["dataset"], row["subject"])]
         row |= {column: person[column] for column in ("site", "person", "split")}
-        row["vendor"] = person["vendor"] or _vendor(_manufacturer(str(row["sidecar"])))
+        row["vendor"] = person["vendor"] or vendor_name(manufacturer(str(row["sidecar"])))
         row["masks"] = masks_text(row["masks"])
     scans.sort(key=_sort_key)
     frame = pd.DataFrame(scans, columns=INDEX_COLUMNS)
@@ -213,18 +138,6 @@ def _scan_frame(
 
 def _sort_key(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(row[column]) for column in SCAN_KEY)
-
-
-def _manufacturer(sidecar: str) -> str:
-    """Manufacturer as the scanner wrote it; empty where the sidecar has none or is no JSON."""
-    if not sidecar:
-        return ""
-    try:
-        content = read_json(sidecar)
-    except (CordcohortError, OSError):
-        return ""
-    value = content.get("Manufacturer", "") if isinstance(content, dict) else ""
-    return value.strip() if isinstance(value, str) else ""
 
 
 def _score_frame(
@@ -276,7 +189,8 @@ def write_index(index: Index, study_dir: Path | str) -> bool:
         PARTICIPANTS: parquet_bytes(index.participants),
         UNMATCHED: unmatched.encode("utf-8"),
     }
-    return any([write_if_changed(study / path, data) for path, data in contents.items()])
+    changed = [write_if_changed(study / path, data) for path, data in contents.items()]
+    return any(changed)
 
 
 def read_index(study_dir: Path | str) -> Index:

@@ -26,7 +26,7 @@ _MT_ACQUISITIONS = {"mton": "MTon", "mtoff": "MToff", "t1w": "T1w"}
 _KEY_ENTITIES = frozenset({"sub", "ses", "acq", "run", "mt"})
 
 
-class NameFault(ValueError):
+class NameFaultError(ValueError):
     """Why a file name cannot be matched; the text is the reason shown to the user."""
 
 
@@ -96,7 +96,7 @@ def parse_name(stem: str) -> BidsName:
 
     Raises
     ------
-    NameFault
+    NameFaultError
         If a part is not ``key-label``, a label holds other characters than ``[0-9A-Za-z+]``, a key
         is there twice, or no suffix tells the contrast.
 
@@ -110,15 +110,15 @@ def parse_name(stem: str) -> BidsName:
     for position, part in enumerate(parts):
         if "-" not in part:
             if not _SUFFIX.match(part):
-                raise NameFault(f"{part!r} is not a BIDS suffix ([0-9A-Za-z]+)")
+                raise NameFaultError(f"{part!r} is not a BIDS suffix ([0-9A-Za-z]+)")
             return BidsName(entities, part, tuple(parts[position + 1 :]))
         match = _ENTITY.match(part)
         if match is None or len(match[2]) > MAX_LABEL_CHARS:
-            raise NameFault(f"{part!r} is not a BIDS entity (key-label, label [0-9A-Za-z+]+)")
+            raise NameFaultError(f"{part!r} is not a BIDS entity (key-label, label [0-9A-Za-z+]+)")
         if match[1] in entities:
-            raise NameFault(f"entity {match[1]!r} is there twice")
+            raise NameFaultError(f"entity {match[1]!r} is there twice")
         entities[match[1]] = match[2]
-    raise NameFault("no suffix tells the contrast (as in sub-01_T2w)")
+    raise NameFaultError("no suffix tells the contrast (as in sub-01_T2w)")
 
 
 def scan_name(name: BidsName, also: Collection[str] = ()) -> ScanName:
@@ -137,7 +137,7 @@ def scan_name(name: BidsName, also: Collection[str] = ()) -> ScanName:
 
     Raises
     ------
-    NameFault
+    NameFaultError
         If the suffix is no known contrast.
 
     Examples
@@ -149,7 +149,7 @@ def scan_name(name: BidsName, also: Collection[str] = ()) -> ScanName:
     'flip2'
     """
     if name.suffix not in CONTRASTS and name.suffix not in also:
-        raise NameFault(f"suffix {name.suffix!r} is no known contrast; name it in `contrasts`")
+        raise NameFaultError(f"suffix {name.suffix!r} is no known contrast; name it in `contrasts`")
     entities = name.entities
     contrast = _OTHER_NAMES.get(name.suffix, name.suffix)
     if name.suffix == "MTS":

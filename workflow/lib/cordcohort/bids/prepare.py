@@ -12,7 +12,8 @@ from cordcohort.bids.index import Index, build_index, masks_of, write_index
 from cordcohort.config import CONFIG_PATH, Config, load_config, make_config
 from cordcohort.config_checks import nearest
 from cordcohort.errors import ConfigError
-from cordcohort.table import SCAN_KEY
+from cordcohort.measures.catalogue import CATALOGUE
+from cordcohort.table import LONG_COLUMNS, SCAN_KEY
 
 # Columns whose values the index knows, so that a selection can be checked before any job.
 _INDEX_VALUES = [*SCAN_KEY, "site", "vendor", "person"]
@@ -39,6 +40,13 @@ def prepare(
     ConfigError, SheetError
         For whatever would make a job fail later.
     """
+    config, index = find(study_dir, content)
+    check_against_index(config, index)
+    return config, index
+
+
+def find(study_dir: Path | str, content: Mapping[str, Any] | None = None) -> tuple[Config, Index]:
+    """As :func:`prepare`, without checking the configuration against the index."""
     study = Path(study_dir)
     if content is None:
         config = load_config(study / CONFIG_PATH)
@@ -46,7 +54,6 @@ def prepare(
         config = make_config(content, study)
     index = build_index(config)
     write_index(index, study)
-    check_against_index(config, index)
     return config, index
 
 
@@ -63,16 +70,35 @@ def check_against_index(config: Config, index: Index) -> None:
     external = _external_rows(config)
     _check_contrasts(config, index)
     _check_exclusions(config, index, external)
+    known = _known_values(config, index, external)
+    scores = _known_scores(config, index)
+    for number, analysis in enumerate(config.analyses):
+        key = f"analyses[{number}]"
+        _check_columns(analysis, key, {*LONG_COLUMNS, *scores})
+        for column, values in analysis.get("select", {}).items():
+            if column in known:
+                wanted = values if isinstance(values, list) else [values]
+                _check_values(f"{key}.select.{column}", wanted, known[column], column)
+        _check_own_values(analysis, key, known, scores)
+
+
+def _known_values(config: Config, index: Index, external: pd.DataFrame) -> dict[str, set[str]]:
+    """Values of the columns that are known before anything is measured."""
     known = {c: {*index.scans[c], *external.get(c, [])} for c in _INDEX_VALUES}
     known["method"] = known_methods(config, index) | set(external.get("method", []))
     known["reference"] = known["method"]
-    for number, analysis in enumerate(config.analyses):
-        for column, values in analysis["select"].items():
-            if column in known:
-                key = f"analyses[{number}].select.{column}"
-                _check_values(key, values, known[column], column)
-        _check_analysis(analysis, f"analyses[{number}]", known)
-    _check_scores(config, index)
+    known["measure"] = {*CATALOGUE, *external.get("measure", [])}
+    return known
+
+
+def _check_columns(analysis: Mapping[str, Any], key: str, known: Collection[str]) -> None:
+    for part in ("select", "split_by", "pool"):
+        for column in analysis.get(part, ()):
+            if column not in known:
+                raise ConfigError(
+                    f"{key}.{part}", column, "a column of the long table or a score",
+                    nearest(str(column), known),
+                )  # fmt: skip
 
 
 def known_methods(config: Config, index: Index) -> set[str]:
@@ -115,29 +141,25 @@ def _check_exclusions(config: Config, index: Index, external: pd.DataFrame) -> N
     if len(external):
         scans.append(external[SCAN_KEY])
     known = pd.concat(scans, ignore_index=True).drop_duplicates()
-    check_entries(
-        read_entries(config.exclusions, config.exclude.name), known, config.exclude.name
-    )
+    check_entries(read_entries(config.exclusions, config.exclude.name), known, config.exclude.name)
 
 
-def _check_analysis(
-    analysis: Mapping[str, Any], key: str, known: Mapping[str, Collection[str]]
+def _check_own_values(
+    analysis: Mapping[str, Any],
+    key: str,
+    known: Mapping[str, Collection[str]],
+    scores: Collection[str],
 ) -> None:
-    """Check the values that only some kinds of analysis have."""
-    reference = analysis.get("reference")
-    if reference:
-        _check_values(f"{key}.reference", [reference], known["method"], "method")
-    pair = analysis.get("pair")
-    if pair in known:
-        for side in ("a", "b"):
-            _check_values(f"{key}.{side}", [analysis[side]], known[pair], str(pair))
+    """Check values that only some kinds of analysis have: a reference, a pair, a score."""
+    methods = [m for m in (analysis.get("reference"),) if m] + list(analysis.get("methods", ()))
+    _check_values(f"{key} (methods)", methods, known["method"], "method")
+    partner = analysis.get("with") or {}
+    _check_values(f"{key}.with.score", partner.get("score", ()), scores, "score")
+    if "measure" in partner:
+        _check_values(f"{key}.with.measure", [partner["measure"]], known["measure"], "measure")
 
 
-def _check_scores(config: Config, index: Index) -> None:
-    known = {*index.scores["variable"]}
-    for table in config.external_measures:
-        known |= set(table["scores"])
-    for number, analysis in enumerate(config.analyses):
-        if analysis["kind"] == "correlation":
-            key = f"analyses[{number}].score"
-            _check_values(key, [analysis["score"]], known, "score")
+def _known_scores(config: Config, index: Index) -> set[str]:
+    """Score variables of the sheets and of the tables from elsewhere."""
+    tables = config.external_measures
+    return {*index.scores["variable"], *(name for table in tables for name in table["scores"])}

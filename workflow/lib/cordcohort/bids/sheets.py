@@ -179,7 +179,7 @@ def _note_case(path: Path, sheets: Sheets) -> None:
 
 
 def _add_scores(sheets: Sheets, frame: pd.DataFrame, known: set[str]) -> None:
-    """Add every filled cell of a sheet as a row ``subject, session, time_point, variable, value``."""
+    """Add every filled cell of a sheet as one row of scores."""
     keys = [c for c in (ID_COLUMN, SESSION_COLUMN, TIME_COLUMN) if c in frame.columns]
     variables = [c for c in frame.columns if c not in {*keys, *known}]
     long = frame.melt(id_vars=keys, value_vars=variables, var_name="variable").dropna(

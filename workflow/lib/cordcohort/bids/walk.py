@@ -23,7 +23,7 @@ _COPY = "copy or export the file again"
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A datatype folder of one subject and session.
+    """A datatype folder of one subject and session, or (datatype empty) the one around it.
 
     Attributes
     ----------
@@ -73,8 +73,8 @@ class FileState:
 def walk(root: Path | str) -> Iterator[Folder | Stray]:
     """Go through ``sub-*/[ses-*/]{anat,dwi}`` below a root, sorted by name.
 
-    Sessions and their absence may be mixed. Other folders at the root (``sourcedata``, ``code`` ...)
-    are not raw data and are passed over.
+    Sessions and their absence may be mixed. Other folders at the root (``sourcedata``, ``code``
+    ...) are not raw data and are passed over.
 
     Yields
     ------
@@ -109,6 +109,7 @@ def _subject(path: str, subject: str) -> Iterator[Folder | Stray]:
 
 
 def _datatypes(path: str, subject: str, session: str, base: str) -> Iterator[Folder | Stray]:
+    yield Folder(subject, session, "", base, {})  # so that an empty folder is seen too
     for entry in _entries(path):
         place = f"{base}/{entry.name}"
         if split_extension(entry.name)[1]:
@@ -150,9 +151,7 @@ def state_of(entry: os.DirEntry[str]) -> FileState:
     reason = ""
     if stat.st_size < SMALL_BYTES:
         reason = _reason_small(entry, stat.st_size)
-    return FileState(
-        stat.st_size, stat.st_mtime_ns, "failed" if reason else "ok", reason
-    )
+    return FileState(stat.st_size, stat.st_mtime_ns, "failed" if reason else "ok", reason)
 
 
 def _reason_small(entry: os.DirEntry[str], size: int) -> str:

@@ -1,0 +1,130 @@
+"""What ``cordcohort check`` prints: found, unreadable, not matched, by data set and site."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cordcohort.bids.index import UNMATCHED, Index, masks_of, unreadable
+from cordcohort.config import Config
+from cordcohort.table import SCAN_KEY
+
+MAX_LINES = 12
+PIPE_WIDTH = 120
+BY_SITE = ["dataset", "site"]
+BY_CONTRAST = ["dataset", "contrast", "acquisition"]
+BY_SCAN = ["dataset", "site", *SCAN_KEY[1:]]
+
+
+def overview(index: Index, by: list[str]) -> pd.DataFrame:
+    """Count scans and labels in groups.
+
+    Parameters
+    ----------
+    index : Index
+        The study.
+    by : list of str
+        Columns of the index that make the groups.
+
+    Returns
+    -------
+    DataFrame
+        One row a group: ``by``, numbers of subjects, sessions and scans, scans without an image,
+        unreadable images and masks, and ``labels`` such as ``cord manual 12, gm rater-2 3``.
+    """
+    rows: list[dict[str, Any]] = []
+    for key, scans in index.scans.groupby(by, sort=True):
+        masks = masks_of(scans)
+        n_unreadable = (scans["status"] == "failed").sum() + (masks["status"] == "failed").sum()
+        rows.append(
+            dict(zip(by, key, strict=True))
+            | {
+                "vendor": ", ".join(sorted(set(scans["vendor"]) - {""})),
+                "subjects": scans["subject"].nunique(),
+                "sessions": len(scans[["subject", "session"]].drop_duplicates()),
+                "scans": len(scans),
+                "no image": int((scans["status"] == "no_image").sum()),
+                "unreadable": int(n_unreadable),
+                "labels": _counted(masks["structure"] + " " + masks["method"]),
+            }
+        )
+    counts = ["vendor", "subjects", "sessions", "scans", "no image", "unreadable", "labels"]
+    return pd.DataFrame(rows, columns=[*by, *counts])
+
+
+def _counted(values: pd.Series) -> str:
+    """``cord manual 12, gm manual 3``, most frequent first."""
+    ordered = sorted(Counter(map(str, values)).items(), key=_by_count)
+    return ", ".join(f"{name} {number}" for name, number in ordered)
+
+
+def _by_count(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]
+
+
+def print_overview(
+    config: Config, index: Index, *, every_scan: bool = False, console: Console | None = None
+) -> None:
+    """Print the counts, what cannot be read, and what was not matched and why.
+
+    Parameters
+    ----------
+    config, index
+        The study.
+    every_scan : bool
+        Also a line for every scan.
+    console : Console, optional
+        Where to print.
+    """
+    console = console or _console()
+    console.print(_table(f"{config.study.title}: sites", overview(index, BY_SITE)))
+    console.print(_table("contrasts", overview(index, BY_CONTRAST).drop(columns="vendor")))
+    if every_scan:
+        counts = ["vendor", "subjects", "sessions", "scans"]
+        console.print(_table("scans", overview(index, BY_SCAN).drop(columns=counts)))
+    unread = [f"{r.dataset}: {r.file}: {r.reason}" for r in unreadable(index.scans).itertuples()]
+    _print_list(console, "Cannot be read (the study goes on without them)", unread)
+    _print_list(console, "Not matched, or worth knowing", unmatched_lines(index))
+    if len(index.unmatched):
+        console.print(f"all of these: {UNMATCHED}", markup=False, highlight=False)
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=PIPE_WIDTH)
+
+
+def unmatched_lines(index: Index) -> list[str]:
+    """One line a data set and reason, with the first path of each."""
+    lines: list[str] = []
+    for (dataset, reason), part in index.unmatched.groupby(["dataset", "reason"], sort=True):
+        more = f" and {len(part) - 1} more" if len(part) > 1 else ""
+        lines.append(f"{dataset}: {part['path'].iloc[0]}{more}: {reason}")
+    return lines
+
+
+def _print_list(console: Console, title: str, lines: list[str]) -> None:
+    if not lines:
+        return
+    console.print(f"[bold]{title}[/bold]")
+    for line in lines[:MAX_LINES]:
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+    if len(lines) > MAX_LINES:
+        console.print(f"  ... and {len(lines) - MAX_LINES} more")
+
+
+def _table(title: str, frame: pd.DataFrame) -> Table:
+    """A table for the terminal; columns that say nothing are left out, labels are not markup."""
+    table = Table(title=escape(title), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    shown = [c for c in frame.columns if any(str(value) not in ("", "0") for value in frame[c])]
+    for column in shown:
+        number = pd.api.types.is_numeric_dtype(frame[column])
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
+    for row in frame[shown].itertuples(index=False):
+        table.add_row(*(escape(str(value)) for value in row))
+    return table

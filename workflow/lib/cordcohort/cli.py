@@ -1,0 +1,141 @@
+"""The command ``cordcohort``: make a study, look at it, run it, find its report.
+
+Imports are inside the commands: ``cordcohort --help`` answers at once, and ``check`` never loads a
+network library.
+"""
+
+# ruff: noqa: PLC0415
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cordcohort import __version__
+from cordcohort.errors import CordcohortError
+
+_PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
+_EXIT_FAULT = 1
+REPORT = Path("results") / "report" / "index.html"
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Multi-centre spinal cord MRI studies, from BIDS to a report.",
+)
+
+StudyArgument = Annotated[Path, typer.Argument(help="Folder of the study.")]
+
+
+def main() -> None:
+    """Run the command; an expected error is one line on stderr and exit status 1."""
+    try:
+        app()
+    except CordcohortError as error:
+        sys.stderr.write(f"cordcohort: {error}\n")
+        raise SystemExit(_EXIT_FAULT) from None
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cordcohort {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+@app.command()
+def init(
+    study: StudyArgument,
+    bids: Annotated[list[Path], typer.Option(help="A BIDS data set; repeat for each.")],
+) -> None:
+    """Make a study: a folder with a commented config. Nothing that exists is overwritten."""
+    from cordcohort.study_files import make_study
+
+    for path in make_study(study, bids):
+        typer.echo(f"wrote {path}")
+    typer.echo(f"next: read config/config.yaml, then `cordcohort check {study}`")
+
+
+@app.command()
+def check(
+    study: StudyArgument = Path(),
+    scans: Annotated[bool, typer.Option("--scans", help="Also list every scan.")] = False,
+) -> None:
+    """Print what was found, what was not matched and why; refuse a wrong config. Runs no job."""
+    from cordcohort.bids.overview import print_overview
+    from cordcohort.bids.prepare import check_against_index, find
+
+    config, index = find(study)
+    print_overview(config, index, every_scan=scans)
+    check_against_index(config, index)
+    typer.echo(f"config and sheets are fine; next: `cordcohort run {study}`")
+
+
+@app.command(context_settings=_PASS_THROUGH)
+def run(context: typer.Context, study: StudyArgument = Path()) -> None:
+    """Run a study. Further arguments go to Snakemake, for example `-n` or `--cores 4`."""
+    from cordcohort.bids.prepare import prepare
+    from cordcohort.launch import run_study
+
+    prepare(study)
+    raise typer.Exit(run_study(study, context.args))
+
+
+@app.command()
+def report(
+    study: StudyArgument = Path(),
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Name the report of a study."""
+    path = (study / REPORT).resolve()
+    if not path.is_file():
+        raise CordcohortError(f"{path}: no report yet; make it with `cordcohort run {study}`")
+    typer.echo(path)
+    if show:
+        typer.launch(path.as_uri())
+
+
+@app.command()
+def train(  # noqa: PLR0917 - options of a command, given by name
+    recipe: Annotated[Path, typer.Argument(help="Recipe, as in config/training.")],
+    out: Annotated[Path, typer.Option(help="Folder for weights, log and checkpoint.")],
+    source: Annotated[
+        list[str] | None, typer.Option(help="KEY=FOLDER of a source named by the recipe.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the CPU.")] = 2,
+    resume: Annotated[bool, typer.Option(help="Go on from the checkpoint in OUT.")] = True,
+) -> None:
+    """Train a model as a recipe says."""
+    from cordcohort.study_files import named_folders
+
+    roots = named_folders(source or [])
+    from cordcohort.training.engine import train as train_model
+
+    typer.echo(train_model(recipe, out, roots, resume=resume, device=device, threads=threads))
+
+
+@app.command(context_settings=_PASS_THROUGH)
+def demo(
+    context: typer.Context,
+    study: StudyArgument = Path("demo"),
+    only_data: Annotated[bool, typer.Option("--only-data", help="Do not run it.")] = False,
+) -> None:
+    """Make the demo study (phantoms of three sites) and run it. Nothing is downloaded."""
+    from cordcohort.study_files import make_demo
+
+    for path in make_demo(study):
+        typer.echo(f"wrote {path}")
+    if not only_data:
+        run(context, study)

@@ -1,0 +1,138 @@
+"""Start the workflow engine on a study, show one line of progress, and say what became of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from cordcohort.errors import CordcohortError
+from cordcohort.progress import Line, Progress
+from cordcohort.root import workflow_root
+from cordcohort.scan import SCANS, measure_table
+
+LOG = Path("results") / "logs" / "run.log"
+REPORT = Path("results") / "report" / "index.html"
+_TAIL_LINES = 60
+# With these the engine itself should talk: it lists, draws, or prints, and runs nothing or little.
+_TALKING = {
+    "-n", "--dry-run", "--dryrun", "--lint", "--dag", "--rulegraph", "--filegraph", "--summary",
+    "-D", "--detailed-summary", "--list", "-l", "--list-rules", "--unlock", "--report", "--help",
+    "-h", "--version", "--verbose", "--quiet", "-q", "--printshellcmds", "-p", "--cleanup-metadata",
+    "--list-changes", "--list-input-changes", "--list-params-changes", "--conda-create-envs-only",
+    "--touch", "-t",
+}  # fmt: skip
+
+
+def engine_command(study: Path, flags: Sequence[str]) -> list[str]:
+    """Command line of the engine for a study; the user's flags come last and win.
+
+    The default profile is left out where the user names another one; a bare name is one of ours.
+    """
+    root = workflow_root()
+    flags = [flag for flag in flags if flag != "--"]
+    profiles = root / "config" / "profiles"
+    for position, flag in enumerate(flags[:-1]):
+        named = profiles / flags[position + 1]
+        if flag in ("--profile", "--workflow-profile") and named.is_dir():
+            flags[position + 1] = str(named)
+    own = any(flag.split("=")[0] in ("--profile", "--workflow-profile") for flag in flags)
+    profile = [] if own else ["--workflow-profile", str(profiles / "default")]
+    return [
+        sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"),
+        "--directory", str(study.resolve()), *profile, *flags,
+    ]  # fmt: skip
+
+
+def run_study(study: Path, flags: Sequence[str]) -> int:
+    """Run the engine on a study.
+
+    Parameters
+    ----------
+    study : Path
+        Folder of the study.
+    flags : sequence of str
+        Flags of the engine.
+
+    Returns
+    -------
+    int
+        Exit status of the engine: 0 also where scans failed, which the last lines tell.
+    """
+    command = engine_command(study, flags)
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    if _TALKING & {flag.split("=")[0] for flag in flags}:
+        status = subprocess.run(command, check=False, env=environment).returncode
+    else:
+        status = _run_quietly(command, study, environment)
+    if status == 0 and (study / REPORT).is_file():
+        sys.stdout.write("\n".join(outcome_lines(study)) + "\n")
+    return status
+
+
+def _run_quietly(command: list[str], study: Path, environment: dict[str, str]) -> int:
+    """Run with one line of progress; all that the engine says goes to the log."""
+    log = study / LOG
+    log.parent.mkdir(parents=True, exist_ok=True)
+    progress = Progress(scan_counter(study))
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+    shown = Line(sys.stderr)
+    with (
+        log.open("w", encoding="utf-8") as kept,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
+            errors="replace",
+        ) as engine,
+    ):  # fmt: skip
+        try:
+            for text in engine.stdout or ():
+                kept.write(text)
+                tail.append(text)
+                progress.read(text)
+                shown.show(progress.text(), force=progress.finished)
+        except KeyboardInterrupt:
+            # The engine got the signal too and ends its jobs; wait for it to clean up.
+            engine.wait()
+    shown.end()
+    if engine.returncode:
+        sys.stderr.writelines(tail)
+        sys.stderr.write(f"cordcohort: the run stopped; everything it said is in {log}\n")
+    return engine.returncode
+
+
+def scan_counter(study: Path) -> Callable[[], tuple[int, int]]:
+    """Function that counts scans whose shape was measured, of all scans of the index."""
+    from cordcohort.bids.index import read_index, rows_of  # noqa: PLC0415 - pandas is slow to load
+
+    tables = [study / measure_table(row, "shape") for row in rows_of(read_index(study).scans)]
+    waiting = set(tables)
+
+    def count() -> tuple[int, int]:
+        waiting.difference_update([path for path in waiting if path.is_file()])
+        return len(tables) - len(waiting), len(tables)
+
+    return count
+
+
+def outcome_lines(study: Path) -> list[str]:
+    """What a finished run should say last: how many scans failed and where the report is."""
+    from cordcohort.table import read_parquet  # noqa: PLC0415 - pandas is slow to load
+
+    path = study / SCANS
+    if not path.is_file():
+        raise CordcohortError(f"{path}: expected the table of scans; run `cordcohort run {study}`")
+    counts = read_parquet(path)["status"].value_counts()
+    return [*_told(counts.to_dict().items()), f"report: {(study / REPORT).resolve()}"]
+
+
+def _told(counts: Iterable[tuple[object, object]]) -> Iterable[str]:
+    by_status = {str(status): int(str(number)) for status, number in counts}
+    n_scans = sum(by_status.values())
+    n_failed = by_status.get("failed", 0)
+    others = [f"{n} {status}" for status, n in sorted(by_status.items()) if status != "failed"]
+    yield f"{n_scans} scans: {n_failed} failed, {', '.join(others)}"
+    if n_failed:
+        yield "the report says which failed and why"

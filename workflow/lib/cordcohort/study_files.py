@@ -1,0 +1,153 @@
+"""Making the folder of a study: its config, its exclusion list, and the demo with its data."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from cordcohort.config import CONFIG_PATH
+from cordcohort.errors import CordcohortError
+from cordcohort.files import write_text
+from cordcohort.root import workflow_root
+from cordcohort.template import config_text
+
+EXCLUDE_PATH = CONFIG_PATH.with_name("exclude.yaml")
+EXCLUDE_TEXT = """\
+# Scans and measures that are not used, and why. A missing key matches all; reason is mandatory.
+# Labels are text, with or without sub-, ses-, run-.
+#
+# - dataset: site_a
+#   subject: sub-01
+#   session: "1"
+#   contrast: T2w
+#   measure: csa_mm2
+#   reason: motion in the lower half
+#   by: initials of the rater
+#   date: 2026-01-31
+[]
+"""
+_NAME_CHARS = 64
+
+
+def make_study(study: Path, bids: Sequence[Path]) -> list[Path]:
+    """Write the config of a new study.
+
+    Parameters
+    ----------
+    study : Path
+        Folder to make; files that are there stay as they are.
+    bids : sequence of Path
+        BIDS data sets.
+
+    Returns
+    -------
+    list of Path
+        Files written.
+
+    Raises
+    ------
+    CordcohortError
+        If a data set is no folder or holds no subject.
+    """
+    for path in bids:
+        if not path.is_dir():
+            raise CordcohortError(f"--bids {path}: expected a folder, found none; mend the path")
+        if not any(path.glob("sub-*")) and not any(path.glob("derivatives/*/sub-*")):
+            raise CordcohortError(
+                f"--bids {path}: expected sub-* folders, found none; "
+                "name the folder that holds participants.tsv and sub-*"
+            )
+    datasets = [
+        {"name": name, "path": _path_text(path, study)}
+        for name, path in zip(dataset_names(bids), bids, strict=True)
+    ]
+    text = config_text(_plain(study.resolve().name) or "study", datasets)
+    return _write_missing({study / CONFIG_PATH: text, study / EXCLUDE_PATH: EXCLUDE_TEXT})
+
+
+def make_demo(study: Path) -> list[Path]:
+    """Write the demo study: phantoms of three sites and the config that goes with them.
+
+    Returns
+    -------
+    list of Path
+        Files and folders written; data that are there stay.
+    """
+    from cordcohort.phantom.study import write_demo  # noqa: PLC0415 - it loads the imaging model
+
+    config = workflow_root() / "config"
+    texts = {
+        study / CONFIG_PATH: (config / "config.yaml").read_text(encoding="utf-8"),
+        study / EXCLUDE_PATH: (config / "exclude.yaml").read_text(encoding="utf-8"),
+    }
+    written = _write_missing(texts)
+    data = study / "data"
+    if not data.is_dir():
+        write_demo(data)
+        written.append(data)
+    return written
+
+
+def _write_missing(texts: dict[Path, str]) -> list[Path]:
+    missing = {path: text for path, text in texts.items() if not path.exists()}
+    for path, text in missing.items():
+        write_text(path, text)
+    return list(missing)
+
+
+def dataset_names(paths: Sequence[Path]) -> list[str]:
+    """Short unique names for some folders: their own, or with their parent's where two are alike.
+
+    Examples
+    --------
+    >>> dataset_names([Path("/data/London"), Path("/a/bids"), Path("/b/bids")])
+    ['London', 'a_bids', 'b_bids']
+    """
+    whole = [path.resolve() for path in paths]
+    names = [_plain(path.name) or "data" for path in whole]
+    for alike in (1, 2):
+        counts = Counter(name.casefold() for name in names)
+        names = [
+            name
+            if counts[name.casefold()] == 1
+            else _plain(f"{path.parents[alike - 1].name}_{name}") or name
+            for name, path in zip(names, whole, strict=True)
+        ]
+    seen: Counter[str] = Counter()
+    for position, name in enumerate(names):
+        seen[name.casefold()] += 1
+        if seen[name.casefold()] > 1:
+            names[position] = f"{name}_{seen[name.casefold()]}"
+    return names
+
+
+def _plain(text: str) -> str:
+    """Letters, digits, ``_`` and ``-`` of a text, other characters as ``_``."""
+    return re.sub(r"[^0-9A-Za-z]+", "_", text).strip("_")[:_NAME_CHARS]
+
+
+def _path_text(path: Path, study: Path) -> str:
+    """Relative inside the study, so that the study can be moved; else absolute."""
+    path, study = path.resolve(), study.resolve()
+    return str(path.relative_to(study)) if path.is_relative_to(study) else str(path)
+
+
+def named_folders(texts: Sequence[str]) -> dict[str, Path]:
+    """``KEY=FOLDER`` arguments as a mapping.
+
+    Raises
+    ------
+    CordcohortError
+        If one has no ``=`` or its folder is not there.
+    """
+    folders: dict[str, Path] = {}
+    for text in texts:
+        key, separator, folder = text.partition("=")
+        if not separator or not Path(folder).is_dir():
+            raise CordcohortError(
+                f"--source {text}: expected KEY=FOLDER with a folder that exists; mend it"
+            )
+        folders[key] = Path(folder)
+    return folders

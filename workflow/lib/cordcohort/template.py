@@ -1,0 +1,114 @@
+"""A commented configuration, written from the schema so that no key and no default is missing."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cordcohort.validation import schema_of
+
+_WIDTH = 92
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*\Z")
+_YAML_WORDS = frozenset("y n yes no on off true false null none".split())
+HEADER = """\
+# Configuration of a cordcohort study. `cordcohort check` reads it and says what is wrong with it.
+# Every key stands here with what it means and, unless it was set for you, its default.
+"""
+ANALYSES = """\
+  - name: csa_over_sites
+    kind: variability
+    title: Cord area within and between sites
+    select: {measure: csa_mm2, structure: cord}
+    over: site
+  # - name: agreement_with_manual
+  #   kind: agreement
+  #   select: {measure: [dice, rve_percent, csa_mm2], structure: cord}
+  #   reference: manual
+  # - name: csa_over_sessions
+  #   kind: variability
+  #   select: {measure: csa_mm2, structure: cord}
+  #   over: session
+  # - name: csa_t1w_t2w
+  #   kind: paired_test
+  #   select: {measure: csa_mm2, structure: cord, contrast: [T1w, T2w]}
+  #   compare: contrast
+  # - name: csa_and_age
+  #   kind: correlation
+  #   select: {measure: csa_mm2, structure: cord}
+  #   with: {score: [age]}
+"""
+
+
+def config_text(name: str, datasets: Sequence[Mapping[str, str]]) -> str:
+    """Text of ``config/config.yaml`` for some data sets.
+
+    Parameters
+    ----------
+    name : str
+        Short name of the study.
+    datasets : sequence of mapping
+        ``name`` and ``path`` of each.
+    """
+    schema = schema_of("config")
+    blocks = [HEADER]
+    for key, about in schema["properties"].items():
+        if key == "datasets":
+            blocks.append(_datasets_block(about, datasets))
+        elif key == "analyses":
+            blocks.append(f"{_comment(about, 0)}analyses:\n{ANALYSES}")
+        else:
+            blocks.append(_entry(key, about, 0, {"study.name": name}, ""))
+    return "\n".join(blocks)
+
+
+def _entry(
+    key: str, about: Mapping[str, Any], indent: int, given: Mapping[str, str], at: str
+) -> str:
+    """A key with its comment and value, and the keys below it."""
+    pad, path = " " * indent, f"{at}{key}"
+    text = _comment(about, indent)
+    if "properties" in about:
+        below = [
+            _entry(name, sub, indent + 2, given, f"{path}.")
+            for name, sub in about["properties"].items()
+        ]
+        return f"{text}{pad}{key}:\n{''.join(below)}"
+    return f"{text}{pad}{key}: {_scalar(given.get(path, about.get('default')))}\n"
+
+
+def _datasets_block(about: Mapping[str, Any], datasets: Sequence[Mapping[str, str]]) -> str:
+    """The data sets; the optional keys of the first one stand as comments."""
+    optional = schema_of("config")["$defs"]["dataset"]["properties"]
+    text = f"{_comment(about, 0)}datasets:\n"
+    for number, dataset in enumerate(datasets):
+        text += f"  - name: {_scalar(dataset['name'])}\n    path: {_scalar(dataset['path'])}\n"
+        if number == 0:
+            for key in optional:
+                if key not in ("name", "path"):
+                    text += _comment(optional[key], 4)
+                    text += f"    # {key}: {_scalar(optional[key].get('default'))}\n"
+    return text
+
+
+def _comment(about: Mapping[str, Any], indent: int) -> str:
+    description = " ".join(str(about.get("description", "")).split())
+    if not description:
+        return ""
+    prefix = " " * indent + "# "
+    wrapped = textwrap.wrap(
+        description, _WIDTH, initial_indent=prefix, subsequent_indent=prefix,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+    return "\n".join(wrapped) + "\n"
+
+
+def _scalar(value: Any) -> str:
+    """A value as YAML on one line: JSON is YAML, and plain words need no quotes."""
+    if isinstance(value, list):
+        return f"[{', '.join(_scalar(item) for item in value)}]"
+    if isinstance(value, str) and _PLAIN.match(value) and value.lower() not in _YAML_WORDS:
+        return value
+    return json.dumps(value, ensure_ascii=False)
