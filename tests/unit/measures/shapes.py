@@ -6,6 +6,7 @@ import numpy as np
 
 
 def tube(
+    *,
     shape=(60, 60, 12),
     spacing=(0.5, 0.5, 2.0),
     semi_axes_mm=(6.0, 4.0),
@@ -16,19 +17,27 @@ def tube(
 ):
     """An elliptic cylinder along the direction (slope_x, slope_y, 1).
 
-    Its section *across* that direction has the given semi-axes (right-left and front-back, turned by
-    ``turn_deg``). ``soft`` gives partial volumes from 7 x 7 points a voxel.
+    Its section *across* that direction has the given semi-axes (right-left and front-back, turned
+    by ``turn_deg``). ``soft`` gives partial volumes from 7 x 7 points a voxel.
     """
     n = 7 if soft else 1
     steps = (np.arange(n) + 0.5) / n - 0.5
     total = np.zeros(shape)
     for ox in steps:
         for oy in steps:
-            total += _inside(shape, spacing, semi_axes_mm, slope, turn_deg, (ox, oy), centre_shift_mm)
+            total += _inside(
+                shape=shape,
+                spacing=spacing,
+                semi_axes_mm=semi_axes_mm,
+                slope=slope,
+                turn_deg=turn_deg,
+                offset=(ox, oy),
+                shift=centre_shift_mm,
+            )
     return total / n**2 if soft else total.astype(np.uint8)
 
 
-def _inside(shape, spacing, semi_axes_mm, slope, turn_deg, offset, shift):
+def _inside(*, shape, spacing, semi_axes_mm, slope, turn_deg, offset, shift):
     i, j, k = np.meshgrid(*[np.arange(s, dtype=float) for s in shape], indexing="ij")
     z = (k - (shape[2] - 1) / 2) * spacing[2]
     x = (i - (shape[0] - 1) / 2 + offset[0]) * spacing[0] - slope[0] * z - shift[0]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.interpolate import splev, splrep
-
 from cordcohort.measures.centreline import fit_centreline
+from scipy.interpolate import splev, splrep
 
 
 def test_a_straight_cord_keeps_its_slope_in_mm():

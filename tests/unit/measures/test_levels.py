@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from cordcohort.measures.levels import (
     level_name,
     level_range,
@@ -68,7 +67,9 @@ def test_slices_of_a_range_are_rising():
 
 def test_discs_and_map_of_the_template_agree(shared_data):
     folder = shared_data / "PAM50_small"
-    by_map = levels_from_map(read_mask(folder / "PAM50_small_levels.nii.gz", kind="dseg").canonical().data)
+    by_map = levels_from_map(
+        read_mask(folder / "PAM50_small_levels.nii.gz", kind="dseg").canonical().data
+    )
     by_disc = levels_from_discs(
         read_mask(folder / "PAM50_small_label_disc.nii.gz", kind="dseg").canonical().data
     )

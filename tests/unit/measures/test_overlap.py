@@ -6,13 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from cordcohort.measures import overlap
+from cordcohort.measures.overlap import compare
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.distance import dice as dice_distance
-
-from cordcohort.measures import overlap
-from cordcohort.measures.overlap import compare
 
 masks = hnp.arrays(np.uint8, (4, 5, 6), elements=st.integers(0, 1))
 

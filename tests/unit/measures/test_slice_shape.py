@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from unit.measures.shapes import tube
-
 from cordcohort.measures import slice_shape
 from cordcohort.measures.catalogue import measures_of
 from cordcohort.measures.geometry import own_centreline, slice_geometry
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from unit.measures.shapes import tube
 
 SPACING = (0.5, 0.5, 2.0)
 ELLIPSE_MM2 = np.pi * 6 * 4

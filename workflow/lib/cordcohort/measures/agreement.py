@@ -56,7 +56,7 @@ def measure_agreement(
         Long table; empty where the reference did not draw on this scan. Masks that cannot be
         compared give failed rows; a method that found no cord is scored as an empty mask.
     """
-    found = _one_per_method(read_scan_masks(masks, grid_of(image), STRUCTURES))
+    found = _one_per_method(read_scan_masks(masks, grid_of(image, masks), STRUCTURES))
     rows: list[Row] = []
     for (method, structure), mask in found.items():
         reference = found.get((options.reference, structure))

@@ -8,10 +8,12 @@ from typing import Any
 
 from cordcohort.errors import ImageError
 from cordcohort.measures.levels import levels_from_discs, levels_from_map
+from cordcohort.measures.options import AUTO
 from cordcohort.nifti import Image, read_grid, read_mask
 
 OK, FAILED, NO_CORD = "ok", "failed", "no_cord"
 NO_CORD_REASON = "no cord found"
+NO_MASK_REASON = "no mask of this scan"
 READ_AS = {"seg": "seg", "softseg": "softseg", "dseg": "dseg", "dlabel": "dseg"}
 VERTEBRAE, DISCS = "vertebrae", "discs"
 
@@ -49,17 +51,25 @@ def fault(error: ImageError) -> str:
     return f"{error.path.name}: {error.reason}"
 
 
-def grid_of(image: str) -> Image | None:
-    """Grid that the masks must lie on; ``None`` where there is no image or its header is broken.
+def without_masks(scan: Mapping[str, Any]) -> tuple[dict[str, str], str]:
+    """Row columns and reason of a scan that nobody drew on: it must not vanish from the table."""
+    reason = str(scan.get("reason", "")) or NO_MASK_REASON
+    return {"method": "", "structure": "cord"}, reason
+
+
+def grid_of(image: str, masks: Iterable[Mapping[str, Any]]) -> Image | None:
+    """Grid that all masks of a scan must lie on: the image's or, without one, the first mask's.
 
     A broken image is reported where it is used (segmentation, tensor fit); its masks may be fine.
     """
-    if not image:
-        return None
-    try:
-        return read_grid(image)
-    except ImageError:
-        return None
+    drawn = [entry["path"] for entry in masks if entry["kind"] in ("seg", "softseg")]
+    for path in (image, *drawn):
+        try:
+            if path:
+                return read_grid(path)
+        except ImageError:
+            continue
+    return None
 
 
 def read_scan_masks(
@@ -72,7 +82,7 @@ def read_scan_masks(
     masks : iterable of mappings
         ``method, structure, kind, path, status, reason`` each, as in the index.
     grid : Image or None
-        Where given, masks on another grid are refused; else the first readable one sets the grid.
+        Masks on another grid are refused.
     structures : collection of str
         Which to read.
 
@@ -81,19 +91,15 @@ def read_scan_masks(
     list of ScanMask
         In the given order; nothing is raised.
     """
-    found: list[ScanMask] = []
-    for entry in masks:
-        if entry["structure"] not in structures or entry["kind"] not in READ_AS:
-            continue
-        mask = _read(entry, grid)
-        if grid is None and mask.image is not None:
-            grid = read_grid(entry["path"])
-        found.append(mask)
-    return found
+    return [
+        _read(entry, grid)
+        for entry in masks
+        if entry["structure"] in structures and entry["kind"] in READ_AS
+    ]
 
 
 def scan_levels(
-    masks: Sequence[Mapping[str, Any]], grid: Image | None
+    masks: Sequence[Mapping[str, Any]], grid: Image | None, wanted: str = AUTO
 ) -> tuple[dict[int, str], str]:
     """Vertebral level of each slice, from a map of vertebrae or, where there is none, from discs.
 
@@ -104,6 +110,8 @@ def scan_levels(
     reason : str
         Why labels that exist could not be used.
     """
+    if wanted != AUTO:
+        return {}, ""
     reasons: list[str] = []
     for structure, rule in ((VERTEBRAE, levels_from_map), (DISCS, levels_from_discs)):
         for mask in read_scan_masks(masks, grid, {structure}):

@@ -11,6 +11,7 @@ from cordcohort.measures.levels import level_range
 
 MIN_VOXELS = 5
 MANUAL = "manual"
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,9 @@ class MeasureOptions:
     normalise_slices : bool
         Stretch each slice of a soft mask to 1, as the Spinal Cord Toolbox does.
     min_voxels : int
-        A region with fewer voxels is flagged.
+        A region with fewer voxels has no mean: its rows are undefined, with the count.
+    levels : {"auto", "none"}
+        Whether labelled vertebrae or discs are used.
     level_ranges : tuple of str
         Ranges of levels, such as ``C2-C3``, that are pooled slice by slice.
     """
@@ -38,6 +41,7 @@ class MeasureOptions:
     angle_correction: bool = True
     normalise_slices: bool = False
     min_voxels: int = MIN_VOXELS
+    levels: str = AUTO
     level_ranges: tuple[str, ...] = ("C2-C3",)
 
     def __post_init__(self) -> None:

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from cordcohort.errors import ImageError
 from cordcohort.measures.catalogue import Measure, map_name, measures_of
 from cordcohort.measures.levels import level_range
-from cordcohort.measures.masks import ScanMask, fault, grid_of, read_scan_masks, scan_levels
+from cordcohort.measures.masks import (
+    ScanMask,
+    fault,
+    grid_of,
+    read_scan_masks,
+    scan_levels,
+    without_masks,
+)
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.rows import (
     NAN,
@@ -112,14 +119,17 @@ def measure_regions(
     DataFrame
         Long table; nothing is raised for a fault in the data.
     """
-    grid = grid_of(image)
+    grid = grid_of(image, masks)
     found = read_scan_masks(masks, grid, (REGION_MAP, *MASK_STRUCTURES))
+    if not found:
+        base, reason = without_masks(scan)
+        return long_table(failed_rows(KIND, base, maps_reason or reason, "mean"), scan)
     try:
         volumes = _read_maps(maps, maps_reason)
     except ImageError as error:
         reason = maps_reason or fault(error)
         return long_table([r for m in found for r in _failed(m, reason)], scan)
-    levels, _ = scan_levels(masks, grid)
+    levels, _ = scan_levels(masks, grid, options.levels)
     drawn = {(m.method, m.structure) for m in found if m.structure != REGION_MAP}
     rows: list[Row] = []
     for mask in found:
@@ -226,7 +236,9 @@ def _group_rows(
 ) -> list[Row]:
     chosen = np.isin(samples.slices, list(group.slices))
     n = int(chosen.sum())
-    notes = [group.reason, _few(n, options)]
+    if n < options.min_voxels:
+        return _undefined(base, _few(n, options), n, "weighted" if soft else "mean")
+    notes = [group.reason]
     if samples.n_without_tensor and not group.level:
         notes.append(f"{samples.n_without_tensor} voxels without tensor left out")
     note = "; ".join(text for text in notes if text)
@@ -245,9 +257,11 @@ def _group_rows(
 def _slice_rows(samples: _Samples, k: int, base: Row, options: MeasureOptions) -> list[Row]:
     chosen = samples.slices == k
     n = int(chosen.sum())
+    if n < options.min_voxels:
+        return _undefined(base, _few(n, options), n)
     return [
         base
-        | _valued(m, "mean", float(samples.values[map_name(m)][chosen].mean()), _few(n, options))
+        | _valued(m, "mean", float(samples.values[map_name(m)][chosen].mean()), "")
         | {"n_voxels": n}
         for m in measures_of(KIND)
     ]
@@ -261,14 +275,12 @@ def _valued(measure: Measure, statistic: str, value: float, note: str) -> Row:
 
 
 def _few(n: int, options: MeasureOptions) -> str:
-    return f"{n} voxels, fewer than {options.min_voxels}" if n < options.min_voxels else ""
+    return f"{n} voxels, fewer than {options.min_voxels}"
 
 
-def _undefined(base: Row, reason: str) -> list[Row]:
-    return [
-        base | valued(m, NAN, "undefined", reason) | {"statistic": "mean", "n_voxels": 0}
-        for m in measures_of(KIND)
-    ]
+def _undefined(base: Row, reason: str, n_voxels: int = 0, statistic: str = "mean") -> list[Row]:
+    keys = {"statistic": statistic, "n_voxels": n_voxels}
+    return [base | valued(m, NAN, "undefined", reason) | keys for m in measures_of(KIND)]
 
 
 def _failed(mask: ScanMask, reason: str) -> list[Row]:

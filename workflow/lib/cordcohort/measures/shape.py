@@ -19,7 +19,13 @@ from cordcohort.measures.catalogue import Measure, measures_of
 from cordcohort.measures.centreline import Centreline
 from cordcohort.measures.geometry import Floats, SliceGeometry, own_centreline, slice_geometry
 from cordcohort.measures.levels import level_range
-from cordcohort.measures.masks import ScanMask, grid_of, read_scan_masks, scan_levels
+from cordcohort.measures.masks import (
+    ScanMask,
+    grid_of,
+    read_scan_masks,
+    scan_levels,
+    without_masks,
+)
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.rows import (
     Group,
@@ -64,12 +70,12 @@ def measure_shape(
         Long table. A mask that cannot be read or is empty gives failed rows; nothing is raised for
         a fault in the data.
     """
-    grid = grid_of(image)
+    grid = grid_of(image, masks)
     found = read_scan_masks(masks, grid, STRUCTURES)
-    levels, level_fault = scan_levels(masks, grid)
+    levels, level_fault = scan_levels(masks, grid, options.levels)
     lines = _centrelines(found)
     binary = {(m.method, m.structure) for m in found if m.kind == "seg"}
-    rows: list[Row] = []
+    rows: list[Row] = [] if found else failed_rows("shape", *without_masks(scan), "mean")
     for mask in found:
         for kind in _kinds(mask, binary):
             rows += _mask_rows(mask, kind, lines, (levels, level_fault), options)
