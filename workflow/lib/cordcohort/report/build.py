@@ -1,4 +1,214 @@
-def build_index_page(): ...
-def build_report(): ...
-def build_subject_pages(): ...
-def subject_pictures(): ...
+"""Making the report: pictures in batches, pages of subjects, and the index page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cordcohort.files import write_text
+from cordcohort.report.against_cohort import cohort_ranges
+from cordcohort.report.agreement_figures import agreement_figures
+from cordcohort.report.cohort_tables import (
+    failure_groups,
+    headline_counts,
+    site_names,
+    site_overview,
+)
+from cordcohort.report.correlation_figures import correlation_figures
+from cordcohort.report.distributions import distribution_figures
+from cordcohort.report.grids import analysis_entry, grid_of
+from cordcohort.report.inputs import (
+    STATES,
+    Config,
+    Inputs,
+    read_inputs,
+    records,
+    report_folder,
+    setting,
+    study_title,
+)
+from cordcohort.report.links import INDEX_PAGE, TABLES
+from cordcohort.report.methods_text import BIBTEX_FILE, methods_section
+from cordcohort.report.pages import write_assets, write_page
+from cordcohort.report.palette import REFERENCE_METHOD, declared_methods
+from cordcohort.report.privacy import public_text
+from cordcohort.report.scan_list import scan_list
+from cordcohort.report.subject_pages import write_subject_page
+from cordcohort.report.words import STATE_TEXT
+from cordcohort.table import read_parquet, read_tsv
+
+Row = Mapping[str, Any]
+
+FEW_SCANS = 6  # longer lists of a failure's scans are folded
+_COHORT_TITLES = {
+    "site": "Site", "vendor": "Vendor", "field_strength": "Field strength [T]",
+    "subjects": "Subjects", "persons": "Persons", "sessions": "Sessions",
+    "contrasts": "Contrasts (scans)", "age": "Age", "sex": "Sex",
+}  # fmt: skip
+
+
+def build_report(study_dir: Path | str, config: Config) -> Path:
+    """Make the whole report of a study.
+
+    Parameters
+    ----------
+    study_dir : path
+        The folder that holds ``config`` and ``results``.
+    config : Config or mapping
+        The study's configuration.
+
+    Returns
+    -------
+    Path
+        The index page.
+    """
+    index = Path(study_dir) / "results" / "bids" / "index.parquet"
+    if index.is_file() and setting(config, "report.pictures", default=True):
+        subject_pictures(study_dir, config, records(read_parquet(index)))
+    build_subject_pages(study_dir, config)
+    return build_index_page(study_dir, config)
+
+
+def subject_pictures(study_dir: Path | str, config: Config, scans: Iterable[Row]) -> list[Path]:
+    """Draw the masks of some scans: pictures, and one record a scan whatever happens.
+
+    Parameters
+    ----------
+    study_dir : path
+        The study.
+    config : Config or mapping
+        The study's configuration.
+    scans : iterable of index rows
+        The batch.
+
+    Returns
+    -------
+    list of Path
+        The records, one for each scan, in the order given.
+    """
+    # Imported here: pages alone need no image library.
+    from cordcohort.report.links import picture_record  # noqa: PLC0415
+    from cordcohort.report.pictures import draw_scan  # noqa: PLC0415
+
+    results = Path(study_dir) / "results"
+    methods = declared_methods(config)
+    written: list[Path] = []
+    for scan in scans:
+        draw_scan(scan, results, methods)
+        written.append(results / "report" / picture_record(scan))
+    return written
+
+
+def build_subject_pages(
+    study_dir: Path | str, config: Config, subjects: Iterable[tuple[str, str]] | None = None
+) -> list[Path]:
+    """Write the pages of some or all subjects.
+
+    Parameters
+    ----------
+    study_dir : path
+        The study.
+    config : Config or mapping
+        The study's configuration.
+    subjects : iterable of (dataset, subject), optional
+        Whose pages; all subjects of the study where not given.
+
+    Returns
+    -------
+    list of Path
+        The pages.
+    """
+    inputs = read_inputs(study_dir, config, statistics=False)
+    report = report_folder(study_dir)
+    write_assets(report)
+    ranges = cohort_ranges(inputs.measures)
+    known = inputs.scans[["dataset", "subject"]].drop_duplicates().itertuples(index=False)
+    wanted = [(str(d), str(s)) for d, s in (known if subjects is None else subjects)]
+    return [write_subject_page(inputs, ranges, report, d, s) for d, s in wanted]
+
+
+def build_index_page(study_dir: Path | str, config: Config) -> Path:
+    """Write the index page with its figures, tables and references.
+
+    Parameters
+    ----------
+    study_dir : path
+        The study.
+    config : Config or mapping
+        The study's configuration.
+
+    Returns
+    -------
+    Path
+        The page.
+    """
+    inputs = read_inputs(study_dir, config)
+    report = report_folder(study_dir)
+    write_assets(report)
+    reference = str(setting(config, "measures.reference", REFERENCE_METHOD))
+    methods = methods_section(inputs)
+    bibtex = f"{TABLES}/{BIBTEX_FILE}"
+    write_text(report / bibtex, methods["bibtex"])
+    page = report / INDEX_PAGE
+    write_page(
+        page, "index.html", "",
+        title=study_title(config),
+        authors=", ".join(public_text(a) for a in setting(config, "study.authors", ())),
+        lead=_lead(inputs),
+        few=FEW_SCANS,
+        **_counts(inputs),
+        distributions=distribution_figures(inputs.measures, report, declared_methods(config)),
+        agreement=agreement_figures(inputs.measures, reference, report),
+        reference=f"{public_text(reference)} masks",
+        correlations=correlation_figures(inputs, report),
+        analyses=[analysis_entry(a, report) for a in inputs.analyses],
+        n_unmatched=_n_unmatched(inputs.results),
+        bibtex_file=bibtex,
+        **scan_list(inputs, report),
+        **{k: methods[k] for k in ("methods", "references")},
+    )  # fmt: skip
+    return page
+
+
+def _lead(inputs: Inputs) -> str:
+    scans = inputs.scans
+    if scans.empty:
+        return "The study holds no scan yet."
+    n_subjects = len(scans[["dataset", "subject"]].drop_duplicates())
+    n_sites = len(site_names(scans))
+    return (
+        f"{len(scans)} scan{_s(len(scans))} of {n_subjects} subject{_s(n_subjects)} at "
+        f"{n_sites} site{_s(n_sites)}."
+    )
+
+
+def _s(n: int) -> str:
+    return "" if n == 1 else "s"
+
+
+def _counts(inputs: Inputs) -> dict[str, Any]:
+    """Tiles, counts by site, cohort by site and failures."""
+    counts = headline_counts(inputs.scans)
+    total = counts[-1]
+    shown = [s for s in STATES if s in ("measured", "failed", "excluded") or total[s]]
+    titles = {"site": "Site", "found": "Found"} | {s: STATE_TEXT[s].capitalize() for s in shown}
+    tiles = [{"state": "found", "text": "scans found", "n": total["found"]}]
+    tiles += [{"state": s, "text": STATE_TEXT[s], "n": total[s]} for s in shown]
+    cohort = site_overview(inputs)
+    return {
+        "tiles": tiles,
+        "counts": grid_of(_with_total(counts), titles),
+        "cohort": grid_of(_with_total(cohort), _COHORT_TITLES),
+        "failures": failure_groups(inputs),
+    }
+
+
+def _with_total(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With one site alone its row and the sum are the same: one is enough."""
+    return records[:-1] if len(records) == 2 else records  # noqa: PLR2004 - a site and the sum
+
+
+def _n_unmatched(results: Path) -> int:
+    path = results / "bids" / "unmatched.tsv"
+    return len(read_tsv(path)) if path.is_file() else 0

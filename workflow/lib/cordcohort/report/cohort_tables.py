@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cordcohort.report.inputs import STATUSES, Inputs
-from cordcohort.report.links import subject_link
+from cordcohort.cohort.persons import person_keys
+from cordcohort.report.inputs import STATES, Inputs, records
+from cordcohort.report.links import scan_anchor, subject_link
 from cordcohort.report.privacy import age_text, binned_age_years, public_text
-from cordcohort.report.words import scan_text, structure_text
+from cordcohort.report.words import STATE_TEXT, scan_text
 from cordcohort.table import SCAN_KEY
 
 Record = dict[str, Any]
@@ -21,6 +22,10 @@ NOT_REPORTED = "–"
 AGE_VARIABLES = ("age", "age_years")
 SEX_VARIABLES = ("sex", "gender")
 FIELD_VARIABLES = ("field_strength_t", "field_strength", "magneticfieldstrength")
+WITHOUT_REASON = {
+    "no_image": "there is no image",
+    "not_measured": "there is no mask, so nothing could be measured",
+}
 _SEX_TEXT = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "other", "other": "other"}
 _SUBJECT = ["dataset", "subject"]
 
@@ -31,22 +36,22 @@ def site_names(scans: pd.DataFrame) -> list[str]:
 
 
 def headline_counts(scans: pd.DataFrame) -> list[Record]:
-    """Scans found, measured, failed, without image and excluded, by site and in all.
+    """Scans found, measured, failed, excluded, without image and not measured, by site and in all.
 
     Parameters
     ----------
     scans : DataFrame
-        One row a scan with ``site`` and ``status``.
+        One row a scan with ``site`` and ``state``.
 
     Returns
     -------
     list of dict
-        ``site, found`` and one count a status; the last row is the sum.
+        ``site, found`` and one count a state; the last row is the sum.
 
     Examples
     --------
-    >>> frame = pd.DataFrame({"site": ["a", "b", "b"], "status": ["ok", "ok", "failed"]})
-    >>> [(r["site"], r["found"], r["ok"], r["failed"]) for r in headline_counts(frame)]
+    >>> frame = pd.DataFrame({"site": ["a", "b", "b"], "state": ["measured", "measured", "failed"]})
+    >>> [(r["site"], r["found"], r["measured"], r["failed"]) for r in headline_counts(frame)]
     [('a', 1, 1, 0), ('b', 2, 1, 1), ('all sites', 3, 2, 1)]
     """
     groups: list[tuple[str, pd.DataFrame]] = [
@@ -55,7 +60,8 @@ def headline_counts(scans: pd.DataFrame) -> list[Record]:
     rows: list[Record] = []
     for site, part in [*groups, (ALL_SITES, scans)]:
         row: Record = {"site": public_text(site) or NOT_REPORTED, "found": len(part)}
-        row |= {status: int((part["status"] == status).sum()) for status in STATUSES}
+        row["total"] = part is scans
+        row |= {state: int((part["state"] == state).sum()) for state in STATES}
         rows.append(row)
     return rows
 
@@ -82,11 +88,12 @@ def site_overview(inputs: Inputs) -> list[Record]:
                 "vendor": _listed(part["vendor"]),
                 "field_strength": _listed(who["field_strength"]),
                 "subjects": len(who),
-                "persons": part["person"].where(part["person"] != "", part["subject"]).nunique(),
+                "persons": person_keys(part).nunique(),
                 "sessions": len(part[[*_SUBJECT, "session"]].drop_duplicates()),
                 "contrasts": _counted(part["contrast"]),
                 "age": _age_summary(who["age"].to_numpy(dtype=float)),
                 "sex": _sex_summary(who["sex"]),
+                "total": site is None,
             }
         )
     return rows
@@ -154,30 +161,20 @@ def _sex_summary(sexes: pd.Series) -> str:
 
 
 def failure_groups(inputs: Inputs) -> list[Record]:
-    """Scans that are missing, failed or excluded, and methods that failed on a scan.
+    """Scans that failed, are missing, or were excluded, gathered by their reason.
 
     Returns
     -------
     list of dict
-        ``status, what, reason, scans``: one entry for each reason, the most frequent first within
-        failed, no image and excluded; ``scans`` names each scan with the link to its page.
+        ``state, reason, n, scans``: one entry for each reason, failed before missing before
+        excluded, the most frequent first; ``scans`` names each with the link to its page.
     """
-    bad = inputs.scans[inputs.scans["status"] != "ok"]
+    bad = inputs.scans[inputs.scans["state"] != "measured"]
     groups = [
-        _group(str(status), "scan", reason, part)
-        for (status, reason), part in _grouped(bad, ["status", "reason"])
+        _group(state, reason, part) for (state, reason), part in _grouped(bad, ["state", "reason"])
     ]
-    failed = inputs.measures[inputs.measures["flag"] == "failed"]
-    columns = ["method", "structure", "reason"]
-    failed = failed[[*SCAN_KEY, "site", *columns]].drop_duplicates()
-    whole = bad.loc[bad["status"] != "excluded", SCAN_KEY]
-    failed = failed.merge(whole, on=SCAN_KEY, how="left", indicator=True)
-    failed = failed[failed["_merge"] == "left_only"]
-    for (method, structure, reason), part in _grouped(failed, columns):
-        what = f"{method}: {structure_text(structure)}" if structure else method
-        groups.append(_group("failed", what, reason, part))
-    order = {"failed": 0, "no_image": 1, "excluded": 2}
-    return sorted(groups, key=lambda g: (order.get(g["status"], 9), -g["n"], g["reason"]))
+    order = {"failed": 0, "no_image": 1, "not_measured": 2, "excluded": 3}
+    return sorted(groups, key=lambda g: (order.get(g["state"], 9), -g["n"], g["reason"]))
 
 
 def _grouped(
@@ -189,20 +186,18 @@ def _grouped(
     return ((labels(key), part) for key, part in frame.groupby(columns, sort=True))
 
 
-def _group(status: str, what: str, reason: str, part: pd.DataFrame) -> Record:
-    rows = part.drop_duplicates(SCAN_KEY).to_dict("records")
+def _group(state: str, reason: str, part: pd.DataFrame) -> Record:
+    rows = records(part.drop_duplicates(SCAN_KEY))
     scans = [
         {
             "site": public_text(row["site"]),
             "dataset": public_text(row["dataset"]),
             "subject": public_text(row["subject"]),
             "scan": public_text(scan_text(row)),
-            "link": subject_link(row["dataset"], row["subject"]),
+            "link": f"{subject_link(row['dataset'], row['subject'])}#{scan_anchor(row)}",
         }
         for row in rows
     ]
-    text = public_text(reason) or "no reason was written"
-    return {
-        "status": status, "what": public_text(what), "reason": text, "scans": scans,
-        "n": len(scans),
-    }  # fmt: skip
+    text = public_text(reason) or WITHOUT_REASON.get(state, "no reason was written")
+    return {"state": state, "title": STATE_TEXT[state], "reason": text, "scans": scans,
+            "n": len(scans)}  # fmt: skip

@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.compute as pc
 
 from cordcohort.errors import SheetError
 from cordcohort.files import read_json
 from cordcohort.report.privacy import public_text
 from cordcohort.table import LONG_COLUMNS, SCAN_KEY, read_parquet, read_tsv
 
-Config = Mapping[str, Any]
+Config = Any  # the validated configuration: an object with attributes, or a plain mapping
 
 SCAN_COLUMNS = [*SCAN_KEY, "site", "vendor", "person", "status", "reason"]
 SCORE_COLUMNS = ["dataset", "subject", "person", "session", "time_point", "variable", "value"]
 INDEX_COLUMNS = [*SCAN_KEY, "site", "vendor", "person", "stem", "folder", "image", "masks"]
-STATUSES = ("ok", "failed", "no_image", "excluded")
+STATES = ("measured", "failed", "excluded", "no_image", "not_measured")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Analysis:
         Tidy results; n found, excluded, failed and used by site (empty if not made).
     about : dict
         The method text and settings that were written beside the results.
+    title : str
+        Heading of the analysis.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Analysis:
     table: pd.DataFrame
     counts: pd.DataFrame
     about: dict[str, Any] = field(default_factory=dict)
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,13 +96,13 @@ def read_inputs(study_dir: Path | str, config: Config, *, statistics: bool = Tru
         If a table exists but lacks a column.
     """
     results = Path(study_dir) / "results"
-    scans = _table(results / "cohort" / "scans.parquet", SCAN_COLUMNS)
+    scans = _with_state(_table(results / "cohort" / "scans.parquet", SCAN_COLUMNS))
     return Inputs(
         results=results,
         index=_table(results / "bids" / "index.parquet", INDEX_COLUMNS),
         scores=_table(results / "bids" / "scores.parquet", SCORE_COLUMNS),
         scans=scans.sort_values(SCAN_KEY, kind="stable", ignore_index=True),
-        measures=_whole_scan_measures(results / "cohort" / "measures.parquet"),
+        measures=whole_scan_measures(results / "cohort" / "measures.parquet"),
         analyses=tuple(_analyses(results / "statistics", config)) if statistics else (),
         config=config,
     )
@@ -111,29 +115,47 @@ def _table(path: Path, columns: list[str]) -> pd.DataFrame:
     frame = read_parquet(path)
     missing = [c for c in columns if c not in frame.columns]
     if missing:
-        raise SheetError(path, f"columns {columns}", f"none named {missing}", "delete and run again")
+        raise SheetError(
+            path, f"columns {columns}", f"none named {missing}", "delete and run again"
+        )
     for column in columns:
         frame[column] = frame[column].astype("object").fillna("").astype("str")
     return frame
 
 
-def _whole_scan_measures(path: Path) -> pd.DataFrame:
+def _with_state(scans: pd.DataFrame) -> pd.DataFrame:
+    """What became of each scan, as ``state``.
+
+    A scan may be measured without an image, from masks alone; and one that is in order may have
+    nothing to measure.
+    """
+    if "n_values" in scans.columns:
+        has_values = scans["n_values"] > 0
+    else:
+        has_values = scans["status"] == "ok"
+    ended = scans["status"].isin(("failed", "excluded"))
+    empty = scans["status"].where(scans["status"] == "no_image", "not_measured")
+    state = scans["status"].where(ended, empty.mask(has_values, "measured"))
+    return scans.assign(state=state.astype("str"))
+
+
+def whole_scan_measures(path: Path) -> pd.DataFrame:
     """The rows of the long table that describe a scan, a level or an object, not one slice."""
     if not path.is_file():
         frame = pd.DataFrame({c: pd.Series(dtype="str") for c in LONG_COLUMNS})
         return frame.astype({"value": "float64", "slice": "Int64", "n_voxels": "Int64"})
     try:
-        frame = pd.read_parquet(path, columns=LONG_COLUMNS, filters=[("statistic", "!=", "slice")])
-    except (OSError, ValueError) as error:
+        frame = pd.read_parquet(path, columns=LONG_COLUMNS, filters=pc.field("slice").is_null())
+    except (OSError, ValueError, KeyError) as error:
         raise SheetError(path, "the long table", str(error), "delete it and run again") from error
-    return frame[frame["slice"].isna()].reset_index(drop=True)
+    return frame.reset_index(drop=True)
 
 
 def _analyses(folder: Path, config: Config) -> list[Analysis]:
     """The declared analyses that have been computed, in the order of the config."""
     found: list[Analysis] = []
-    for declared in config.get("analyses") or []:
-        name = str(declared["name"])
+    for declared in setting(config, "analyses", []):
+        name = str(setting(declared, "name", ""))
         path = folder / f"{name}.tsv"
         if not path.is_file():
             continue
@@ -142,16 +164,44 @@ def _analyses(folder: Path, config: Config) -> list[Analysis]:
         found.append(
             Analysis(
                 name=name,
-                kind=str(declared.get("kind", "")),
+                kind=str(setting(declared, "kind", "")),
                 table=read_tsv(path).fillna(""),
                 counts=read_tsv(counts).fillna("") if counts.is_file() else pd.DataFrame(),
                 about=dict(told) if isinstance(told, dict) else {},
+                title=str(setting(declared, "title", "") or name),
             )
         )
     return found
 
 
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as plain mappings.
+
+    Examples
+    --------
+    >>> records(pd.DataFrame({"a": [1, 2]}))
+    [{'a': 1}, {'a': 2}]
+    """
+    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
+
+
+def setting(config: Config, key: str, default: Any) -> Any:
+    """A value of the configuration by its dotted key, or the default where it is not set.
+
+    Examples
+    --------
+    >>> setting({"study": {"name": "demo"}}, "study.name", ""), setting({}, "report.slices", 12)
+    ('demo', 12)
+    """
+    value = config
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
+        if value is None:
+            return default
+    return value
+
+
 def study_title(config: Config) -> str:
     """The title of the study, or its name, or a plain word."""
-    study = config.get("study") or {}
-    return public_text(study.get("title") or study.get("name") or "Spinal cord study")
+    name = setting(config, "study.name", "")
+    return public_text(setting(config, "study.title", "") or name) or "Spinal cord study"

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from cordcohort.report.inputs import Config, setting
+
 REFERENCE_METHOD = "manual"
 OKABE_ITO = (
     "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#F0E442",
@@ -35,15 +37,15 @@ class Look:
         Matplotlib marker.
     dashed : bool
         Whether its contour is broken; the reference method's is whole.
-    number : int
-        Place in the order, the suffix of the style class ``look-N``.
+    order : int
+        Place in the order of methods.
     """
 
     name: str
     colour: str
     marker: str
     dashed: bool
-    number: int
+    order: int
 
     @property
     def rgb(self) -> tuple[int, int, int]:
@@ -52,25 +54,60 @@ class Look:
         return red, green, blue
 
 
-def looks(methods: Iterable[str]) -> dict[str, Look]:
-    """Give each method its look: the reference first, the rest by name.
+def looks(methods: Iterable[str], known: Iterable[str] = ()) -> dict[str, Look]:
+    """Give each method its look, the reference first.
+
+    Parameters
+    ----------
+    methods : iterable of str
+        The methods that occur.
+    known : iterable of str
+        The methods that the study declares, in their order: their looks are the same wherever
+        only some of them occur.
+
+    Returns
+    -------
+    dict
+        From the name of each method that occurs to its look, in the order of the looks.
 
     Examples
     --------
     >>> [(k, v.colour, v.dashed) for k, v in looks(["cord-v1", "manual"]).items()]
     [('manual', '#E69F00', False), ('cord-v1', '#56B4E9', True)]
+    >>> looks(["cord-v1"], ["manual", "cord-v1"])["cord-v1"].colour
+    '#56B4E9'
     """
-    order = sorted({m for m in methods if m}, key=method_order)
+    occurring = {m for m in methods if m}
+    declared = list(dict.fromkeys(m for m in known if m))
+    order = [*declared, *sorted(occurring - set(declared), key=method_order)]
     return {
         name: Look(
             name=name,
             colour=OKABE_ITO[i % len(OKABE_ITO)],
             marker=MARKERS[i % len(MARKERS)],
             dashed=name != REFERENCE_METHOD,
-            number=i % len(OKABE_ITO),
+            order=i,
         )
         for i, name in enumerate(order)
+        if name in occurring
     }
+
+
+def declared_methods(config: Config) -> list[str]:
+    """The reference, the models and the external derivatives of a study, in this order.
+
+    Examples
+    --------
+    >>> declared_methods({"segmentation": {"models": ["cord-v1"]}})
+    ['manual', 'cord-v1']
+    """
+    external = [
+        str(name)
+        for dataset in setting(config, "datasets", ())
+        for name in setting(dataset, "external", {})
+    ]
+    models = [str(m) for m in setting(config, "segmentation.models", ())]
+    return list(dict.fromkeys([REFERENCE_METHOD, *models, *sorted(external)]))
 
 
 def method_order(method: str) -> tuple[bool, bool, str]:

@@ -25,13 +25,13 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def public_text(value: object, limit: int = MAX_TEXT_CHARACTERS) -> str:
-    """Text fit for a shared page: one line, no control characters, no folders, bounded length.
+    r"""Text fit for a shared page: one line, no control characters, no folders, bounded length.
 
     Escaping for HTML is the template engine's part; here only what must not be shown is removed.
 
     Examples
     --------
-    >>> public_text("/home/ann/study/sub-01_T2w.nii.gz: expected 3 axes,\\n got 4")
+    >>> public_text("/home/ann/study/sub-01_T2w.nii.gz: expected 3 axes,\n got 4")
     'sub-01_T2w.nii.gz: expected 3 axes, got 4'
     >>> public_text("0.7 mm2/s at 3/4 of the cord")
     '0.7 mm2/s at 3/4 of the cord'
@@ -61,12 +61,12 @@ def safe_name(label: str) -> str:
 
 
 def spreadsheet_safe(value: object) -> object:
-    """Quote a text cell that a spreadsheet program would run as a formula.
+    r"""Quote a text cell that a spreadsheet program would run as a formula.
 
     Examples
     --------
     >>> spreadsheet_safe('=HYPERLINK("x")'), spreadsheet_safe("-1.5"), spreadsheet_safe(-1.5)
-    ('\\'=HYPERLINK("x")', '-1.5', -1.5)
+    ('\'=HYPERLINK("x")', '-1.5', -1.5)
     """
     if not isinstance(value, str) or not value.startswith(_FORMULA_STARTS):
         return value

@@ -10,14 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from contourpy import contour_generator
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
-from skimage.measure import find_contours
 
 Floats = NDArray[np.float64]
 
 WINDOW_MM = 30.0  # a cervical cord is about 13 mm wide; the canal with its fluid about 20 mm
-STRIP_MARGIN_MM = 6.0
+TILE_PX = 150
+STRIP_MARGIN_MM = 14.0
 _HALF = 0.5
 
 
@@ -47,14 +48,32 @@ class View:
 
 def sample(volume: NDArray[np.generic], view: View) -> NDArray[np.float32]:
     """Linear values of a volume on a view, shape (H, W); zero outside the volume."""
+    if view.slice >= 0:
+        return _sample_slice(volume[:, :, view.slice], view)
     low, high = _box(view, volume.shape)
     part = volume[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
     if 0 in part.shape:
         return np.zeros(view.shape, dtype=np.float32)
     coordinates = view.voxels - np.array(low)[:, None, None]
-    return map_coordinates(
+    values = map_coordinates(
         part.astype(np.float32), coordinates, order=1, mode="constant", cval=0.0, prefilter=False
     )
+    return np.asarray(values, dtype=np.float32)
+
+
+def _sample_slice(plane: NDArray[np.generic], view: View) -> NDArray[np.float32]:
+    """As :func:`sample` for one axial slice, axis by axis: twenty times faster."""
+    along_x = _linear(plane.astype(np.float32), view.voxels[0, 0, :])
+    return _linear(along_x.T, view.voxels[1, :, 0])
+
+
+def _linear(values: NDArray[np.float32], places: Floats) -> NDArray[np.float32]:
+    """Linear values at places along the first axis; zero from one voxel outside on."""
+    edged = np.pad(values, ((1, 1), (0, 0)))
+    clipped = np.clip(places + 1, 0, len(edged) - 1)
+    below = np.minimum(clipped.astype(int), len(edged) - 2)
+    share = (clipped - below).astype(np.float32)[:, None]
+    return edged[below] * (1 - share) + edged[below + 1] * share
 
 
 def _box(view: View, shape: tuple[int, ...]) -> tuple[list[int], list[int]]:
@@ -70,8 +89,8 @@ def outlines(mask: NDArray[np.generic], view: View) -> list[Floats]:
     drawn = sample(mask, view)
     if drawn.max(initial=0.0) < _HALF:
         return []
-    padded = np.pad(drawn, 1)
-    return [np.asarray(line) - 1 for line in find_contours(padded, _HALF)]
+    lines = contour_generator(z=np.pad(drawn, 1)).lines(_HALF)
+    return [np.asarray(line, dtype=np.float64)[:, ::-1] - 1 for line in lines]
 
 
 def centres(mask: NDArray[np.bool_]) -> dict[int, tuple[float, float]]:
@@ -105,7 +124,10 @@ def chosen_slices(available: Sequence[int], n_wanted: int) -> list[int]:
 
 
 def axial_view(
-    z: int, centre: tuple[float, float], spacing_mm: tuple[float, float, float], size_px: int
+    z: int,
+    centre: tuple[float, float],
+    spacing_mm: tuple[float, float, float],
+    size_px: int = TILE_PX,
 ) -> View:
     """A square around the cord, seen from the feet: the person's right is on the left.
 
@@ -131,7 +153,7 @@ def sagittal_view(
     middle: dict[int, tuple[float, float]],
     spacing_mm: tuple[float, float, float],
     height_px: int,
-    max_px_per_mm: float,
+    max_px_per_mm: float = TILE_PX / WINDOW_MM,
 ) -> View:
     """A strip along the cord, its own midline in every row, front to the left.
 
@@ -153,7 +175,7 @@ def sagittal_view(
     n_rows = max(int(length_mm * scale), 1)
     z = slices[-1] + _HALF - (np.arange(n_rows) + _HALF) / scale / spacing_mm[2]
     low, high = xy[:, 1].min(), xy[:, 1].max()
-    margin = (STRIP_MARGIN_MM + WINDOW_MM / 4) / spacing_mm[1]
+    margin = STRIP_MARGIN_MM / spacing_mm[1]
     n_columns = max(int((high - low + 2 * margin) * spacing_mm[1] * scale), 1)
     y = high + margin - (np.arange(n_columns) + _HALF) / scale / spacing_mm[1]
     x = np.interp(z, slices, xy[:, 0])

@@ -5,30 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from cordcohort.measures.catalogue import CATALOGUE
+
 UNIT_TEXT = {
     "mm": "mm", "mm2": "mm²", "mm3": "mm³", "mm2/s": "mm²/s", "percent": "%", "degree": "°",
     "deg": "°", "degrees": "°", "1": "", "": "", "s": "s", "n/a": "",
 }  # fmt: skip
-MEASURE_TEXT = {
-    "csa_mm2": "Cross-sectional area (CSA)",
-    "diameter_ap_mm": "Anteroposterior diameter",
-    "diameter_rl_mm": "Transverse diameter",
-    "dice": "Dice",
-    "rve_percent": "Relative volume error",
-    "rsd_percent": "Relative surface difference",
-    "fa": "Fractional anisotropy (FA)",
-    "md_mm2_per_s": "Mean diffusivity (MD)",
-    "ad_mm2_per_s": "Axial diffusivity (AD)",
-    "rd_mm2_per_s": "Radial diffusivity (RD)",
-    "angle_ap_deg": "Angle to the slice, anteroposterior",
-    "angle_rl_deg": "Angle to the slice, right-left",
-}
 STRUCTURE_TEXT = {"cord": "spinal cord", "gm": "grey matter", "wm": "white matter", "csf": "CSF"}
-STATUS_TEXT = {
-    "ok": "measured",
+STATE_TEXT = {
+    "measured": "measured",
     "failed": "failed",
-    "no_image": "no image",
     "excluded": "excluded",
+    "no_image": "no image",
+    "not_measured": "not measured",
 }
 _UNIT_SUFFIXES = ("_mm2_per_s", "_percent", "_mm3", "_mm2", "_mm", "_deg", "_degree")
 _SMALL = 0.01
@@ -42,11 +31,10 @@ def measure_text(measure: str) -> str:
     Examples
     --------
     >>> measure_text("csa_mm2"), measure_text("hausdorff95_mm"), measure_text("dice")
-    ('Cross-sectional area (CSA)', 'Hausdorff95', 'Dice')
+    ('Cross-sectional area', 'Hausdorff95', 'Dice')
     """
-    known = MEASURE_TEXT.get(measure)
-    if known:
-        return known
+    if measure in CATALOGUE:
+        return CATALOGUE[measure].label
     suffix = next((s for s in _UNIT_SUFFIXES if measure.endswith(s)), "")
     plain = measure.removesuffix(suffix).replace("_", " ").strip() or measure
     return plain[:1].upper() + plain[1:]
@@ -69,12 +57,9 @@ def axis_text(measure: str, unit: str) -> str:
     Examples
     --------
     >>> axis_text("csa_mm2", "mm2"), axis_text("dice", "1")
-    ('Cross-sectional area (CSA) [mm²]', 'Dice [0–1]')
+    ('Cross-sectional area [mm²]', 'Dice [no unit]')
     """
-    printed = unit_text(unit)
-    if printed:
-        return f"{measure_text(measure)} [{printed}]"
-    return f"{measure_text(measure)} [{'0–1' if measure in ('dice', 'fa') else 'no unit'}]"
+    return f"{measure_text(measure)} [{unit_text(unit) or 'no unit'}]"
 
 
 def structure_text(structure: str) -> str:
@@ -91,15 +76,16 @@ def number_text(value: float, digits: int = 4) -> str:
     >>> number_text(71.23456), number_text(0.00123), number_text(float("nan")), number_text(0.0)
     ('71.23', '1.23×10⁻³', '–', '0')
     """
-    if value is None or math.isnan(value):
+    if math.isnan(value):
         return "–"
     if math.isinf(value):
-        return "∞" if value > 0 else "-∞"
+        return "∞" if value > 0 else "−∞"
     if value != 0 and (abs(value) < _SMALL or abs(value) >= _LARGE):
         mantissa, _, exponent = f"{value:.{max(digits - 2, 1)}e}".partition("e")
-        return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+        power = str(int(exponent)).translate(_SUPERSCRIPT)
+        return f"{mantissa}×10{power}".replace("-", "−")
     text = f"{value:.{digits}g}"
-    return f"{value:.0f}" if "e" in text else text
+    return (f"{value:.0f}" if "e" in text else text).replace("-", "−")
 
 
 def scan_text(scan: Mapping[str, str], *, session: bool = True) -> str:

@@ -1,0 +1,157 @@
+"""Agreement figures: scatter with the identity line, and Bland and Altman's plot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cordcohort.report.against_cohort import used_values, whole_scan_values
+from cordcohort.report.canvas import (
+    FAINT,
+    INK,
+    as_pixels,
+    below,
+    figure_height_px,
+    key,
+    padded,
+    svg_axes,
+)
+from cordcohort.report.distributions import Drawn
+from cordcohort.report.links import FIGURES
+from cordcohort.report.palette import MARKERS, OKABE_ITO
+from cordcohort.report.privacy import public_text, safe_name
+from cordcohort.report.words import measure_text, number_text, structure_text, unit_text
+from cordcohort.table import SCAN_KEY
+
+COMPARED = (("cord", "csa_mm2"), ("gm", "csa_mm2"), ("lesion", "volume_mm3"))
+MIN_PAIRS = 3
+LIMITS_SD = 1.96
+_HEIGHT_INCHES = 4.0
+_ANONYMOUS = {"color": OKABE_ITO[4], "marker": "o"}
+
+
+def pairs_of(values: pd.DataFrame, method: str, reference: str) -> pd.DataFrame:
+    """One row a scan that both methods measured: ``site, reference, method`` and the scan key.
+
+    Parameters
+    ----------
+    values : DataFrame
+        Long table rows of one structure, measure and contrast.
+    method, reference : str
+        The two methods.
+    """
+    columns = [*SCAN_KEY, "value"]
+    one = values.loc[values["method"] == reference, [*columns, "site"]]
+    other = values.loc[values["method"] == method, columns]
+    both = one.drop_duplicates(SCAN_KEY).merge(
+        other.drop_duplicates(SCAN_KEY), on=SCAN_KEY, suffixes=("_reference", "_method")
+    )
+    both = both.rename(columns={"value_reference": "reference", "value_method": "method"})
+    return both.sort_values(SCAN_KEY, kind="stable", ignore_index=True)
+
+
+def agreement_figures(measures: pd.DataFrame, reference: str, report: Path) -> list[Drawn]:
+    """Draw both figures for every method that shares enough scans with the reference.
+
+    Parameters
+    ----------
+    measures : DataFrame
+        Long table.
+    reference : str
+        The method compared with.
+    report : Path
+        The report's folder.
+    """
+    values = used_values(whole_scan_values(measures))
+    drawn: list[Drawn] = []
+    for structure, measure in COMPARED:
+        part = values[(values["structure"] == structure) & (values["measure"] == measure)]
+        for contrast in sorted(set(part["contrast"])):
+            own = part[part["contrast"] == contrast]
+            for method in sorted(set(own["method"]) - {reference}):
+                pairs = pairs_of(own, method, reference)
+                if len(pairs) >= MIN_PAIRS:
+                    drawn += _draw_both(pairs, own.iloc[0], method, reference, report)
+    return drawn
+
+
+def _draw_both(
+    pairs: pd.DataFrame, about: pd.Series, method: str, reference: str, report: Path
+) -> list[Drawn]:
+    stem = f"{about['structure']}_{about['measure']}_{safe_name(about['contrast'])}"
+    stem = f"{stem}_{safe_name(method)}"
+    unit = unit_text(about["unit"])
+    names = (public_text(method), public_text(reference))
+    what = f"{measure_text(about['measure'])} of {structure_text(about['structure'])}"
+    title = f"{what}, {public_text(about['contrast'])}: {names[0]} against {names[1]}"
+    scatter, difference = f"{FIGURES}/scatter_{stem}.svg", f"{FIGURES}/difference_{stem}.svg"
+    _draw_scatter(pairs, names, unit, report / scatter)
+    bias, low, high = _draw_difference(pairs, names, unit, report / difference)
+    told = f"bias {number_text(bias, 3)} {unit}, limits of agreement {number_text(low, 3)} to "
+    told += f"{number_text(high, 3)} {unit}, {len(pairs)} scans"
+    height = figure_height_px(_HEIGHT_INCHES)
+    line = "with the line of identity"
+    return [
+        Drawn(scatter, title, f"Scatter of {title}, {line}", f"{len(pairs)} scans, {line}", height),
+        Drawn(
+            difference, f"Differences: {title}", f"Bland-Altman plot of {title}: {told}", told,
+            height,
+        ),
+    ]  # fmt: skip
+
+
+def _draw_scatter(pairs: pd.DataFrame, names: tuple[str, str], unit: str, path: Path) -> None:
+    both = pairs[["reference", "method"]].to_numpy(dtype=float)
+    limits = padded(float(both.min()), float(both.max()))
+    with svg_axes(path, _HEIGHT_INCHES) as axes:
+        axes.plot(limits, limits, color=FAINT, linewidth=1.2, zorder=1.5)
+        handles = draw_by_site(axes, pairs["site"], both[:, 0], both[:, 1])
+        axes.set(xlim=limits, ylim=limits, xlabel=f"{names[1]} [{unit}]",
+                 ylabel=f"{names[0]} [{unit}]")  # fmt: skip
+        axes.set_aspect("equal", adjustable="box")
+        below(axes, [key("identity", linestyle="-", color=FAINT), *handles])
+
+
+def _draw_difference(
+    pairs: pd.DataFrame, names: tuple[str, str], unit: str, path: Path
+) -> tuple[float, float, float]:
+    mean = pairs[["reference", "method"]].mean(axis=1).to_numpy(dtype=float)
+    difference = (pairs["method"] - pairs["reference"]).to_numpy(dtype=float)
+    bias, spread = float(difference.mean()), float(difference.std(ddof=1))
+    low, high = bias - LIMITS_SD * spread, bias + LIMITS_SD * spread
+    with svg_axes(path, _HEIGHT_INCHES) as axes:
+        axes.axhline(0, color=FAINT, linewidth=0.8, zorder=1.4)
+        axes.axhline(bias, color=INK, linewidth=1.6, zorder=1.5)
+        for limit in (low, high):
+            axes.axhline(limit, color=INK, linewidth=1.2, linestyle="--", zorder=1.5)
+        handles = draw_by_site(axes, pairs["site"], mean, difference)
+        ends = [low, high, 0.0, float(difference.min()), float(difference.max())]
+        axes.set_ylim(*padded(min(ends), max(ends)))
+        axes.set_xlabel(f"mean of {names[0]} and {names[1]} [{unit}]")
+        axes.set_ylabel(f"{names[0]} − {names[1]} [{unit}]")
+        lines = [
+            key("bias", linestyle="-", color=INK, linewidth=1.6),
+            key("bias ± 1.96 SD", linestyle="--", color=INK, linewidth=1.2),
+        ]
+        below(axes, [*lines, *handles])
+    return bias, low, high
+
+
+def draw_by_site(axes: Any, sites: pd.Series, x: np.ndarray, y: np.ndarray) -> list[Any]:
+    """Points with colour and marker by site; with more sites than colours all look alike."""
+    names = sorted(set(sites))
+    handles: list[Any] = []
+    alike = len(names) > len(OKABE_ITO)
+    for i, name in enumerate(names):
+        look = _ANONYMOUS if alike else {"color": OKABE_ITO[i], "marker": MARKERS[i]}
+        mine = (sites == name).to_numpy()
+        style: dict[str, Any] = look | {
+            "linestyle": "none", "markersize": 5, "markeredgecolor": INK, "markeredgewidth": 0.4,
+        }  # fmt: skip
+        axes.plot(x[mine], y[mine], alpha=0.85, rasterized=as_pixels(len(x)), **style)
+        if not alike:
+            handles.append(key(name, **style))
+    return handles

@@ -1,0 +1,112 @@
+"""Scatter figures of measures against clinical scores, one point a person.
+
+The points are gathered here from the long table and the scores. A figure is drawn only where its
+number of persons and its rho are those of the result table, so that no figure ever contradicts the
+table that stands beside it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cordcohort.cohort.persons import person_keys
+from cordcohort.report.against_cohort import used_values
+from cordcohort.report.agreement_figures import draw_by_site
+from cordcohort.report.canvas import below, figure_height_px, padded, svg_axes
+from cordcohort.report.distributions import Drawn
+from cordcohort.report.inputs import Analysis, Inputs, records
+from cordcohort.report.links import FIGURES
+from cordcohort.report.privacy import public_text, safe_name
+from cordcohort.report.words import axis_text, measure_text, number_text, structure_text
+from cordcohort.table import LONG_COLUMNS
+
+MAX_FIGURES = 12
+MIN_PERSONS = 4
+_HEIGHT_INCHES = 3.8
+_SAME = 1e-6
+_NOT_SELECTING = ("flag", "reason", "value", "n_voxels", "slice")
+
+
+def correlation_figures(inputs: Inputs, report: Path) -> list[Drawn]:
+    """Draw the correlations with scores in the order of the result tables.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        The study's tables.
+    report : Path
+        The report's folder.
+    """
+    values = used_values(inputs.measures)
+    values = values.assign(person_key=person_keys(values))
+    drawn: list[Drawn] = []
+    for analysis in inputs.analyses:
+        if analysis.kind != "correlation" or "with" not in analysis.table.columns:
+            continue
+        for number, row in enumerate(records(analysis.table)):
+            if len(drawn) >= MAX_FIGURES:
+                return drawn
+            points = _points(values, inputs.scores, row)
+            if _agrees(points, row):
+                file = f"{FIGURES}/correlation_{safe_name(analysis.name)}_{number + 1}.svg"
+                drawn.append(_draw(points, row, analysis, report, file))
+    return drawn
+
+
+def _points(values: pd.DataFrame, scores: pd.DataFrame, row: dict[str, Any]) -> pd.DataFrame:
+    """One row a person: ``site, value_x`` (the measure) and ``value_y`` (the score)."""
+    mine = values
+    for column, label in row.items():
+        if column in LONG_COLUMNS and column not in _NOT_SELECTING and column in mine.columns:
+            mine = mine[mine[column] == str(label)]
+    mine = mine[mine["slice"].isna() & (mine["object"] == "")]
+    x = mine.groupby("person_key", sort=True).agg(value_x=("value", "mean"), site=("site", "first"))
+    told = scores[scores["variable"] == str(row["with"])]
+    if row.get("time_point"):
+        told = told[told["time_point"] == str(row["time_point"])]
+    number = pd.to_numeric(told["value"], errors="coerce")
+    told = told.assign(person_key=person_keys(scores).loc[told.index], value_y=number)
+    y = told.dropna(subset=["value_y"]).groupby("person_key", sort=True)["value_y"].mean()
+    return x.join(y, how="inner").reset_index()
+
+
+def _agrees(points: pd.DataFrame, row: dict[str, Any]) -> bool:
+    """Whether the points are those that the table's row was computed from."""
+    try:
+        n, rho = int(float(row.get("n") or 0)), float(row.get("rho") or "nan")
+    except ValueError:
+        return False
+    if len(points) != n or n < MIN_PERSONS or not np.isfinite(rho):
+        return False
+    ranks = points[["value_x", "value_y"]].rank()  # Spearman's rho is Pearson's r of ranks
+    found = float(ranks.corr().to_numpy(dtype=float)[0, 1])
+    return abs(found - rho) < _SAME
+
+
+def _draw(
+    points: pd.DataFrame, row: dict[str, Any], analysis: Analysis, report: Path, file: str
+) -> Drawn:
+    score = public_text(row["with"]).replace("_", " ")
+    time_point = public_text(row.get("time_point"))
+    measure, unit = str(row["measure"]), str(row.get("unit", ""))
+    x, y = points["value_x"].to_numpy(dtype=float), points["value_y"].to_numpy(dtype=float)
+    with svg_axes(report / file, _HEIGHT_INCHES) as axes:
+        handles = draw_by_site(axes, points["site"], x, y)
+        axes.set_xlim(*padded(float(x.min()), float(x.max())))
+        axes.set_ylim(*padded(float(y.min()), float(y.max())))
+        axes.set_xlabel(axis_text(measure, unit))
+        axes.set_ylabel(f"{score}{', ' + time_point if time_point else ''} [score]")
+        below(axes, handles)
+    where = ", ".join(public_text(row[c]) for c in ("contrast", "level", "method") if row.get(c))
+    what = f"{measure_text(measure)} of {structure_text(str(row.get('structure', '')))} and {score}"
+    told = f"ρ = {number_text(float(row['rho']), 2)}"
+    if row.get("ci_low"):
+        low, high = (number_text(float(row[c]), 2) for c in ("ci_low", "ci_high"))
+        told += f" (95 % interval {low} to {high})"
+    told += f", n = {row['n']} persons; {where}"
+    alt = f"Scatter of {what}: {told}"
+    return Drawn(file, what, alt, told, figure_height_px(_HEIGHT_INCHES))

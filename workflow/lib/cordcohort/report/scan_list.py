@@ -1,0 +1,107 @@
+"""The list of all scans on the index page, with what its filters choose from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cordcohort.report.against_cohort import against, cohort_ranges, largest_z, used_values
+from cordcohort.report.grids import Column, write_people_table
+from cordcohort.report.inputs import SCAN_COLUMNS, Inputs, records
+from cordcohort.report.links import TABLES, scan_anchor, subject_link
+from cordcohort.report.palette import method_order
+from cordcohort.report.privacy import public_text
+from cordcohort.report.words import STATE_TEXT
+from cordcohort.table import SCAN_KEY
+
+Record = dict[str, Any]
+
+SCANS_FILE = f"{TABLES}/scans.tsv"
+MAX_METHODS = 3
+MAX_REASON_CHARACTERS = 160
+_TITLES = {
+    "dataset": "Data set", "site": "Site", "vendor": "Vendor", "session": "Session",
+    "acquisition": "Acq", "run": "Run", "contrast": "Contrast",
+}  # fmt: skip
+_FILTERED = ("dataset", "site", "vendor", "session", "contrast")
+
+
+def scan_list(inputs: Inputs, report: Path) -> Record:
+    """Rows, columns and filters of the list; the list is written as a table as well.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        The study's tables.
+    report : Path
+        The report's folder.
+    """
+    scans = _with_numbers(inputs)
+    methods = [c for c in scans.columns if c.startswith("csa:")]
+    titles = {k: v for k, v in _TITLES.items() if (scans[k] != "").any() or k == "contrast"}
+    numbers = {m: f"CSA {public_text(m.removeprefix('csa:'))}" for m in methods}
+    columns = [
+        Column("Subject", numeric=False),
+        *[Column(t, numeric=False) for t in titles.values()],
+        *[Column(t, numeric=True) for t in numbers.values()],
+        Column("Distance", numeric=True),
+        Column("State", numeric=False),
+        Column("Reason", numeric=False),
+    ]
+    rows = [_row(row, list(titles), methods) for row in records(scans)]
+    told = [*SCAN_COLUMNS, "state", *methods, "z"]
+    write_people_table(
+        report / SCANS_FILE,
+        scans[told].drop(columns="status").rename(columns=lambda c: c.replace("csa:", "csa_mm2_")),
+    )
+    return {
+        "scan_columns": columns, "scan_rows": rows, "scans_file": SCANS_FILE,
+        "filters": _filters(scans, list(titles), len(columns)),
+    }  # fmt: skip
+
+
+def _with_numbers(inputs: Inputs) -> pd.DataFrame:
+    """Scans with the cord's mean area by method and the most unusual distance."""
+    compared = against(inputs.measures, cohort_ranges(inputs.measures))
+    area = used_values(compared)
+    area = area[(area["structure"] == "cord") & (area["measure"] == "csa_mm2")]
+    scans = inputs.scans
+    for method in sorted(set(area["method"]), key=method_order)[:MAX_METHODS]:
+        own = area.loc[area["method"] == method, [*SCAN_KEY, "value"]].drop_duplicates(SCAN_KEY)
+        own = own.rename(columns={"value": f"csa:{method}"})
+        scans = scans.merge(own, on=SCAN_KEY, how="left")
+    return scans.merge(largest_z(compared)[[*SCAN_KEY, "z"]], on=SCAN_KEY, how="left")
+
+
+def _row(row: Record, texts: list[str], methods: list[str]) -> Record:
+    cells = [public_text(row[c]) for c in texts]
+    cells += [_fixed(row[c]) for c in [*methods, "z"]]
+    return {
+        "subject": public_text(row["subject"]),
+        "link": f"{subject_link(row['dataset'], row['subject'])}#{scan_anchor(row)}",
+        "cells": cells,
+        "state": row["state"],
+        "state_text": STATE_TEXT[row["state"]],
+        "reason": public_text(row["reason"], MAX_REASON_CHARACTERS),
+    }
+
+
+def _fixed(value: float) -> str:
+    """A number with one decimal, so that a column of them lines up."""
+    return "" if not np.isfinite(value) else f"{value:.1f}".replace("-", "−")
+
+
+def _filters(scans: pd.DataFrame, texts: list[str], n_columns: int) -> list[Record]:
+    """Choices of each filter; columns are counted from zero, the subject being the first."""
+    chosen: list[Record] = []
+    for column in _FILTERED:
+        choices = sorted({public_text(v) for v in scans[column]} - {""})
+        if column in texts and len(choices) > 1:
+            place = texts.index(column) + 1
+            chosen.append({"title": _TITLES[column], "column": place, "choices": choices})
+    states = [STATE_TEXT[s] for s in STATE_TEXT if (scans["state"] == s).any()]
+    chosen.append({"title": "State", "column": n_columns - 2, "choices": states})
+    return chosen

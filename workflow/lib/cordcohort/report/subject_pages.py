@@ -1,0 +1,194 @@
+"""The page of one subject: its scans, pictures, masks, and its numbers against the cohort."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cordcohort.errors import SheetError
+from cordcohort.files import read_json
+from cordcohort.report.against_cohort import UNUSUAL_Z, against, strip
+from cordcohort.report.cohort_tables import WITHOUT_REASON, subject_facts
+from cordcohort.report.inputs import Inputs, records, study_title
+from cordcohort.report.links import picture_record, scan_anchor, subject_link
+from cordcohort.report.pages import write_page
+from cordcohort.report.palette import declared_methods, method_order
+from cordcohort.report.privacy import public_text
+from cordcohort.report.profiles import profile_of, slice_values
+from cordcohort.report.words import (
+    STATE_TEXT,
+    measure_text,
+    number_text,
+    scan_text,
+    structure_text,
+    unit_text,
+)
+from cordcohort.table import SCAN_KEY
+
+Record = dict[str, Any]
+
+ROOT = "../../"
+STRIP_WIDTH_PX = 120.0
+MAX_FLAG_CHARACTERS = 90  # the whole reason stands with the mask and with the scan
+_FACTS = {
+    "site": "Site", "vendor": "Vendor", "field_strength": "Field strength [T]", "age": "Age",
+    "sex": "Sex", "person": "Person",
+}  # fmt: skip
+_KIND_TEXT = {"seg": "mask", "softseg": "soft mask", "dseg": "label map", "dlabel": "points"}
+_MEASURE_ORDER = ("csa_mm2", "dice")
+
+
+def write_subject_page(
+    inputs: Inputs, ranges: pd.DataFrame, report: Path, dataset: str, subject: str
+) -> Path:
+    """Write the page of one subject of one data set.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        The study's tables.
+    ranges : DataFrame
+        The cohort's ranges (:func:`cordcohort.report.against_cohort.cohort_ranges`).
+    report : Path
+        The report's folder.
+    dataset, subject : str
+        Whose page.
+
+    Returns
+    -------
+    Path
+        The page.
+    """
+    mine = _of(inputs.scans, dataset, subject)
+    compared = against(_of(inputs.measures, dataset, subject), ranges)
+    slices = slice_values(inputs.results / "cohort" / "measures.parquet", dataset, subject)
+    stems = _of(inputs.index, dataset, subject)[[*SCAN_KEY, "stem"]].drop_duplicates(SCAN_KEY)
+    rows = records(mine.merge(stems, on=SCAN_KEY, how="left").fillna({"stem": ""}))
+    methods = declared_methods(inputs.config)
+    profiles = [profile_of(_same_scan(slices, row), methods) for row in rows]
+    scans = [
+        _scan_entry(row, _same_scan(compared, row), profile, _picture_record(row, report))
+        for row, profile in zip(rows, profiles, strict=True)
+    ]
+    facts = subject_facts(inputs, dataset, subject)
+    path = report / subject_link(dataset, subject)
+    write_page(
+        path, "subject.html", ROOT,
+        title=study_title(inputs.config), dataset=public_text(dataset),
+        subject=public_text(subject), scans=scans, unusual_z=UNUSUAL_Z,
+        facts=[{"name": n, "value": facts[k]} for k, n in _FACTS.items() if _told(facts[k])],
+    )  # fmt: skip
+    return path
+
+
+def _told(value: str) -> bool:
+    return value not in ("", "–")
+
+
+def _of(frame: pd.DataFrame, dataset: str, subject: str) -> pd.DataFrame:
+    return frame[(frame["dataset"] == dataset) & (frame["subject"] == subject)]
+
+
+def _same_scan(frame: pd.DataFrame, scan: Record) -> pd.DataFrame:
+    keep = pd.Series(data=True, index=frame.index)
+    for column in SCAN_KEY:
+        keep &= frame[column] == scan[column]
+    return frame[keep]
+
+
+def _scan_entry(
+    scan: Record, compared: pd.DataFrame, profile: Record | None, drawn: Record
+) -> Record:
+    """All that the page says about one scan."""
+    state = scan["state"]
+    return {
+        "name": public_text(scan_text(scan)),
+        "anchor": scan_anchor(scan),
+        "state": state,
+        "state_text": STATE_TEXT[state],
+        "reason": public_text(scan["reason"]) or WITHOUT_REASON.get(state, ""),
+        "pictures": [_picture_entry(p) for p in drawn.get("pictures", [])],
+        "picture_reason": public_text(drawn.get("reason", "")),
+        "picture_note": public_text(drawn.get("note", "")),
+        "masks": [_mask_entry(m, compared) for m in drawn.get("masks", [])],
+        "profile": profile,
+        "numbers": _numbers(compared),
+    }
+
+
+def _picture_record(scan: Record, report: Path) -> Record:
+    """What the picture job wrote for this scan; without one the page says so."""
+    path = report / picture_record(scan)
+    if not scan["stem"] or not path.is_file():
+        return {}
+    try:
+        return dict(read_json(path))
+    except (SheetError, TypeError, ValueError):
+        return {"reason": "the record of its pictures could not be read"}
+
+
+def _picture_entry(picture: Record) -> Record:
+    methods = [m | {"name": public_text(m["name"])} for m in picture["methods"]]
+    structure = structure_text(public_text(picture["structure"]))
+    return {
+        **{k: picture[k] for k in ("file", "width", "height")},
+        "alt": public_text(picture["alt"]),
+        "title": structure[:1].upper() + structure[1:],
+        "methods": methods,
+    }
+
+
+def _mask_entry(mask: Record, compared: pd.DataFrame) -> Record:
+    """One mask, and what it was used for, as the numbers tell."""
+    fine = ~compared["flag"].isin(("failed", "undefined"))
+    own = compared[fine & (compared["structure"] == mask["structure"])]
+    used: list[str] = []
+    if (own.loc[own["reference"] == "", "method"] == mask["method"]).any():
+        used.append("measures")
+    if (own.loc[own["reference"] != "", "reference"] == mask["method"]).any():
+        used.append("reference")
+    state = "ok" if mask["status"] == "ok" else "failed"
+    return {
+        "method": public_text(mask["method"]),
+        "structure": structure_text(public_text(mask["structure"])),
+        "kind": _KIND_TEXT.get(mask["kind"], public_text(mask["kind"])),
+        "used": ", ".join(used) or "not used",
+        "state": state,
+        "state_text": state,
+        "reason": public_text(mask["reason"]),
+    }
+
+
+def _numbers(compared: pd.DataFrame) -> list[Record]:
+    """Rows of numbers: cord first, main measures first, methods in their order."""
+    entries = records(compared)
+    return [_number_entry(row) for row in sorted(entries, key=_number_order)]
+
+
+def _number_order(row: Record) -> tuple[Any, ...]:
+    measure = row["measure"]
+    place = _MEASURE_ORDER.index(measure) if measure in _MEASURE_ORDER else len(_MEASURE_ORDER)
+    return row["structure"] != "cord", row["structure"], place, measure, method_order(row["method"])
+
+
+def _number_entry(row: Record) -> Record:
+    usual = not abs(row["z"]) > UNUSUAL_Z
+    flag = public_text(": ".join(t for t in (row["flag"], row["reason"]) if t), MAX_FLAG_CHARACTERS)
+    against_what = f" against {row['reference']}" if row["reference"] else ""
+    known = row["n"] == row["n"]
+    unit = f" [{unit_text(row['unit'])}]" if unit_text(row["unit"]) else ""
+    return {
+        "measure": public_text(f"{measure_text(row['measure'])}{unit}"),
+        "structure": structure_text(public_text(row["structure"])),
+        "method": public_text(row["method"] + against_what),
+        "value": number_text(row["value"]),
+        "median": number_text(row["median"]),
+        "range": f"({number_text(row['low'])} to {number_text(row['high'])})" if known else "",
+        "n": str(int(row["n"])) if known else "0",
+        "z": f"{row['z']:+.1f}".replace("-", "−") if row["z"] == row["z"] else "",
+        "strip": strip(row, STRIP_WIDTH_PX),
+        "unusual": not usual,
+        "flag": flag or ("" if usual else "unusual"),
+    }
