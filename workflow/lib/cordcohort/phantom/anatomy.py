@@ -16,7 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from cordcohort.phantom.cord import cord_section, inside, region_codes, sac_mask
 from cordcohort.phantom.frame import MIN_BULGE, SKULL_LEVEL, Frame, build_frame
-from cordcohort.phantom.grid import Points, checked_affine, locate, voxel_step, world_chunks
+from cordcohort.phantom.grid import (
+    CHUNK_POINTS,
+    Points,
+    checked_affine,
+    locate,
+    voxel_points,
+    world_chunks,
+)
 from cordcohort.phantom.neck import paint_body, paint_tubes
 from cordcohort.phantom.parts import lesion_volume, paint_roots, rootlet_volume
 from cordcohort.phantom.person import Person, draw_person
@@ -36,6 +43,8 @@ __all__ = [
 Array = NDArray[Any]
 
 DURA_MM = 0.5
+WIDE = 1.6
+"""The canal lies within so many of its half widths of the cord's axis."""
 SPINE_REACH_MM = (45.0, -50.0, 75.0)
 """Half width, back and front of the box round the axis that holds the spine."""
 ROOT_POSITIONS: tuple[tuple[float, float], ...] = (
@@ -129,6 +138,8 @@ def mean_values(
     values: ArrayLike,
     *,
     supersample: int | tuple[int, int, int] = 2,
+    canal_only: bool = False,
+    seen: Array | None = None,
 ) -> Array:
     """Mean over each voxel of quantities that depend on the tissue only (partial volume).
 
@@ -140,6 +151,10 @@ def mean_values(
         K quantities of each tissue.
     supersample : int or tuple of int
         Points per voxel and axis.
+    canal_only : bool
+        Everything outside the spinal canal counts as air; several times quicker.
+    seen : array, shape (Z, 4), optional
+        Per slice: magnification and shift, in voxels, of the first and of the second index.
 
     Returns
     -------
@@ -147,19 +162,27 @@ def mean_values(
         Means over the points of each voxel.
     """
     table = np.asarray(values, dtype=np.float32)
-    factors = (supersample,) * 3 if isinstance(supersample, int) else supersample
-    fine = tuple(n * f for n, f in zip(shape, factors, strict=True))
-    sub_affine = checked_affine(shape, affine, min(factors))
-    offset = [(1.0 / f - 1.0) / 2.0 for f in factors]
-    sub_affine = sub_affine @ voxel_step(factors, offset)
+    fx, fy, fz = (supersample,) * 3 if isinstance(supersample, int) else supersample
+    matrix, frame = checked_affine(shape, affine, min(fx, fy, fz)), build_frame(person)
+    label = _label_canal if canal_only else _label_points
     out = np.empty((*shape, table.shape[1]), dtype=np.float32)
-    fx, fy, fz = factors
-    for k in range(shape[2]):
-        slab = sub_affine @ voxel_step((1, 1, 1), (0.0, 0.0, float(k * fz)))
-        codes = _codes(person, (fine[0], fine[1], fz), slab)
-        blocks = table[codes].reshape(shape[0], fx, shape[1], fy, fz, -1)
-        out[:, :, k] = blocks.mean(axis=(1, 3, 4))
+    per_chunk = max(1, CHUNK_POINTS // (shape[0] * fx * shape[1] * fy * fz))
+    for first in range(0, shape[2], per_chunk):
+        part = range(first, min(first + per_chunk, shape[2]))
+        codes = label(frame, voxel_points(shape, matrix, (fx, fy, fz), part, seen))
+        counts = _counts(codes, (shape[0], shape[1], len(part)), (fx, fy, fz))
+        means = np.einsum("vt,tk->vk", counts, table / np.float32(fx * fy * fz))
+        out[:, :, part.start : part.stop] = means.reshape(shape[0], shape[1], len(part), -1)
     return out
+
+
+def _counts(codes: Array, shape: tuple[int, int, int], factors: tuple[int, int, int]) -> Array:
+    """How many points of each voxel hold each tissue, float32, shape (voxels, N_TISSUES)."""
+    voxel = np.arange(np.prod(shape), dtype=np.int64).reshape(shape) * N_TISSUES
+    for axis, factor in enumerate(factors):
+        voxel = np.repeat(voxel, factor, axis=axis)
+    counted = np.bincount(voxel.ravel() + codes, minlength=int(np.prod(shape)) * N_TISSUES)
+    return counted.reshape(-1, N_TISSUES).astype(np.float32)
 
 
 def _codes(person: Person, shape: tuple[int, int, int], affine: Array) -> Array:
@@ -182,11 +205,24 @@ def _label_points(frame: Frame, world: Array) -> Array:
     _paint_part(frame, bony, out, np.flatnonzero(near), paint_spine)
     high = within & (points.z > frame.z_of_level(SKULL_LEVEL))
     _paint_part(frame, points, out, np.flatnonzero(high), paint_skull_base)
-    widest = float(frame.columns["bone_rx"][np.unique(points.row)].max()) + 1.0
-    tallest = float(frame.columns["bone_ry"][np.unique(points.row)].max()) * 2.0
+    _paint_central(frame, points, out)
+    return out
+
+
+def _label_canal(frame: Frame, world: Array) -> Array:
+    points = locate(frame, world)
+    out = np.zeros(points.u.shape, dtype=np.uint8)
+    _paint_central(frame, points, out)
+    return out
+
+
+def _paint_central(frame: Frame, points: Points, out: Array) -> None:
+    """Paint the canal where it can be: within a box round the axis."""
+    rows = slice(int(points.row.min()), int(points.row.max()) + 1)
+    widest = float(frame.columns["bone_rx"][rows].max()) * WIDE
+    tallest = float(frame.columns["bone_ry"][rows].max()) * WIDE
     central = (np.abs(points.u) < widest) & (np.abs(points.v) < tallest)
     _paint_part(frame, points, out, np.flatnonzero(central), _paint_canal)
-    return out
 
 
 def _paint_part(frame: Frame, points: Points, out: Array, index: Array, paint: Any) -> None:

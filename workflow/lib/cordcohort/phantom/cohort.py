@@ -181,9 +181,9 @@ def pose_of(study: PhantomStudy, scan: PlannedScan) -> Pose:
     """How the person lies in this session: the same for all scans of the session."""
     one, hard = scan.participant, study.difficulty
     rng = stream(study.seed, "pose", one.site.name, one.subject, scan.session)
-    rotation = rng.standard_normal(3) * hard.rotation_sd_deg
-    shift = rng.standard_normal(3) * hard.shift_sd_mm
-    return Pose(tuple(map(float, rotation)), tuple(map(float, shift)))
+    rx, ry, rz = (float(v) * hard.rotation_sd_deg for v in rng.standard_normal(3))
+    dx, dy, dz = (float(v) * hard.shift_sd_mm for v in rng.standard_normal(3))
+    return Pose((rx, ry, rz), (dx, dy, dz))
 
 
 def scale_of(study: PhantomStudy, site: Site) -> float:

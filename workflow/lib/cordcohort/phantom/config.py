@@ -122,10 +122,10 @@ DEMO_SITES = (
     Site("cordoba", "GE", "SIGNA", subjects=3, prefix="c", axes="LPS", volume_axes="LPS"),
 )
 DEMO_PROTOCOLS = (
-    Protocol("T2w", (64, 80, 96), (1.0, 1.0, 1.0), rater_2=True),
+    Protocol("T2w", (56, 72, 88), (1.0, 1.0, 1.0), rater_2=True),
     Protocol("T2starw", (96, 96, 14), (0.6, 0.6, 3.5), snr=18.0),
-    Protocol("T1w", (64, 80, 80), (1.0, 1.0, 1.0), sessions=1),
-    Protocol("dwi", (48, 48, 10), (0.9, 0.9, 5.0), sessions=1, snr=18.0),
+    Protocol("T1w", (56, 72, 72), (1.0, 1.0, 1.0), sessions=1),
+    Protocol("dwi", (44, 44, 10), (0.9, 0.9, 5.0), sessions=1, snr=18.0),
 )
 
 

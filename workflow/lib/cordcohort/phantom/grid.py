@@ -82,6 +82,48 @@ def world_chunks(shape: Shape, affine: Array) -> Iterator[tuple[slice, Array]]:
         yield slice(first, last), np.stack(world)
 
 
+def voxel_points(
+    shape: Shape, affine: Array, factors: Shape, part: range, seen: Array | None
+) -> Array:
+    """World coordinates of the points inside the voxels of some slices.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Voxels along the three axes.
+    affine : array, shape (4, 4)
+        Voxel index to the person's RAS millimetres.
+    factors : tuple of int
+        Points per voxel and axis.
+    part : range
+        Slices along the last axis.
+    seen : array, shape (Z, 4), or None
+        Per slice: magnification and shift, in voxels, of the first and of the second index.
+
+    Returns
+    -------
+    array of float32, shape (3, N)
+        C order over (X * fx, Y * fy, len(part) * fz).
+    """
+    i, j, k = (
+        ((np.arange(n * f) + 0.5) / f - 0.5).astype(np.float32)
+        for n, f in zip((*shape[:2], len(part)), factors, strict=True)
+    )
+    k = k + np.float32(part.start)
+    first, second = i[:, None, None], j[None, :, None]
+    if seen is not None:
+        own = np.repeat(seen[part.start : part.stop], factors[2], axis=0).astype(np.float32)
+        first = first * own[:, 0] + own[:, 1]
+        second = second * own[:, 2] + own[:, 3]
+    matrix = affine.astype(np.float32)
+    whole = (len(i), len(j), len(k))
+    world = np.empty((3, *whole), dtype=np.float32)
+    for axis in range(N_AXES):
+        along = matrix[axis, 2] * k + matrix[axis, 3]
+        world[axis] = matrix[axis, 0] * first + (matrix[axis, 1] * second + along)
+    return world.reshape(3, -1)
+
+
 def voxel_step(factors: Iterable[float], offset: Iterable[float]) -> Array:
     """Affine from indices of a finer grid to indices of the coarse one."""
     step = np.diag([*(1.0 / f for f in factors), 1.0])

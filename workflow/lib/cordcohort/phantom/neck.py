@@ -178,7 +178,7 @@ def paint_tubes(frame: Frame, points: Points, out: Array) -> None:
     person = frame.person
     u, v = _waved(person, points)
     side = np.abs(u)
-    present = np.unique(points.row) if points.row.size else points.row
+    present = slice(int(points.row.min()), int(points.row.max()) + 1)
     for tube, columns in zip(TUBES, _tube_columns(person), strict=True):
         cu, cv, ru, rv = columns
         if not np.any(ru[present] > 0.0):
@@ -194,7 +194,7 @@ def paint_tubes(frame: Frame, points: Points, out: Array) -> None:
         out[index[radial < 1.0]] = tube.tissue
 
 
-def _near(columns: tuple[Array, ...], across: Array, v: Array, present: Array) -> Array:
+def _near(columns: tuple[Array, ...], across: Array, v: Array, present: slice) -> Array:
     """Indices of the points within the box that holds the tube over the rows present."""
     cu, cv, ru, rv = (c[present] for c in columns)
     box = (across > (cu - ru).min()) & (across < (cu + ru).max())

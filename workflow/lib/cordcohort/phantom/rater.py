@@ -21,7 +21,7 @@ from cordcohort.phantom.tissues import CANAL, GREY_MATTER, N_TISSUES, REGIONS
 
 Array = NDArray[Any]
 
-RATER_STEP_MM = 0.4
+RATER_STEP_MM = 0.5
 HALF = 0.5
 N_PARTS = len(REGIONS) + 1
 """Columns: the eight regions, then the dural sac."""
@@ -109,32 +109,28 @@ def part_shares(
         values[region, column] = 1.0
     values[list(CANAL), -1] = 1.0
     affine = box_affine(grid.to_person, box)
-    supersample = factors(grid.spacing_mm, RATER_STEP_MM)
-    if rng is None:
-        out[box] = mean_values(person, (x, y, n_slices), affine, values, supersample=supersample)
-        return out
-    for k in range(n_slices):
-        seen = affine @ _jitter(_cord_at(person, affine, k), k, grid, rater, rng)
-        part = mean_values(person, (x, y, 1), seen, values, supersample=supersample)
-        out[box[0], box[1], k] = part[:, :, 0]
+    out[box] = mean_values(
+        person,
+        (x, y, n_slices),
+        affine,
+        values,
+        supersample=factors(grid.spacing_mm, RATER_STEP_MM),
+        canal_only=True,
+        seen=None if rng is None else _jitter(person, affine, grid, rater, rng),
+    )
     return out
 
 
-def _cord_at(person: Person, affine: Array, k: int) -> Array:
-    """Voxel index (x, y) of the cord's axis in slice k of a box."""
-    frame = build_frame(person)
-    z = float((affine @ [0.0, 0.0, float(k), 1.0])[2])
-    axis = np.array([float(frame.at("x", z)), float(frame.at("y", z)), z, 1.0])
-    return (np.linalg.inv(affine) @ axis)[:2]
-
-
 def _jitter(
-    centre: Array, k: int, grid: Acquisition, rater: Rater, rng: np.random.Generator
+    person: Person, affine: Array, grid: Acquisition, rater: Rater, rng: np.random.Generator
 ) -> Array:
-    """Matrix in voxel indices that moves and magnifies slice k about the cord, as a rater does."""
-    size = 1.0 / (rater.magnification + rater.magnification_sd * rng.standard_normal(2))
-    move = rater.shift_sd_mm * rng.standard_normal(2) / np.asarray(grid.spacing_mm[:2])
-    matrix = np.diag([size[0], size[1], 1.0, 1.0])
-    matrix[:2, 3] = centre * (1.0 - size) + move
-    matrix[2, 3] = float(k)
-    return matrix
+    """Magnification and shift about the cord of every slice of a box, as a rater sees it."""
+    frame, n_slices = build_frame(person), grid.shape[2]
+    z = affine[2, 2] * np.arange(n_slices) + affine[2, 3]
+    axis = np.stack([frame.at("x", z), frame.at("y", z), z, np.ones_like(z)])
+    centre = (np.linalg.inv(affine) @ axis)[:2].T
+    habit = rater.magnification + rater.magnification_sd * rng.standard_normal((n_slices, 2))
+    size = 1.0 / habit
+    move = rater.shift_sd_mm * rng.standard_normal((n_slices, 2))
+    shift = centre * (1.0 - size) + move / np.asarray(grid.spacing_mm[:2])
+    return np.stack([size[:, 0], shift[:, 0], size[:, 1], shift[:, 1]], axis=1)
