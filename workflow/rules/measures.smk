@@ -23,7 +23,7 @@ for kind in MEASURE_KINDS:
             params:
                 scans=batch.scans,
                 kind=kind,
-                methods=list(PLAN.config.segmentation.models),
+                models=list(PLAN.config.segmentation.models),
                 options=PLAN.measure_options(),
                 science=science_digest(f"measures.{kind}", "measures.tasks"),
             script:

@@ -10,5 +10,5 @@ from cordcohort.table import write_parquet
 with job(snakemake) as j:
     options = MeasureOptions.of(j.params.options)
     for scan in j.scans():
-        task = measuring_task(j.params.kind, scan, list(j.params.methods))
+        task = measuring_task(j.params.kind, scan, list(j.params.models))
         write_parquet(task.output, measure(j.params.kind, task, options))

@@ -6,4 +6,4 @@ from cordcohort.images.derive import derive_tensor
 
 with job(snakemake) as j:
     for scan in j.scans():
-        derive_tensor(scan, list(j.params.methods), dict(j.params.options))
+        derive_tensor(scan, list(j.params.models), dict(j.params.options))

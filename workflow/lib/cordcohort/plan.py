@@ -166,10 +166,6 @@ class Plan:
         """All small tables, from which the cohort table is made."""
         return [f for kind in MEASURE_KINDS for b in self.measure_batches(kind) for f in b.outputs]
 
-    def cord_methods(self) -> list[str]:
-        """Whose cord mask later steps take, best first: the reference, then the models."""
-        return [self.config.measures.reference, *self.config.segmentation.models]
-
     def tensor_options(self) -> dict[str, Any]:
         """Options of the tensor fit."""
         images = self.config.images

@@ -7,7 +7,8 @@ that could not be derived costs its neighbours nothing and is never silently mis
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def derive_mean_b0(scan: paths.Row, b0_threshold_s_per_mm2: float) -> dict[str, 
 
 
 def derive_tensor(
-    scan: paths.Row, methods: Sequence[str], options: Mapping[str, Any]
+    scan: paths.Row, models: Sequence[str], options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Fit the tensor inside the dilated cord, and write its maps and a record.
 
@@ -61,15 +62,15 @@ def derive_tensor(
     ----------
     scan : mapping
         Row of the index.
-    methods : sequence of str
-        Whose cord mask to take: the first of these that has one.
+    models : sequence of str
+        Models whose cord masks are looked for, besides the masks of the index.
     options : mapping
         ``fit`` (WLS, OLS, NLLS, RESTORE), ``dilate_mm``, ``b0_threshold_s_per_mm2``.
 
     Returns
     -------
     dict
-        The record, as written; ``mask_method`` says whose mask was used.
+        The record, as written; ``mask_methods`` says whose masks were united.
     """
     record = paths.image_record(scan, "tensor")
 
@@ -81,8 +82,9 @@ def derive_tensor(
             series.data.shape[3],
             options["b0_threshold_s_per_mm2"],
         )
-        method, mask = cord_mask(scan, methods, series)
-        fitted = tensor_maps(series, gradients, dilated(mask, options["dilate_mm"]), options["fit"])
+        methods, region = cord_region(scan, models, series)
+        inside = dilated(region, options["dilate_mm"])
+        fitted = tensor_maps(series, gradients, inside, options["fit"])
         files: dict[str, Any] = {}
         for name, values in fitted.maps.items():
             target = paths.image_file(scan, name)
@@ -91,51 +93,60 @@ def derive_tensor(
         return {
             "files": files,
             "counts": fitted.counts,
-            "mask_method": method,
+            "mask_methods": methods,
             "fit": options["fit"],
         }
 
     return _recorded(record, derive)
 
 
-def cord_mask(scan: paths.Row, methods: Sequence[str], image: Image) -> tuple[str, Image]:
-    """Find the first readable cord mask of a scan, by the order of ``methods``.
+def cord_region(scan: paths.Row, models: Sequence[str], image: Image) -> tuple[list[str], Image]:
+    """Unite all readable cord masks of a scan, so that every method's voxels get a tensor.
+
+    Returns
+    -------
+    methods : list of str
+        Whose masks were united.
+    region : Image
+        The union, on the grid of ``image``.
 
     Raises
     ------
     ImageError
-        If no method has one; the reasons of all are in the message.
+        If there is none; the reasons of all are in the message.
     """
+    methods: list[str] = []
     refusals: list[str] = []
-    for method in methods:
+    region = np.zeros(image.data.shape[:3], dtype=bool)
+    for method, path, reason in _cord_masks(scan, models):
+        if not path:
+            refusals.append(f"{method}: {reason}")
+            continue
         try:
-            path = _cord_mask_file(scan, method)
-            if path:
-                return method, read_mask(path, image)
-            refusals.append(f"{method}: none")
+            region |= read_mask(path, image).data > 0
+            methods.append(method)
         except CordcohortError as error:
             refusals.append(f"{method}: {getattr(error, 'reason', error)}")
-    raise ImageError(
-        scan["image"], "no_mask", "a cord mask", "; ".join(refusals) or "no method",
-        "draw one, or name a model under segmentation.models",
-    )  # fmt: skip
-
-
-def _cord_mask_file(scan: paths.Row, method: str) -> str:
-    """Path of a method's binary cord mask, or an empty string."""
-    for mask in paths.masks_of(scan):
-        same = mask["method"] == method and mask["structure"] == "cord" and mask["kind"] == "seg"
-        if same and mask["status"] == "ok":
-            return str(mask["path"])
-    record = Path(paths.mask_record(scan, method))
-    if not record.is_file():
-        return ""
-    found = read_json(record)
-    if found["status"] != "ok":
+    if not methods:
         raise ImageError(
-            scan["image"], found["status"], "a cord mask", found["reason"], "see there"
-        )
-    return str(record.parent / found["mask"])
+            scan["image"], "no_mask", "a cord mask", "; ".join(refusals) or "none",
+            "draw one, or name a model under segmentation.models",
+        )  # fmt: skip
+    return methods, replace(image, data=region)
+
+
+def _cord_masks(scan: paths.Row, models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Give method, file and, where there is no file, the reason of every binary cord mask."""
+    for mask in paths.masks_of(scan):
+        if mask["structure"] == "cord" and mask["kind"] == "seg":
+            path = mask["path"] if mask["status"] == "ok" else ""
+            yield str(mask["method"]), str(path), str(mask["reason"])
+    for model in models:
+        record = Path(paths.mask_record(scan, model))
+        if record.is_file():
+            found = read_json(record)
+            path = str(record.parent / found["mask"]) if found["status"] == "ok" else ""
+            yield model, path, str(found["reason"])
 
 
 def _series(scan: paths.Row) -> Image:
