@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cc3d
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ from cordcohort.segmentation.path import CordPath, trace_cord
 from cordcohort.segmentation.registry import Model, Stage
 from cordcohort.segmentation.resample import Axis, from_crop, neighbours, to_crop
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 
 LARGEST_PIXEL_MM = 3.0
 SMALLEST_SCORE = 1.2
@@ -119,7 +121,7 @@ def segment_volume(
         if path is None or path.score < SMALLEST_SCORE:
             found = 0.0 if path is None else path.score
             return _nothing(image, f"no cord found (evidence {found:.2f}, needed {SMALLEST_SCORE})")
-        index, centres = _centreline(path, volume, step, model.stages["localiser"].spacing_mm)
+        index, centres = _centreline(path, volume, step, model.stages["localiser"])
         soft = refine(model.stages["cord"], volume, index, centres, batch_size, mirror)
     soft = keep_on_path(soft, index, centres, volume)
     if not (soft >= THRESHOLD).any():
@@ -164,7 +166,7 @@ def locate(stage: Stage, volume: Volume, batch_size: int) -> tuple[CordPath | No
     step = max(1, round(stage.neighbour_mm / volume.step_mm))
     n_z = volume.slices.shape[0]
     index = torch.arange(_first(n_z, step), n_z, step, device=volume.slices.device)
-    size_y, size_x = (_padded(a, stage.spacing_mm) for a in (volume.y, volume.x))
+    size_y, size_x = (_padded(a, stage) for a in (volume.y, volume.x))
     rows, in_y = to_crop(volume.y, _middle(volume.y, index), size_y, stage.spacing_mm)
     columns, in_x = to_crop(volume.x, _middle(volume.x, index), size_x, stage.spacing_mm)
     inside = in_y[:, :, None] & in_x[:, None, :]
@@ -181,9 +183,13 @@ def _first(n_slices: int, step: int) -> int:
     return ((n_slices - 1) % step) // 2
 
 
-def _padded(axis: Axis, spacing_mm: float) -> int:
-    """Pixels that cover an axis, rounded up to what the network needs."""
-    return max(2, math.ceil(axis.n * axis.pixel_mm / spacing_mm / GRID_MULTIPLE)) * GRID_MULTIPLE
+def _padded(axis: Axis, stage: Stage) -> int:
+    """Pixels that cover an axis, rounded up to what the network needs; at least its patch.
+
+    Instance norm sees the padding: a small scan must be padded as the small views of the training.
+    """
+    wanted = math.ceil(axis.n * axis.pixel_mm / stage.spacing_mm / GRID_MULTIPLE) * GRID_MULTIPLE
+    return max(wanted, stage.patch)
 
 
 def _middle(axis: Axis, index: Tensor) -> Tensor:
@@ -234,7 +240,7 @@ def _predict(
 
 
 def _centreline(
-    path: CordPath, volume: Volume, step: int, spacing_mm: float
+    path: CordPath, volume: Volume, step: int, stage: Stage
 ) -> tuple[Tensor, Tensor]:
     """Scan slices along the path and the cord's centre (y, x) in mm from pixel 0."""
     n_z = volume.slices.shape[0]
@@ -244,8 +250,8 @@ def _centreline(
     index = np.arange(first, last)
     centres = np.empty((len(index), 2), np.float32)
     for i, axis in enumerate((volume.y, volume.x)):
-        size = _padded(axis, spacing_mm)
-        mm = (path.centres[:, i] - (size - 1) / 2) * spacing_mm + (axis.n - 1) / 2 * axis.pixel_mm
+        offset = path.centres[:, i] - (_padded(axis, stage) - 1) / 2
+        mm = offset * stage.spacing_mm + (axis.n - 1) / 2 * axis.pixel_mm
         centres[:, i] = np.interp(index, path.slices, mm)
     device = volume.slices.device
     return torch.from_numpy(index).to(device), torch.from_numpy(centres).to(device)
@@ -309,7 +315,7 @@ def keep_on_path(soft: FloatArray, index: Tensor, centres: Tensor, volume: Volum
 
 
 def _nearest_object(
-    soft: FloatArray, labels: NDArray[np.uint32], centre: tuple[float, float], volume: Volume
+    soft: FloatArray, labels: NDArray[Any], centre: tuple[float, float], volume: Volume
 ) -> int:
     """Label of the object with most cord for its distance to the path; 0 if all are far off."""
     ids = np.arange(1, int(labels.max()) + 1)

@@ -6,6 +6,7 @@ A model folder names its architecture and its options; nothing else of it is eve
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -58,10 +59,9 @@ class SliceUNet(nn.Module):
         self.unfold = nn.PixelShuffle(2)
         widths = [4 * in_slices, *features]
         self.down = nn.ModuleList(
-            nn.Sequential(_block(a, b), _block(b, b))
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            nn.Sequential(_block(a, b), _block(b, b)) for a, b in pairwise(widths)
         )
-        pairs = list(zip(features[::-1][:-1], features[::-1][1:], strict=True))
+        pairs = list(pairwise(features[::-1]))
         self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, 2) for a, b in pairs)
         self.merge = nn.ModuleList(nn.Sequential(_block(2 * b, b), _block(b, b)) for _, b in pairs)
         self.heads = nn.ModuleList(
@@ -91,7 +91,7 @@ class SliceUNet(nn.Module):
 
 def _block_3d(n_in: int, n_out: int, kernel: tuple[int, int, int]) -> nn.Sequential:
     """Anisotropic 3-D convolution, instance norm, leaky ReLU."""
-    padding = tuple(k // 2 for k in kernel)
+    padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
     return nn.Sequential(
         nn.Conv3d(n_in, n_out, kernel, padding=padding),
         nn.InstanceNorm3d(n_out, affine=True),
@@ -122,6 +122,7 @@ class UNet3d(nn.Module):
         self,
         in_channels: int = 1,
         out_channels: int = 1,
+        *,
         features: Sequence[int] = (16, 32, 64, 96),
         kernels: Sequence[Sequence[int]] | None = None,
         strides: Sequence[Sequence[int]] | None = None,

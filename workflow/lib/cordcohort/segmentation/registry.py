@@ -49,7 +49,7 @@ class Stage:
     spacing_mm
         In-plane pixel of its input.
     patch
-        Pixels per side of its crops (0: whole slices).
+        Pixels per side of its crops; of a localiser, the least size of its slices.
     neighbour_mm
         Least distance of the neighbouring slices that it sees.
     activation

@@ -1,13 +1,18 @@
 """Random brightness of every tissue: by families that resemble real sequences, or wholly random."""
 
+# The numbers below are ranges of chance, not thresholds: a name each would hide the drawing.
+# ruff: noqa: PLR2004
+
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cordcohort.training.surroundings import CODE, TISSUES
 
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 FAMILIES = ("random", "t2", "t2star", "t1", "mt", "dwi", "b0")
 DEFAULT_SHARES = (0.3, 0.15, 0.25, 0.12, 0.1, 0.04, 0.04)
 

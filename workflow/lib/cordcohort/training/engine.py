@@ -11,22 +11,25 @@ import ctypes
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from cordcohort.errors import ConfigError
 from cordcohort.files import atomic_path, write_json
+from cordcohort.segmentation.device import choose_device
 from cordcohort.segmentation.networks import build_network
+from cordcohort.training.load import load_sources
 from cordcohort.training.losses import LINEAR_LOSSES, make_loss
 from cordcohort.training.painter import Painter
 from cordcohort.training.recipe import Recipe, read_recipe
-from cordcohort.training.load import load_sources
 from cordcohort.training.sources import CordStack
 from cordcohort.training.state import load_state, save_state, save_tensors
 
@@ -41,6 +44,7 @@ LOG_COLUMNS = (
     "dice",
     "volume_ratio",
 )
+WORST_LOSS = 1e30
 LARGEST_MMAP_THRESHOLD_BYTES = 32 << 20  # glibc refuses more
 TOP_PAD_BYTES = 256 << 20
 TRIM_BYTES = (1 << 31) - 1
@@ -60,21 +64,8 @@ class Run:
     folder: Path
 
 
-def choose_device(device: str) -> torch.device:
-    """``auto`` means CUDA where there is one.
-
-    Examples
-    --------
-    >>> choose_device("cpu").type
-    'cpu'
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
-
-
 def keep_memory() -> None:
-    """Ask the C library to keep freed memory: fresh pages cost the CPU painter five times its work."""
+    """Ask the C library to keep freed memory: fresh pages cost the painter several times its work."""
     try:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD_BYTES)
@@ -164,7 +155,7 @@ def _start(recipe: Recipe, folder: Path, device: torch.device, resume: bool) -> 
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     numbers: dict[str, Any] = {
         "step": 0,
-        "best": math.inf,
+        "best": WORST_LOSS,
         "since_best": 0,
         "seconds": 0.0,
         "stopped": False,
@@ -185,9 +176,10 @@ def _loop(run: Run, painter: Painter, checks: list[tuple[Tensor, Tensor]]) -> No
     began = time.monotonic() - float(run.numbers["seconds"])
     total, counted = 0.0, 0
     run.network.train()
-    while run.numbers["step"] < schedule["steps"] and not run.numbers["stopped"]:
+    last = int(schedule["stop_after"] or schedule["steps"])
+    while run.numbers["step"] < last and not run.numbers["stopped"]:
         step = int(run.numbers["step"])
-        image, target = painter.batch(step, size)
+        image, target = next(batches)
         rate = learning_rate(step, recipe)
         total += _step(run, loss_of, image, target, rate)
         counted += 1
@@ -202,6 +194,16 @@ def _loop(run: Run, painter: Painter, checks: list[tuple[Tensor, Tensor]]) -> No
         ):
             save_state(run.folder, run.network, run.average, run.optimiser, run.numbers)
     write_json(run.folder / "summary.json", {**run.numbers, "samples": run.numbers["step"] * size})
+
+
+def _batches(painter: Painter, first: int, last: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches ``first`` to ``last``; the next one is painted while the network works on this one."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(painter.batch, first, size)
+        for step in range(first + 1, last + 1):
+            ready = waiting.result()
+            waiting = pool.submit(painter.batch, step, size)
+            yield ready
 
 
 def _is_due(step: int, every: int, last: int) -> bool:
@@ -323,8 +325,6 @@ def _trim_log(path: Path, step: int) -> None:
 
 def draw_curve(log: Path, picture: Path) -> None:
     """Loss and Dice against samples."""
-    from matplotlib.figure import Figure
-
     with log.open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     samples = [float(r["samples"]) for r in rows]

@@ -49,5 +49,5 @@ def _root(key: str, roots: Mapping[str, Path]) -> Path:
     if key not in roots:
         given = ", ".join(roots) or "none"
         raise ConfigError("sources", key, f"a folder for '{key}' (given: {given})",
-                          f"add --data {key}=FOLDER", "recipe")  # fmt: skip
+                          f"add --source {key}=FOLDER", "recipe")  # fmt: skip
     return roots[key]

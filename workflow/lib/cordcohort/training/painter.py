@@ -4,6 +4,9 @@ One scene is painted several times with other contrasts, resolutions, fields of 
 that drawing the geometry costs little. All fields are torch tensors on the painter's device.
 """
 
+# The numbers below are ranges of chance, not thresholds: a name each would hide the drawing.
+# ruff: noqa: PLR2004
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

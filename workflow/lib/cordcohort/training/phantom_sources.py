@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -22,7 +24,8 @@ from cordcohort.training.surroundings import CODE
 STEP_MM = 3.0
 FAR_PIXEL_MM = 2.0
 MARGIN_MM = 16.0
-# Slabs (bottom, top) in mm from the disc C2/C3: neck with brainstem, neck, chest, back to the sacrum.
+IMPLANT_TURN = 3  # one person in four, never the one with a compression first
+# Slabs (bottom, top) in mm from the disc C2/C3: neck with brainstem (twice), neck, chest, back.
 SLABS_MM = ((-130.0, 45.0), (-130.0, 45.0), (-130.0, 30.0), (-330.0, -150.0), (-560.0, -380.0))
 
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -66,7 +69,7 @@ def phantom_stacks(persons: int, seed: int) -> list[CordStack]:
     stacks: list[CordStack] = []
     for i in range(persons):
         someone = draw_person(
-            rng, compression=i % 3 == 0, lesion=i % 3 == 1, implant=i % 4 == 3, distractors=i % 5,
+            rng, compression=i % 3 == 0, lesion=i % 3 == 1, implant=i % 4 == IMPLANT_TURN, distractors=i % 5,
         )  # fmt: skip
         stacks.append(_stack(someone, SLABS_MM[i % len(SLABS_MM)], f"phantom-{seed}-{i:02d}"))
     return stacks
@@ -76,7 +79,9 @@ def _stack(someone: Person, slab_mm: tuple[float, float], name: str) -> CordStac
     """Straightened maps and surroundings of one slab."""
     n_z = round((slab_mm[1] - slab_mm[0]) / STEP_MM)
     centres = _find_centres(someone, slab_mm[0], n_z)
-    margin = round((np.ptp(centres, axis=0).max() / 2 + MARGIN_MM) / STACK_PIXEL_MM) + STACK_PIXELS // 2
+    margin = (
+        round((np.ptp(centres, axis=0).max() / 2 + MARGIN_MM) / STACK_PIXEL_MM) + STACK_PIXELS // 2
+    )
     size = 2 * margin
     middle = (centres.max(0) + centres.min(0)) / 2
     affine = np.diag([STACK_PIXEL_MM, STACK_PIXEL_MM, STEP_MM, 1.0])
@@ -89,7 +94,7 @@ def _stack(someone: Person, slab_mm: tuple[float, float], name: str) -> CordStac
     places = (centres - corner[::-1]) / STACK_PIXEL_MM
     straight = centred_slices(maps, places, (STACK_PIXEL_MM, STACK_PIXEL_MM))
     table = _code_table()
-    near = centred_slices(codes[None].astype(np.float32), places, (STACK_PIXEL_MM,) * 2, order=0)[0]
+    near = centred_slices(codes[None].astype(np.float32), places, (STACK_PIXEL_MM, STACK_PIXEL_MM), order=0)[0]
     far = _far(someone, middle, slab_mm[0], n_z, centres)
     surroundings = (table[near.astype(np.uint8)], table[far])
     straight[1] = np.minimum(straight[1], straight[0])
@@ -97,7 +102,7 @@ def _stack(someone: Person, slab_mm: tuple[float, float], name: str) -> CordStac
     return CordStack(name, straight, STEP_MM, surroundings)
 
 
-def _find_centres(someone: Person, bottom_mm: float, n_z: int) -> NDArray[np.float32]:
+def _find_centres(someone: Person, bottom_mm: float, n_z: int) -> NDArray[np.floating[Any]]:
     """Cord centre (y, x) in world mm of each slice; beyond its ends the canal's or the last known."""
     shape, pixel = (100, 100, n_z), 1.5
     affine = np.diag([pixel, pixel, STEP_MM, 1.0])
@@ -108,8 +113,8 @@ def _find_centres(someone: Person, bottom_mm: float, n_z: int) -> NDArray[np.flo
 
 
 def _far(
-    someone: Person, middle: NDArray[np.float32], bottom_mm: float, n_z: int,
-    centres: NDArray[np.float32],
+    someone: Person, middle: NDArray[np.floating[Any]], bottom_mm: float, n_z: int,
+    centres: NDArray[np.floating[Any]],
 ) -> NDArray[np.uint8]:  # fmt: skip
     """Coarse codes of the whole neck or trunk, each slice centred on the cord."""
     size = STACK_PIXELS + 16
@@ -119,4 +124,6 @@ def _far(
     codes = label_volume(someone, (size, size, n_z), affine).T
     places = (centres - corner[::-1]) / FAR_PIXEL_MM
     grid_mm = (STACK_PIXEL_MM, STACK_PIXEL_MM)  # one stack pixel is one far pixel here
-    return centred_slices(codes[None].astype(np.float32), places, grid_mm, order=0)[0].astype(np.uint8)
+    return centred_slices(codes[None].astype(np.float32), places, grid_mm, order=0)[0].astype(
+        np.uint8
+    )

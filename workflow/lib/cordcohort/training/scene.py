@@ -5,6 +5,9 @@ Every structure is drawn over the earlier ones (painter's order); the canal and 
 and are fractions (partial volume of thick slices), everything else is a tissue code.
 """
 
+# The numbers below are ranges of chance, not thresholds: a name each would hide the drawing.
+# ruff: noqa: PLR2004
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

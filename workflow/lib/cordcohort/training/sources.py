@@ -6,9 +6,9 @@ cohort masks can be painted by the same code. No image is ever read here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ STACK_PIXEL_MM = 0.5
 TEMPLATE_STEP_MM = 1.0
 EDGE_SIGMA_PIXELS = 0.6
 CENTRE_SIGMA_MM = 8.0
-FloatArray = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@ Nothing here is anatomy to be measured. It only has to be richer than what a rea
 that a network learns to find the cord by its place in the spine and not by its brightness.
 """
 
+# The numbers below are ranges of chance, not thresholds: a name each would hide the drawing.
+# ruff: noqa: PLR2004
+
 from __future__ import annotations
 
 from typing import Any

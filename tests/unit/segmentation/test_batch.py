@@ -1,0 +1,105 @@
+"""Batches: one bad scan never costs its neighbours; every scan ends in a record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from cordcohort.files import sha256_of
+from cordcohort.nifti import Image, read_image, write_image
+from cordcohort.segmentation import infer
+from cordcohort.segmentation.batch import Task, segment_batch
+from cordcohort.segmentation.registry import Model
+
+Draw = Callable[..., tuple[Image, np.ndarray]]
+
+
+def task(folder: Path, name: str) -> Task:
+    return Task(folder / f"{name}.nii.gz", folder / "out" / f"{name}_label-SC_seg")
+
+
+def test_failures_become_records_and_their_neighbours_are_segmented(
+    model: Model, draw: Draw, tmp_path: Path
+) -> None:
+    image, _ = draw()
+    write_image(tmp_path / "good.nii.gz", image.data, image.affine, dtype=np.float32)
+    raw = (tmp_path / "good.nii.gz").read_bytes()
+    (tmp_path / "cut.nii.gz").write_bytes(raw[: len(raw) // 2])
+    bad = image.data.copy()
+    bad[0, 0, 0] = np.nan
+    nib.save(nib.Nifti1Image(bad, image.affine), tmp_path / "nan.nii.gz")
+    nib.save(nib.Nifti1Image(np.stack([image.data] * 2, -1), image.affine), tmp_path / "4d.nii.gz")
+    write_image(tmp_path / "empty.nii.gz", image.data * 0, image.affine, dtype=np.float32)
+    names = ["cut", "nan", "4d", "missing", "empty", "good"]
+    records = segment_batch([task(tmp_path, n) for n in names], model)
+    assert [r["status"] for r in records] == ["failed"] * 4 + ["no_cord", "ok"]
+    assert all(r["reason"] for r in records[:-1])
+    for name, record in zip(names, records, strict=True):
+        assert json.loads(task(tmp_path, name).record.read_text()) == record
+        assert task(tmp_path, name).mask.exists() == (record["status"] == "ok")
+
+
+def test_masks_lie_on_the_grid_of_their_image_to_the_bit(
+    model: Model, draw: Draw, tmp_path: Path
+) -> None:
+    image, _ = draw()
+    affine = image.affine.copy()
+    affine[:3, 0] *= -1
+    affine[:3, :3] *= 1.0000137
+    header = nib.Nifti1Image(image.data, affine)
+    header.set_sform(affine, 2)
+    header.set_qform(affine, 1)
+    nib.save(header, tmp_path / "scan.nii.gz")
+    one = task(tmp_path, "scan")
+    record = segment_batch([one], model)[0]
+    given = nib.load(tmp_path / "scan.nii.gz").header
+    for path in (one.mask, one.soft):
+        made = nib.load(path).header
+        assert np.array_equal(made.get_best_affine(), given.get_best_affine())
+        assert made["sform_code"] == given["sform_code"]
+    assert nib.load(one.mask).get_data_dtype() == np.uint8
+    assert nib.load(one.soft).get_data_dtype() == np.float32
+    assert record["mask_sha256"] == sha256_of(one.mask)
+    mask = read_image(one.mask)
+    assert record["volume_mm3"] > 0
+    assert abs(record["volume_mm3"] - mask.data.sum() * mask.voxel_mm3) < 0.01
+
+
+def test_a_mask_of_an_earlier_run_does_not_outlive_a_failure(model: Model, tmp_path: Path) -> None:
+    one = task(tmp_path, "gone")
+    one.mask.parent.mkdir(parents=True)
+    one.mask.write_bytes(b"old")
+    assert segment_batch([one], model)[0]["status"] == "failed"
+    assert not one.mask.exists()
+
+
+def test_the_same_scan_gives_the_same_bytes(model: Model, draw: Draw, tmp_path: Path) -> None:
+    image, _ = draw()
+    write_image(tmp_path / "scan.nii.gz", image.data, image.affine, dtype=np.float32)
+    one = task(tmp_path, "scan")
+    first = segment_batch([one], model)[0]["mask_sha256"]
+    assert segment_batch([one], model)[0]["mask_sha256"] == first
+
+
+def test_out_of_gpu_memory_halves_the_batch(
+    model: Model, draw: Draw, monkeypatch: object
+) -> None:
+    image, _ = draw()
+    expected = infer.segment_volume(model, image).mask
+    whole = infer._predict
+    sizes: list[int] = []
+
+    def small_gpu(stage: object, stack: torch.Tensor, *rest: object) -> torch.Tensor:
+        sizes.append(len(stack))
+        if len(stack) > 3:
+            raise torch.cuda.OutOfMemoryError
+        return whole(stage, stack, *rest)
+
+    monkeypatch.setattr(infer, "_predict", small_gpu)
+    assert np.array_equal(infer.segment_volume(model, image).mask, expected)
+    assert max(sizes) > 3

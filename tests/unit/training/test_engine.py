@@ -1,0 +1,94 @@
+"""Training: a run that was interrupted ends with the same weights, and it learns."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from cordcohort.errors import ConfigError
+from cordcohort.files import read_json
+from cordcohort.training.engine import learning_rate, train
+from cordcohort.training.recipe import parse_recipe, read_recipe
+
+RECIPE = {
+    "name": "tiny",
+    "task": "cord",
+    "seed": 3,
+    "sources": {"phantom": {"persons": 1, "seed": 2}},
+    "painting": {"grid": 16, "pixel_mm": 2.0, "paints": 2},
+    "network": {"name": "slice_unet", "options": {"features": [4, 8]}},
+    "schedule": {"steps": 6, "warmup": 2, "batch_size": 4},
+    "validation": {"every": 2, "samples": 4, "patience": 50},
+    "checkpoint": {"every": 2},
+}
+
+
+def write(path: Path, **changes: object) -> Path:
+    path.write_text(yaml.safe_dump({**RECIPE, **changes}))
+    return path
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(tmp_path: Path) -> None:
+    whole = train(write(tmp_path / "a.yaml"), tmp_path / "whole", {}, threads=1, device="cpu")
+    # The first half must follow the same learning rates: only the number of steps is cut.
+    steps = {"steps": 6, "warmup": 2, "batch_size": 4, "stop_after": 4}
+    train(write(tmp_path / "b.yaml", schedule=steps), tmp_path / "cut", {}, threads=1, device="cpu")
+    assert read_json(tmp_path / "cut" / "state.json")["step"] == 4
+    train(write(tmp_path / "a.yaml"), tmp_path / "cut", {}, threads=1, device="cpu")
+    one, two = load_file(str(whole)), load_file(str(tmp_path / "cut" / "weights.safetensors"))
+    assert all(torch.equal(one[k], two[k]) for k in one)
+    state = [load_file(str(tmp_path / n / "state.safetensors")) for n in ("whole", "cut")]
+    assert all(torch.equal(state[0][k], state[1][k]) for k in state[0])
+    rows = [list(csv.DictReader((tmp_path / n / "log.csv").open())) for n in ("whole", "cut")]
+    assert [r["loss"] for r in rows[0]] == [r["loss"] for r in rows[1]]
+
+
+def test_training_lowers_the_validation_loss(tmp_path: Path) -> None:
+    schedule = {"steps": 60, "warmup": 5, "batch_size": 8}
+    validation = {"every": 20, "samples": 16, "patience": 50}
+    path = write(tmp_path / "r.yaml", schedule=schedule, validation=validation)
+    train(path, tmp_path / "out", {}, threads=1, device="cpu")
+    losses = [float(r["loss"]) for r in csv.DictReader((tmp_path / "out" / "log.csv").open())]
+    assert losses[-1] < losses[0]
+    assert (tmp_path / "out" / "curve.png").stat().st_size > 1000
+    assert (tmp_path / "out" / "recipe.yaml").read_text() == path.read_text()
+
+
+def test_validation_without_improvement_stops_the_run(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "r.yaml",
+        validation={"every": 1, "samples": 4, "patience": 1},
+        optimiser={"learning_rate": 0.0},
+    )
+    train(path, tmp_path / "out", {}, threads=1, device="cpu")
+    summary = read_json(tmp_path / "out" / "summary.json")
+    assert summary["stopped"]
+    assert summary["step"] < 6
+
+
+def test_unknown_key_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"schedule\.epochs"):
+        parse_recipe({**RECIPE, "schedule": {"epochs": 3}})
+
+
+def test_missing_folder_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.yaml", sources={"atlas": "template"})
+    with pytest.raises(ConfigError, match="template"):
+        train(path, tmp_path / "out", {}, threads=1, device="cpu")
+
+
+def test_learning_rate_rises_holds_and_falls() -> None:
+    recipe = parse_recipe({**RECIPE, "schedule": {"steps": 100, "warmup": 10, "decay_from": 0.5}})
+    rates = [learning_rate(s, recipe) for s in (0, 9, 49, 75, 99)]
+    assert rates[0] < rates[1] == rates[2] > rates[3] > rates[4] > 0
+
+
+@pytest.mark.parametrize("name", ["cord-v1.yaml", "cord-v1-localiser.yaml"])
+def test_shipped_recipes_are_valid(name: str) -> None:
+    folder = Path(__file__).resolve().parents[3] / "config" / "training"
+    assert read_recipe(folder / name).seed > 0
