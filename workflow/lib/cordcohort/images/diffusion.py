@@ -43,8 +43,9 @@ class TensorMaps:
     fitted : array of bool, shape (X, Y, Z)
         Voxels with a tensor.
     counts : dict of str to int
-        ``mask_voxels``; ``not_positive_signal`` (no tensor: the mean b=0 or a whole voxel is not
-        above 0); ``not_positive_eigenvalue`` and ``beyond_bounds`` (kept, but not physical).
+        ``mask_voxels``; ``black_volumes`` (0 all over the mask, left out); ``not_positive_signal``
+        (no tensor: the mean b=0 or the whole voxel is not above 0); ``not_positive_eigenvalue`` and
+        ``beyond_bounds`` (kept, but not physical).
     """
 
     maps: dict[str, NDArray[np.float32]]
@@ -137,7 +138,8 @@ def tensor_maps(series: Image, gradients: Gradients, mask: Array, fit: str = "WL
     Raises
     ------
     ImageError
-        ``other_grid``, ``bval_count`` or ``empty_mask``.
+        ``other_grid``, ``bval_count``, ``empty_mask``, or ``no_b0`` and ``directions`` where black
+        volumes leave too few others.
     ValueError
         If ``fit`` is none of the four.
     """
@@ -146,29 +148,40 @@ def tensor_maps(series: Image, gradients: Gradients, mask: Array, fit: str = "WL
     inside = np.asarray(mask) > 0
     _check_inputs(series, gradients, inside)
     signal = series.data[inside].astype(np.float64)
+    black = np.asarray((signal <= 0).all(axis=0), dtype=np.bool_)
+    if black.any():  # a volume that was lost on the way says nothing about diffusion
+        signal, gradients = signal[:, ~black], gradients.subset(~black)
     b0 = signal[:, gradients.is_b0].mean(axis=1)
     usable = (b0 > 0) & (signal.max(axis=1) > 0)
     eigenvalues = _eigenvalues(signal[usable], gradients, series.affine, fit)
     fitted = np.zeros(inside.shape, dtype=bool)
     fitted[inside] = usable
-    here = globals()  # the catalogue names functions of this module
-    values = {m: here[m.function](eigenvalues) for m in measures_of("diffusion")}
-    beyond = np.zeros(len(eigenvalues), dtype=bool)
-    maps: dict[str, NDArray[np.float32]] = {}
-    for measure, value in values.items():
-        beyond |= ~((value >= measure.low) & (value <= measure.high))
-        volume = np.zeros(inside.shape, dtype=np.float32)
-        volume[fitted] = value
-        maps[map_name(measure)] = volume
+    maps, n_beyond = _scalar_maps(eigenvalues, fitted)
+    floor = FLOOR_MM2_PER_S_TIMES_B / gradients.bvals.max()
     counts = {
         "mask_voxels": int(inside.sum()),
+        "black_volumes": int(black.sum()),
         "not_positive_signal": int((~usable).sum()),
-        "not_positive_eigenvalue": int(
-            (eigenvalues.min(axis=1) * gradients.bvals.max() <= FLOOR_MM2_PER_S_TIMES_B).sum()
-        ),
-        "beyond_bounds": int(beyond.sum()),
+        "not_positive_eigenvalue": int((eigenvalues.min(axis=1) <= floor).sum()),
+        "beyond_bounds": n_beyond,
     }
     return TensorMaps(maps, fitted, counts)
+
+
+def _scalar_maps(
+    eigenvalues: Floats, fitted: NDArray[np.bool_]
+) -> tuple[dict[str, NDArray[np.float32]], int]:
+    """Every declared map, and the number of voxels that leave the physical bounds of any."""
+    here = globals()  # the catalogue names functions of this module
+    beyond = np.zeros(len(eigenvalues), dtype=bool)
+    maps: dict[str, NDArray[np.float32]] = {}
+    for measure in measures_of("diffusion"):
+        values = here[measure.function](eigenvalues)
+        beyond |= ~((values >= measure.low) & (values <= measure.high))
+        volume = np.zeros(fitted.shape, dtype=np.float32)
+        volume[fitted] = values
+        maps[map_name(measure)] = volume
+    return maps, int(beyond.sum())
 
 
 def dilated(mask: Image, radius_mm: float) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ first one with opposite sign where the image is stored in neurological order (po
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,18 @@ class Gradients:
     def is_b0(self) -> NDArray[np.bool_]:
         """Volumes without diffusion weighting."""
         return self.bvals <= self.b0_threshold
+
+    def subset(self, keep: NDArray[np.bool_]) -> Gradients:
+        """The table of some volumes, checked anew.
+
+        Raises
+        ------
+        ImageError
+            ``no_b0`` or ``directions`` if too little is left for a tensor.
+        """
+        left = replace(self, bvals=self.bvals[keep], bvecs=self.bvecs[keep])
+        check_table(left)
+        return left
 
     def world_bvecs(self, affine: Floats) -> Floats:
         """Directions in RAS+ world axes, which no permutation or flip of the stored axes changes.
@@ -143,16 +155,6 @@ def read_gradients(
     values = read_bvals(bval, n_volumes)
     vectors = _read_bvecs(bvec, n_volumes)
     weighted = values > b0_threshold
-    if weighted.all():
-        raise ImageError(
-            bval, "no_b0", f"a volume with b up to {b0_threshold:g} s/mm2",
-            f"a smallest b of {values.min():g}", "raise images.b0_threshold_s_per_mm2",
-        )  # fmt: skip
-    if not weighted.any():
-        raise ImageError(
-            bval, "no_weighting", f"volumes with b above {b0_threshold:g} s/mm2", "none",
-            "remove the scan from the diffusion series",
-        )  # fmt: skip
     norm = np.linalg.norm(vectors, axis=1)
     wrong = weighted & ((norm < MIN_NORM) | (norm > MAX_NORM))
     if wrong.any():
@@ -164,8 +166,9 @@ def read_gradients(
         )  # fmt: skip
     unit = vectors / np.where(norm > 0, norm, 1.0)[:, None]
     unit[norm < MIN_NORM] = 0.0  # only volumes without weighting are left here
-    _check_directions(bvec, unit[weighted])
-    return Gradients(values, unit, b0_threshold, bval, bvec)
+    table = Gradients(values, unit, b0_threshold, bval, bvec)
+    check_table(table)
+    return table
 
 
 def _read_bvecs(path: Path, n_volumes: int) -> Floats:
@@ -185,16 +188,34 @@ def _read_bvecs(path: Path, n_volumes: int) -> Floats:
     return table
 
 
-def _check_directions(path: Path, vectors: Floats) -> None:
-    """Six directions that differ by more than sign and determine a tensor."""
+def check_table(table: Gradients) -> None:
+    """Check that a table determines a tensor: a volume without weighting and six directions.
+
+    Raises
+    ------
+    ImageError
+        ``no_b0``, ``no_weighting`` or ``directions``.
+    """
+    limit = f"{table.b0_threshold:g} s/mm2"
+    if not table.is_b0.any():
+        raise ImageError(
+            table.bval_path, "no_b0", f"a volume with b up to {limit}",
+            f"a smallest b of {table.bvals.min(initial=np.inf):g}",
+            "raise images.b0_threshold_s_per_mm2",
+        )  # fmt: skip
+    if table.is_b0.all():
+        raise ImageError(
+            table.bval_path, "no_weighting", f"volumes with b above {limit}", "none",
+            "remove the scan from the diffusion series",
+        )  # fmt: skip
+    vectors = table.bvecs[~table.is_b0]
     same = np.abs(vectors @ vectors.T) > SAME_DIRECTION_COSINE
     n_different = int((~np.tril(same, -1).any(axis=1)).sum())
     x, y, z = vectors.T
     design = np.stack([x * x, y * y, z * z, 2 * x * y, 2 * x * z, 2 * y * z], axis=1)
-    enough = n_different >= MIN_DIRECTIONS and np.linalg.cond(design) < MAX_CONDITION
-    if not enough:
+    if n_different < MIN_DIRECTIONS or np.linalg.cond(design) > MAX_CONDITION:
         raise ImageError(
-            path, "directions", f"at least {MIN_DIRECTIONS} directions that determine a tensor",
+            table.bvec_path, "directions", f"{MIN_DIRECTIONS} directions that determine a tensor",
             f"{n_different} different ones", "leave the scan out of the tensor measures",
         )  # fmt: skip
 
