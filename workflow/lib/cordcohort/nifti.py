@@ -440,6 +440,9 @@ def _squeezed(path: Path, data: Array, ndim: int | None) -> Array:
 
 def _as_binary(path: Path, data: Array) -> NDArray[np.uint8]:
     top = float(data.max()) if data.size else 0.0
+    inside = data == top if top > 0 else np.zeros(data.shape, dtype=bool)
+    if np.count_nonzero(inside) + np.count_nonzero(data == 0) == data.size:
+        return inside.view(np.uint8)  # two values to the bit, as nearly always
     scaled = data / top if top > 0 else data
     rounded = np.rint(scaled)
     if data.min() < 0 or float(np.abs(scaled - rounded).max(initial=0.0)) > 1e-3:  # noqa: PLR2004
@@ -460,6 +463,10 @@ def _as_soft(path: Path, data: Array) -> NDArray[np.float32]:
 
 
 def _as_labels(path: Path, data: Array) -> NDArray[np.int32]:
+    with np.errstate(invalid="ignore"):  # a number that is too large is not equal afterwards
+        whole = data.astype(np.int32)
+    if data.min(initial=0.0) >= 0 and np.array_equal(whole, data):
+        return whole
     rounded = np.rint(data)
     if data.min(initial=0.0) < 0 or float(np.abs(data - rounded).max(initial=0.0)) > 1e-3:  # noqa: PLR2004
         raise ImageError(
