@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
-from cordcohort.statistics.intervals import (
-    CONFIDENCE,
-    NO_INTERVAL,
-    bootstrap_interval,
-    mean_interval,
-    means_of_resamples,
-)
+from cordcohort.statistics.agreement_summary import LIMIT_SD, observations, summary
 from cordcohort.statistics.pairs import form_pairs, pair_key
 from cordcohort.statistics.registry import Outcome, Parameters, analysis
-from cordcohort.statistics.select import Selection
+from cordcohort.statistics.select import Selection, parts
 
-LIMIT_SD = 1.96  # limits of agreement hold 95 % of normal differences
-MIN_FOR_LIMITS = 3
 ALL_SITES = "all"
 COLUMNS = [
     "quantity", "site", "n_scans", "n_persons", "n_only_method", "n_only_reference", "mean",
@@ -80,12 +69,14 @@ def agreement(selection: Selection, p: Parameters) -> Outcome:
     """
     rows: list[dict[str, object]] = []
     used: list[pd.Index] = [selection.rows.index[:0]]
+    everything = parts(selection.rows[[*selection.strata, "method", "reference"]], selection.strata)
     for stratum, part in selection.groups():
-        inside = _stratum_rows(selection, stratum)
+        inside = everything[tuple(stratum.values())]
+        values = _difference_values
+        if (inside["reference"] == p["reference"]).any():
+            values = _score_values
         for method in _methods(inside, p):
             head = {**stratum, "method": method, "reference": p["reference"], "ddof": p["ddof"]}
-            scores = (inside["reference"] == p["reference"]).any()
-            values = _score_values if scores else _difference_values
             table, missing, rows_used = values(part, method, p)
             used.append(rows_used)
             by_site = bool(p["by_site"]) and "site" not in stratum
@@ -98,13 +89,6 @@ def agreement(selection: Selection, p: Parameters) -> Outcome:
     )  # fmt: skip
 
 
-def _stratum_rows(selection: Selection, stratum: dict[str, str]) -> pd.DataFrame:
-    keep = np.ones(len(selection.rows), dtype=bool)
-    for column, label in stratum.items():
-        keep &= (selection.rows[column] == label).to_numpy(dtype=bool)
-    return selection.rows[keep]
-
-
 def _methods(rows: pd.DataFrame, p: Parameters) -> list[str]:
     found = sorted(set(rows["method"]) - {p["reference"]})
     return [str(m) for m in p["methods"]] or found
@@ -115,7 +99,7 @@ def _score_values(
 ) -> tuple[pd.DataFrame, dict[str, object], pd.Index]:
     mine = part[(part["method"] == method) & (part["reference"] == p["reference"])]
     table = mine.groupby(_KEY, sort=True)["value"].mean().reset_index()
-    return table.assign(quantity="score"), {}, mine.index
+    return table, {}, mine.index
 
 
 def _difference_values(
@@ -125,7 +109,7 @@ def _difference_values(
     key = pair_key("method", [], p["pool"])
     pairs = form_pairs(part, "method", (method, reference), key, key)
     table = pairs.table
-    table = table.assign(value=table["a"] - table["b"], quantity="difference")
+    table = table.assign(value=table["a"] - table["b"])
     missing: dict[str, object] = {
         "n_only_method": pairs.n_only_a, "n_only_reference": pairs.n_only_b,
     }  # fmt: skip
@@ -137,90 +121,14 @@ def _summaries(
 ) -> list[dict[str, object]]:
     if p["unit"] == "person" and len(table):
         numbers = [c for c in ("value", "a", "b") if c in table]
-        n_scans = table.groupby(["person_key", "site"], sort=True).size().to_numpy()
-        groups = table.groupby(["person_key", "site", "quantity"], sort=True)
-        table = groups[numbers].mean().reset_index().assign(n_scans=n_scans)
-    rows = [{"site": ALL_SITES, **missing, **summary(table, int(p["ddof"]))}]
+        groups = table.groupby(["person_key", "site"], sort=True)
+        table = groups[numbers].mean().reset_index().assign(n_scans=groups.size().to_numpy())
+    sample, sites = observations(table)
+    rows = [{"site": ALL_SITES, **missing, **summary(sample, int(p["ddof"]))}]
     if by_site:
-        for site, part in table.groupby("site", sort=True):
-            rows.append({"site": str(site), **summary(part, int(p["ddof"]))})
+        for code, site in enumerate(sites):
+            rows.append({"site": site, **summary(sample.at(code), int(p["ddof"]))})
     return rows
-
-
-def summary(table: pd.DataFrame, ddof: int) -> dict[str, object]:
-    """Summary of scores or differences: moments, quantiles, limits of agreement.
-
-    Parameters
-    ----------
-    table : DataFrame
-        ``value`` (score, or method minus reference), ``quantity``, ``person_key``; for
-        differences ``a`` and ``b`` too.
-    ddof : int
-        Of the SD.
-    """
-    if table.empty:
-        return {"n_scans": 0, "n_persons": 0, "flag": "undefined", "reason": "no usable value"}
-    values = np.sort(table["value"].to_numpy(dtype=float))
-    n = len(values)
-    sd = float(values.std(ddof=ddof)) if n > 1 else math.nan
-    quantity = str(table["quantity"].iloc[0])
-    row: dict[str, object] = {
-        "quantity": quantity,
-        "n_scans": int(table["n_scans"].sum()) if "n_scans" in table else n,
-        "n_persons": int(table["person_key"].nunique()),
-        "mean": float(values.mean()), "sd": sd, "median": float(np.median(values)),
-        "q25": float(np.quantile(values, 0.25)), "q75": float(np.quantile(values, 0.75)),
-        "min": float(values[0]), "max": float(values[-1]), "n_zero": int((values == 0).sum()),
-        "mean_absolute": float(np.abs(values).mean()),
-    }  # fmt: skip
-    row |= _mean_interval(table, values)
-    if quantity == "difference":
-        row |= _limits(table, values, sd)
-    repeated = n > row["n_persons"] if isinstance(row["n_persons"], int) else False
-    return row | _flag(n, repeated=repeated)
-
-
-def _mean_interval(table: pd.DataFrame, values: np.ndarray) -> dict[str, object]:
-    """Interval of the mean; by person when persons have several scans (a scan is no unit then)."""
-    by_person = table.groupby("person_key", sort=True)["value"].mean().to_numpy(dtype=float)
-    if len(values) < 2:  # noqa: PLR2004 - a spread needs two values
-        interval = NO_INTERVAL
-    elif len(by_person) < len(values):
-        interval = bootstrap_interval(by_person, means_of_resamples)
-    else:
-        interval = mean_interval(float(values.mean()), float(values.std(ddof=1)), len(values))
-    return {"ci_low": interval.low, "ci_high": interval.high, "ci_method": interval.method}
-
-
-def _limits(table: pd.DataFrame, values: np.ndarray, sd: float) -> dict[str, object]:
-    """Limits of agreement; their SE is ``SD sqrt(1/n + 1.96^2 / (2 (n - 1)))``."""
-    n, bias = len(values), float(values.mean())
-    reference = float(np.sort(table["b"].to_numpy(dtype=float)).mean())
-    row: dict[str, object] = {
-        "mean_reference": reference,
-        "mean_percent": 100 * bias / reference if reference != 0 else math.nan,
-    }
-    if n < MIN_FOR_LIMITS:
-        return row
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
-    half *= sd * math.sqrt(1 / n + LIMIT_SD**2 / (2 * (n - 1)))
-    low, high = bias - LIMIT_SD * sd, bias + LIMIT_SD * sd
-    return row | {
-        "loa_low": low, "loa_high": high, "loa_low_ci_low": low - half,
-        "loa_low_ci_high": low + half, "loa_high_ci_low": high - half,
-        "loa_high_ci_high": high + half,
-    }  # fmt: skip
-
-
-def _flag(n: int, *, repeated: bool) -> dict[str, str]:
-    if n == 1:
-        return {"flag": "warning", "reason": "one value: no SD, no interval"}
-    if repeated:
-        reason = "several values a person: the SD and limits treat them as independent"
-        return {"flag": "warning", "reason": reason}
-    if n < MIN_FOR_LIMITS:
-        return {"flag": "warning", "reason": "two values: no limits of agreement"}
-    return {"flag": "", "reason": ""}
 
 
 def _method_text(p: Parameters) -> str:

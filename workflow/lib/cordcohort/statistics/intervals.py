@@ -13,7 +13,7 @@ DEFAULT_SEED = 20240229
 DEFAULT_RESAMPLES = 2000
 CONFIDENCE = 0.95
 MIN_UNITS_BOOTSTRAP = 3
-MAX_DRAWS = 4_000_000  # values drawn at most in one interval; large samples need fewer resamples
+MAX_DRAWS = 500_000  # values drawn at most in one interval; large samples need fewer resamples
 MIN_RESAMPLES = 200
 PERFECT_TOLERANCE = 1e-12
 

@@ -58,15 +58,23 @@ class Selection:
     def groups(self) -> list[tuple[dict[str, str], pd.DataFrame]]:
         """Usable rows of every combination of the strata, in order; may be empty tables."""
         usable = self.usable
-        if not self.strata:
-            return [({}, usable)]
-        parts: dict[Any, pd.DataFrame] = dict(iter(usable.groupby(self.strata, sort=True)))
-        found: list[tuple[dict[str, str], pd.DataFrame]] = []
-        for row in self.all_strata().itertuples(index=False, name=None):
-            found.append(
-                (dict(zip(self.strata, row, strict=True)), parts.get(row, usable.iloc[:0]))
-            )
-        return found
+        found = parts(usable, self.strata)
+        nothing = usable.iloc[:0]
+        return [
+            (dict(zip(self.strata, row, strict=True)), found.get(row, nothing))
+            for row in self.all_strata()[self.strata].itertuples(index=False, name=None)
+        ]
+
+
+def parts(table: pd.DataFrame, by: Sequence[str]) -> dict[tuple[str, ...], pd.DataFrame]:
+    """Split a table by columns; the whole of it under ``()`` when there are none."""
+    if not by:
+        return {(): table}
+    return {_as_tuple(key): part for key, part in table.groupby(list(by), sort=True)}
+
+
+def _as_tuple(key: Any) -> tuple[str, ...]:
+    return tuple(key)
 
 
 def select_rows(
@@ -251,6 +259,6 @@ def with_counts(table: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
 
 
 __all__ = [
-    "COUNT_COLUMNS", "JOINED_COLUMNS", "STRATA", "Selection", "count_scans", "score_column",
-    "select_rows", "with_counts",
+    "COUNT_COLUMNS", "JOINED_COLUMNS", "STRATA", "Selection", "count_scans", "parts",
+    "score_column", "select_rows", "with_counts",
 ]  # fmt: skip

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from cordcohort.statistics.boundary import records
 from cordcohort.statistics.intervals import NO_INTERVAL, bootstrap_interval, means_of_resamples
 from cordcohort.statistics.registry import Outcome, Parameters, analysis
-from cordcohort.statistics.select import Selection
+from cordcohort.statistics.select import Selection, parts
 from cordcohort.statistics.site_variability import BETWEEN_TEXTS, between_rows
 from cordcohort.statistics.spread import cell_means, grouped_spread, pooled_sd
 
@@ -94,14 +93,15 @@ def variability(selection: Selection, p: Parameters) -> Outcome:
     cells = cell_means(by_site, [*keys, factor])
     units = grouped_spread(cells, keys, ddof=ddof)
     rows: list[dict[str, object]] = []
-    for stratum in records(selection.all_strata()[selection.strata]):
-        mine = _part(units, stratum)
+    units_of = parts(units, selection.strata)
+    for stratum, part in selection.groups():
+        mine = units_of.get(tuple(stratum.values()), units.iloc[:0])
         found = within_rows(mine, factor, ddof, list_persons=bool(p["list_persons"]))
         if factor in SITE_FACTORS:
             travels = bool((mine["n"] > 1).any())
-            part = _part(usable, stratum)
-            within = within_vendor_rows(part, ddof) if factor == "vendor" else []
-            found = [*(found if travels else []), *within, *between_rows(part, factor, ddof)]
+            known = part[part[factor] != ""]
+            within = within_vendor_rows(known, ddof) if factor == "vendor" else []
+            found = [*(found if travels else []), *within, *between_rows(known, factor, ddof)]
         rows += [{**stratum, "over": factor, "ddof": ddof, **row} for row in found]
     varied = units.loc[units["n"] > 1, keys].drop_duplicates()
     used = None if factor in SITE_FACTORS else _rows_of(usable, varied, keys)
@@ -197,13 +197,6 @@ def _pooled(repeated: pd.DataFrame, people: pd.Series, ddof: int) -> dict[str, o
 
 def _free(held: Sequence[str], strata: Sequence[str]) -> list[str]:
     return [c for c in held if c not in strata]
-
-
-def _part(table: pd.DataFrame, stratum: dict[str, str]) -> pd.DataFrame:
-    keep = np.ones(len(table), dtype=bool)
-    for column, label in stratum.items():
-        keep &= (table[column] == label).to_numpy(dtype=bool)
-    return table[keep]
 
 
 def _rows_of(rows: pd.DataFrame, cells: pd.DataFrame, keys: list[str]) -> pd.Index:
