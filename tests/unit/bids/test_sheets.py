@@ -77,6 +77,14 @@ def test_repeated_rows_are_dropped_and_told(tmp_path):
     assert sheets.notes == [("participants.tsv", "1 repeated rows were dropped")]
 
 
+def test_a_split_is_train_test_or_external(tmp_path):
+    put_sheet(tmp_path, "participants.tsv", "participant_id split", "sub-01 test", "sub-02 n/a")
+    assert sheets_of(tmp_path).participants["01"]["split"] == "test"
+    put_sheet(tmp_path, "participants.tsv", "participant_id split", "sub-01 tset")
+    with pytest.raises(SheetError, match="tset"):
+        sheets_of(tmp_path)
+
+
 def test_two_different_rows_of_one_participant_are_refused(tmp_path):
     put_sheet(tmp_path, "participants.tsv", "participant_id site", "sub-01 A", "sub-01 B")
     with pytest.raises(SheetError, match="sub-01"):

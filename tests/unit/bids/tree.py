@@ -35,13 +35,10 @@ def put_sheet(root: Path, path: str, *rows: str) -> None:
 
 def config_of(study: Path, *roots: Path, **keys: object) -> Config:
     """Give the config of a study without models, each data set named as its folder."""
-    datasets = [
-        {"name": root.name, "path": str(root)} | dict(keys.get("dataset", {})) for root in roots
-    ]
+    more = keys.pop("dataset", {})
     content = {
         "study": {"name": "test"},
-        "datasets": datasets,
+        "datasets": [{"name": root.name, "path": str(root)} | more for root in roots],
         "segmentation": {"models": []},
     }
-    content |= {k: v for k, v in keys.items() if k != "dataset"}
-    return make_config(content, study)
+    return make_config(content | keys, study)

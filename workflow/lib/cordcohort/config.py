@@ -7,6 +7,7 @@ set; :func:`cordcohort.bids.prepare.prepare` checks the rest against the index.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from cordcohort.validation import read_strict_yaml, validated
 
 CONFIG_PATH = Path("config") / "config.yaml"
 DATA_VARIABLE = "CORDCOHORT_DATA"
-_PLACEHOLDER = "${" + DATA_VARIABLE + "}"
+_PLACEHOLDER = re.compile(r"\$\{" + DATA_VARIABLE + r"(?::-([^}$]+))?\}")
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,11 @@ class Measures:
     reference: str
     batch_size: int
     levels: str
+    level_ranges: tuple[str, ...]
     min_voxels: int
     per_slice: bool
     angle_correction: bool
+    normalise_slices: bool
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,7 @@ def make_config(
         contrasts=tuple(filled["contrasts"]),
         segmentation=_segmentation(filled["segmentation"]),
         images=Images(**filled["images"]),
-        measures=Measures(**filled["measures"]),
+        measures=_measures(filled["measures"]),
         exclude=exclude,
         exclusions=tuple(read_exclusions(exclude)),
         external_measures=tuple(
@@ -211,6 +214,11 @@ def _segmentation(block: Mapping[str, Any]) -> Segmentation:
     )
 
 
+def _measures(block: Mapping[str, Any]) -> Measures:
+    values: dict[str, Any] = {**block, "level_ranges": tuple(block["level_ranges"])}
+    return Measures(**values)
+
+
 def _external(block: Mapping[str, Any], number: int, study_dir: Path) -> dict[str, Any]:
     """A table from elsewhere, its file resolved and its data set named."""
     file = expand_path(block["file"], study_dir, f"external_measures[{number}].file")
@@ -230,16 +238,19 @@ def expand_path(text: str, study_dir: Path, key: str) -> Path:
     ConfigError
         If the variable is used but not set, or another variable is used.
     """
-    if _PLACEHOLDER in text:
-        value = os.environ.get(DATA_VARIABLE, "")
+    match = _PLACEHOLDER.search(text)
+    if match:
+        value = os.environ.get(DATA_VARIABLE) or match[1]
         if not value:
             raise ConfigError(
                 key, text, f"the environment variable {DATA_VARIABLE}",
                 f"set it to the folder of the data: export {DATA_VARIABLE}=...",
             )  # fmt: skip
-        text = text.replace(_PLACEHOLDER, str(Path(value).absolute()))
+        folder = Path(value) if os.environ.get(DATA_VARIABLE) else study_dir / value
+        text = text.replace(match[0], str(folder.absolute()))
     if "$" in text:
-        raise ConfigError(key, text, f"no other variable than {_PLACEHOLDER}", "write the path out")
+        expected = f"no other variable than ${{{DATA_VARIABLE}}}"
+        raise ConfigError(key, text, expected, "write the path out")
     return Path(os.path.normpath(study_dir / Path(text).expanduser()))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,7 @@ from cordcohort.errors import ConfigError
 from cordcohort.files import read_yaml
 from cordcohort.root import workflow_root
 from cordcohort.table import INTEGER_COLUMNS, LONG_COLUMNS
-
-_N_NEAREST = 3
-_NEAR_ENOUGH = 0.4
+from cordcohort.validation import nearest
 
 
 def check_config(config: Config) -> None:
@@ -30,21 +26,6 @@ def check_config(config: Config) -> None:
     _check_models(config)
     _check_external(config)
     _check_analyses(config)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Way out for a name that is not known: the nearest ones, or all.
-
-    Examples
-    --------
-    >>> nearest("T2v", ["T2w", "dwi"])
-    'did you mean T2w?'
-    """
-    names = sorted(set(known))
-    near = difflib.get_close_matches(name, names, _N_NEAREST, _NEAR_ENOUGH)
-    if near:
-        return f"did you mean {' or '.join(near)}?"
-    return f"choose among {', '.join(names)}" if names else "remove it"
 
 
 def _refuse_twice(names: list[str], key: str) -> None:

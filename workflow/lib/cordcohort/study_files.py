@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 from cordcohort.config import CONFIG_PATH
 from cordcohort.errors import CordcohortError
 from cordcohort.files import write_text
+from cordcohort.progress import Line
 from cordcohort.root import workflow_root
 from cordcohort.template import config_text
 
@@ -75,7 +78,7 @@ def make_demo(study: Path) -> list[Path]:
     list of Path
         Files and folders written; data that are there stay.
     """
-    from cordcohort.phantom.study import write_demo  # noqa: PLC0415 - it loads the imaging model
+    from cordcohort.phantom.study import PhantomStudy, write_study  # noqa: PLC0415 - slow
 
     config = workflow_root() / "config"
     texts = {
@@ -85,7 +88,16 @@ def make_demo(study: Path) -> list[Path]:
     written = _write_missing(texts)
     data = study / "data"
     if not data.is_dir():
-        write_demo(data)
+        line = Line(sys.stderr)
+        partial = data.with_name("data.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+
+        def tell(done: int, total: int, name: str) -> None:
+            line.show(f"phantoms: {done + 1}/{total} | {name}")
+
+        write_study(PhantomStudy(), partial, progress=tell)
+        line.end()
+        partial.rename(data)
         written.append(data)
     return written
 

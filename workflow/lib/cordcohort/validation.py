@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from cordcohort.files import read_yaml
 from cordcohort.root import workflow_root
 
 _N_NEAREST = 3
-_NEAR_ENOUGH = 0.4
+_NEAR_ENOUGH = 0.6
 _NAMES = {
     "string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false",
     "array": "a list", "object": "a block of keys", "null": "nothing",
@@ -110,12 +110,34 @@ def _refusal(error: Any, where: str) -> ConfigError:
 def _unknown_key(error: Any, schema: Mapping[str, Any], key: str, where: str) -> ConfigError:
     known = list(schema.get("properties", {}))
     unknown = next(k for k in error.instance if k not in known)
-    near = difflib.get_close_matches(str(unknown), known, _N_NEAREST, _NEAR_ENOUGH)
+    near = _near(str(unknown), known)
     way_out = f"did you mean {' or '.join(near)}?" if near else "remove it"
     expected = f"a known key ({', '.join(known)})"
     return ConfigError(
         _joined(key, str(unknown)), error.instance[unknown], expected, way_out, where
     )
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Way out for a name that is not known: the nearest ones, or all.
+
+    Examples
+    --------
+    >>> nearest("t2v", ["T2w", "dwi"])
+    'did you mean T2w?'
+    """
+    names = sorted(set(known) - {""})
+    near = _near(name, names)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"choose among {', '.join(names)}" if names else "remove it"
+
+
+def _near(name: str, known: Iterable[str]) -> list[str]:
+    """Names that are nearly the same; upper and lower case are alike."""
+    by_folded = {one.casefold(): one for one in known}
+    found = difflib.get_close_matches(name.casefold(), by_folded, _N_NEAREST, _NEAR_ENOUGH)
+    return [by_folded[one] for one in found]
 
 
 def _types(error: Any) -> list[str]:

@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 
 from cordcohort.bids.index import Index, build_index, masks_of, write_index
+from cordcohort.bids.names import CONTRASTS
 from cordcohort.config import CONFIG_PATH, Config, load_config, make_config
-from cordcohort.config_checks import nearest
 from cordcohort.errors import ConfigError
 from cordcohort.measures.catalogue import CATALOGUE
 from cordcohort.table import LONG_COLUMNS, SCAN_KEY
+from cordcohort.validation import nearest
 
 # Columns whose values the index knows, so that a selection can be checked before any job.
 _INDEX_VALUES = [*SCAN_KEY, "site", "vendor", "person"]
@@ -126,7 +127,10 @@ def _check_values(key: str, values: Collection[str], known: Collection[str], wha
 def _check_contrasts(config: Config, index: Index) -> None:
     found = {*index.scans["contrast"], *index.scans["suffix"]}
     for number, contrast in enumerate(config.contrasts):
-        _check_values(f"contrasts[{number}]", [contrast], found, "contrast")
+        if contrast not in found:
+            expected = "a contrast that some scan has"
+            way_out = nearest(contrast, CONTRASTS)
+            raise ConfigError(f"contrasts[{number}]", contrast, expected, way_out)
     for number, name in enumerate(config.segmentation.use_manual):
         known = {*index.scans["contrast"], *(d.name for d in config.datasets)}
         _check_values(f"segmentation.use_manual[{number}]", [name], known, "contrast or data set")

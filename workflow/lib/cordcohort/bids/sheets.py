@@ -34,6 +34,7 @@ class Columns:
     split: str | None = None
 
 
+SPLITS = ("", "train", "test", "external")
 USUAL_COLUMNS = {
     "site": ("site",),
     "vendor": ("vendor", "manufacturer"),
@@ -118,10 +119,19 @@ def _read_participants(root: Path, columns: Columns, sheets: Sheets) -> None:
             continue
         said = {role: str(row[name]).strip() if name else "" for role, name in roles.items()}
         said["person"] = said["person"].removeprefix("sub-")
+        _refuse_split(path, subject, said["split"])
         sheets.participants[subject] = said
     _note_case(path, sheets)
     known = {name for name in roles.values() if name}
     _add_scores(sheets, frame[frame[ID_COLUMN].map(valid_label)], known)
+
+
+def _refuse_split(path: Path, subject: str, split: str) -> None:
+    if split not in SPLITS:
+        raise SheetError(
+            path, f"split of sub-{subject} among {SPLITS[1:]} or n/a", f"{split!r}",
+            "correct it, or name another column (split_column)",
+        )  # fmt: skip
 
 
 def _column(path: Path, frame: pd.DataFrame, role: str, columns: Columns) -> str | None:

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+from cordcohort.bids.prepare import prepare
+from cordcohort.errors import ConfigError, SheetError
+from cordcohort.scan import INDEX
+from unit.bids.tree import put, put_sheet, put_text
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Give a study of one site with two people, two contrasts, masks and scores."""
+    root = tmp_path / "north"
+    for subject in ("01", "02"):
+        put(root, *(f"sub-{subject}/anat/sub-{subject}_{c}.nii.gz" for c in ("T1w", "T2w")))
+        put(root, f"derivatives/labels/sub-{subject}/anat/sub-{subject}_T2w_label-SC_seg.nii.gz")
+    put_sheet(root, "participants.tsv", "participant_id age", "sub-01 30", "sub-02 40")
+    return tmp_path
+
+
+def content(study, **keys):
+    return {
+        "study": {"name": "test"},
+        "datasets": [{"name": "north", "path": "north"}],
+        "segmentation": {"models": []},
+    } | keys
+
+
+def test_a_prepared_study_has_its_index_on_disk(study):
+    config, index = prepare(study, content(study))
+    assert (study / INDEX).is_file()
+    assert len(index.scans) == 4
+    assert config.datasets[0].root == study / "north"
+
+
+def test_the_config_file_gives_the_same_as_its_content(study):
+    text = "study: {name: test}\ndatasets: [{name: north, path: north}]\n"
+    put_text(study, "config/config.yaml", text + "segmentation: {models: []}\n")
+    assert prepare(study)[0].as_dict() == prepare(study, content(study))[0].as_dict()
+
+
+VARIABILITY = {"name": "a", "kind": "variability", "over": "site"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"contrasts": ["T2W"]}, r"contrasts\[0\]: .*'T2W'; did you mean T2w"),
+        ({"segmentation": {"models": [], "use_manual": ["T3w"]}}, r"use_manual\[0\]: .*'T3w'"),
+        (
+            {"analyses": [VARIABILITY | {"select": {"contrast": "T2v"}}]},
+            r"analyses\[0\].select.contrast: .*'T2v'; did you mean T2w",
+        ),
+        (
+            {"analyses": [VARIABILITY | {"select": {"measure": "csa_mm"}}]},
+            r"select.measure: .*did you mean csa_mm2",
+        ),
+        (
+            {"analyses": [VARIABILITY | {"select": {"method": ["manual", "rater-9"]}}]},
+            r"select.method: .*'rater-9'",
+        ),
+        (
+            {"analyses": [VARIABILITY | {"select": {"contrst": "T2w"}}]},
+            r"a column of the long table or a score.*did you mean contrast",
+        ),
+        ({"analyses": [VARIABILITY | {"split_by": ["agee"]}]}, r"split_by: .*did you mean age"),
+        (
+            {"analyses": [{"name": "a", "kind": "correlation", "with": {"score": ["lems"]}}]},
+            r"with.score: .*'lems'",
+        ),
+        (
+            {"analyses": [{"name": "a", "kind": "agreement", "reference": "rater-1"}]},
+            r"'rater-1'",
+        ),
+    ],
+)  # fmt: skip
+def test_a_name_that_nothing_has_is_refused_before_any_job(study, keys, words):
+    with pytest.raises(ConfigError, match=words):
+        prepare(study, content(study, **keys))
+
+
+def test_scores_may_split_an_analysis(study):
+    prepare(study, content(study, analyses=[VARIABILITY | {"split_by": ["age"]}]))
+
+
+def test_an_exclusion_must_match_a_scan(study):
+    put_text(study, "config/exclude.yaml", "- {subject: sub-01, reason: motion}\n")
+    config, _ = prepare(study, content(study))
+    assert config.exclusions == ({"subject": "sub-01", "reason": "motion"},)
+    put_text(study, "config/exclude.yaml", "- {subject: 03, reason: motion}\n")
+    with pytest.raises(SheetError, match=r"'03'; nearest: \['0[12]'"):
+        prepare(study, content(study))
+
+
+def test_an_exclusion_may_name_a_table_from_elsewhere(study):
+    put_text(study, "t.csv", "id,area\nx,70\n")
+    table = {
+        "name": "lab", "file": "t.csv", "columns": {"subject": "id"},
+        "measures": {"csa_mm2": {"column": "area", "unit": "mm2"}},
+    }  # fmt: skip
+    put_text(study, "config/exclude.yaml", "- {dataset: lab, subject: x, reason: motion}\n")
+    prepare(study, content(study, external_measures=[table]))

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from cordcohort.cli import app, main
+from cordcohort.errors import CordcohortError
+from cordcohort.study_files import dataset_names, named_folders
+from typer.testing import CliRunner
+from unit.bids.tree import POINTER, put, put_sheet, put_text
+
+
+@pytest.fixture
+def sites(tmp_path):
+    """Give two sites with the same subject label, one unfetched image and one stray file."""
+    roots = [tmp_path / "a" / "bids", tmp_path / "b" / "bids"]
+    for root in roots:
+        put(root, "sub-01/anat/sub-01_T2w.nii.gz")
+        put(root, "derivatives/labels/sub-01/anat/sub-01_T2w_label-SC_seg.nii.gz")
+        put_sheet(root, "participants.tsv", "participant_id site", f"sub-01 {root.parent.name}")
+    put(roots[1], "sub-01/anat/sub-01_T1w.nii.gz", content=POINTER)
+    put(roots[1], "sub-01/anat/sub-01_label.nii.gz")
+    return roots
+
+
+def command(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "200"})
+
+
+@pytest.fixture
+def study(tmp_path, sites):
+    folder = tmp_path / "study"
+    command("init", folder, "--bids", sites[0], "--bids", sites[1])
+    config = folder / "config" / "config.yaml"
+    config.write_text(config.read_text().replace("models: [cord-v1]", "models: []"))
+    return folder
+
+
+def test_init_writes_a_commented_config_and_overwrites_nothing(tmp_path, sites):
+    study = tmp_path / "study"
+    done = command("init", study, "--bids", sites[0], "--bids", sites[1])
+    assert done.exit_code == 0, done.output
+    text = (study / "config" / "config.yaml").read_text()
+    assert "name: a_bids" in text
+    assert "name: b_bids" in text
+    assert text.count("#") > 40
+    put_text(study, "config/config.yaml", "mine")
+    command("init", study, "--bids", sites[0])
+    assert (study / "config" / "config.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize("make", [False, True])
+def test_init_refuses_what_is_no_data_set(tmp_path, make):
+    if make:
+        (tmp_path / "x").mkdir()
+    with pytest.raises(CordcohortError, match="--bids"):
+        CliRunner().invoke(
+            app,
+            ["init", str(tmp_path / "s"), "--bids", str(tmp_path / "x")],
+            catch_exceptions=False,
+        )
+
+
+def test_check_tells_what_was_found_unreadable_and_not_matched(study):
+    done = command("check", study, "--scans")
+    assert done.exit_code == 0, done.output
+    for words in ("a_bids", "T2w", "cord manual 1", "git-annex pointer", "no known contrast"):
+        assert words in done.output, words
+    assert (study / "results" / "bids" / "index.parquet").is_file()
+
+
+def test_a_wrong_config_ends_with_one_line_and_status_1(study, monkeypatch, capsys):
+    config = study / "config" / "config.yaml"
+    config.write_text(config.read_text().replace("min_voxels: 5", "min_voxels: none"))
+    monkeypatch.setattr(sys, "argv", ["cordcohort", "check", str(study)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "measures.min_voxels: expected a whole number, got 'none'" in lines[0]
+
+
+def test_report_names_the_report_or_says_how_to_make_it(study):
+    with pytest.raises(CordcohortError, match="cordcohort run"):
+        CliRunner().invoke(app, ["report", str(study)], catch_exceptions=False)
+    put_text(study, "results/report/index.html", "<html>")
+    assert command("report", study).output.strip().endswith("results/report/index.html")
+
+
+def test_sources_are_folders_by_key(tmp_path):
+    assert named_folders([f"atlas={tmp_path}"]) == {"atlas": tmp_path}
+    for wrong in ("atlas", f"atlas={tmp_path}/none"):
+        with pytest.raises(CordcohortError, match="KEY=FOLDER"):
+            named_folders([wrong])
+
+
+def test_names_of_data_sets_are_unique_whatever_the_folders(tmp_path):
+    paths = [tmp_path / p for p in ("x/a b", "y/a-b", "z/A_B", "q/q/d", "q/q/d")]
+    names = dataset_names(paths)
+    assert len({name.casefold() for name in names}) == len(paths)
+
+
+HEAVY = ("torch", "scipy", "matplotlib", "pingouin", "snakemake")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [(["--help"], (*HEAVY, "pandas", "nibabel")), (["check"], ("torch", "nibabel", "snakemake"))],
+)
+def test_commands_load_only_what_they_need(study, root, arguments, unwanted):
+    if arguments == ["check"]:
+        arguments = ["check", str(study)]
+    code = (
+        "import sys\nfrom cordcohort.cli import app\n"
+        f"sys.argv = ['cordcohort', *{arguments!r}]\n"
+        "try:\n    app()\nexcept SystemExit:\n    pass\n"
+        f"print('LOADED', [m for m in {unwanted!r} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={"PYTHONPATH": str(root / "workflow" / "lib"), "PATH": ""},
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "LOADED []"
