@@ -26,11 +26,11 @@ normalised to 0..1 one by one, shrunk by ``cos(angle)`` along x and y separately
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cordcohort.measures.boxes import Box, bounding_box
 from cordcohort.measures.centreline import Centreline, fit_centreline
 from cordcohort.measures.planar import (
     MIN_WIDTH_MM,
@@ -209,25 +209,7 @@ def own_centreline(mask: Array, spacing_mm: tuple[float, float, float]) -> Centr
     )
 
 
-def bounding_box(mask: Array) -> tuple[slice, slice, slice]:
-    """Smallest box that holds all non-zero voxels.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
-    filled = np.asarray(mask != 0)
-    plane: Any = filled.any(axis=2)
-    found = [plane.any(axis=1), plane.any(axis=0), filled.any(axis=(0, 1))]
-    if not found[0].any():
-        raise ValueError("the mask is empty")
-    ends = [np.flatnonzero(line)[[0, -1]] for line in found]
-    x, y, z = (slice(int(first), int(last) + 1) for first, last in ends)
-    return x, y, z
-
-
-def _cropped(mask: Array, normalise: bool) -> tuple[tuple[slice, slice, slice], Floats]:
+def _cropped(mask: Array, normalise: bool) -> tuple[Box, Floats]:
     box = bounding_box(mask)
     crop = np.asarray(mask[box], dtype=np.float64)
     if normalise:
@@ -288,7 +270,7 @@ def _band_extent(
     return voxels.sums(voxels.value * inside) * pixel_mm2 / np.maximum(width, MIN_WIDTH_MM)
 
 
-def _at_border(planes: Floats, box: tuple[slice, slice, slice], shape: tuple[int, ...]) -> Flags:
+def _at_border(planes: Floats, box: Box, shape: tuple[int, ...]) -> Flags:
     filled = planes != 0
     touches = np.zeros(planes.shape[2], dtype=bool)
     for axis, side in enumerate(box[:2]):
