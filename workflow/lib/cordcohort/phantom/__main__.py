@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from cordcohort.errors import CordcohortError
 from cordcohort.files import read_yaml
@@ -19,8 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="overrides the seed of the configuration")
     given = parser.parse_args(arguments)
     try:
-        values = dict(read_yaml(given.config) or {}) if given.config else {}
-        if given.seed is not None:
+        values: Any = (read_yaml(given.config) if given.config else None) or {}
+        if given.seed is not None and isinstance(values, dict):
             values["seed"] = given.seed
         study = study_from_dict(values, where=str(given.config or "command line"))
         write_study(study, given.out, progress=_progress)

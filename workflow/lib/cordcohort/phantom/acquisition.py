@@ -147,10 +147,10 @@ def stored(data: Array, affine: Array, axes: str) -> tuple[Array, Array]:
 
     Examples
     --------
-    >>> import numpy as np
+    >>> import nibabel as nib
     >>> turned, matrix = stored(np.zeros((2, 3, 4)), np.eye(4), "PIR")
-    >>> turned.shape, nib.aff2axcodes(matrix)
-    ((3, 4, 2), ('P', 'I', 'R'))
+    >>> turned.shape, "".join(nib.aff2axcodes(matrix))
+    ((3, 4, 2), 'PIR')
     """
     change = ornt_transform(io_orientation(affine), axcodes2ornt(tuple(axes)))
     return apply_orientation(data, change), affine @ inv_ornt_aff(change, data.shape[:3])

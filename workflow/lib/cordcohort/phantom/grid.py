@@ -103,14 +103,19 @@ def voxel_points(
     Returns
     -------
     array of float32, shape (3, N)
-        C order over (X * fx, Y * fy, len(part) * fz).
+        C order over (X * fx, Y * fy, len(part) * fz). Lines and layers of points are shifted
+        against each other, so that a border along an axis is not met by whole planes at once.
     """
+    fx, fy, fz = factors
     i, j, k = (
         ((np.arange(n * f) + 0.5) / f - 0.5).astype(np.float32)
         for n, f in zip((*shape[:2], len(part)), factors, strict=True)
     )
     k = k + np.float32(part.start)
-    first, second = i[:, None, None], j[None, :, None]
+    layer, line = np.arange(len(k)) % fz, np.arange(len(j)) % fy
+    second = j[:, None] + _centred(layer, fz)[None, :] / fy
+    own_line = line[:, None] * fz + layer[None, :]
+    first = i[:, None, None] + _centred(own_line, fy * fz)[None] / fx
     if seen is not None:
         own = np.repeat(seen[part.start : part.stop], factors[2], axis=0).astype(np.float32)
         first = first * own[:, 0] + own[:, 1]
@@ -122,6 +127,11 @@ def voxel_points(
         along = matrix[axis, 2] * k + matrix[axis, 3]
         world[axis] = matrix[axis, 0] * first + (matrix[axis, 1] * second + along)
     return world.reshape(3, -1)
+
+
+def _centred(number: Array, count: int) -> Array:
+    """Numbers 0 to count - 1 spread evenly over -0.5 to 0.5, float32."""
+    return ((number + 0.5) / count - 0.5).astype(np.float32)
 
 
 def voxel_step(factors: Iterable[float], offset: Iterable[float]) -> Array:

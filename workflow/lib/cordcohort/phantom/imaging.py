@@ -103,9 +103,11 @@ def box_shape(box: tuple[slice, slice, slice]) -> Shape:
     return box[0].stop - box[0].start, box[1].stop - box[1].start, box[2].stop - box[2].start
 
 
-def factors(spacing_mm: tuple[float, float, float], step_mm: float) -> tuple[int, int, int]:
-    """Points per voxel along each axis, so that they lie at most `step_mm` apart."""
-    x, y, z = (int(np.clip(np.ceil(s / step_mm), 1, MAX_FACTOR)) for s in spacing_mm)
+def factors(
+    spacing_mm: tuple[float, float, float], step_mm: float, fewest: int = 2
+) -> tuple[int, int, int]:
+    """Points per voxel along each axis: at most `step_mm` apart, `fewest` to `MAX_FACTOR`."""
+    x, y, z = (int(np.clip(np.ceil(s / step_mm), fewest, MAX_FACTOR)) for s in spacing_mm)
     return x, y, z
 
 
@@ -126,7 +128,7 @@ def mean_over_voxels(person: Person, grid: Acquisition, values: Array) -> Array:
     array of float32, shape (*grid.shape, K)
         Means.
     """
-    coarse = factors(grid.spacing_mm, COARSE_STEP_MM)
+    coarse = factors(grid.spacing_mm, COARSE_STEP_MM, fewest=1)
     if max(coarse) > 1:
         out = mean_values(person, grid.shape, grid.to_person, values, supersample=coarse)
     else:

@@ -13,7 +13,6 @@ from cordcohort.phantom.person import Person
 from cordcohort.phantom.rater import Rater, part_shares
 from cordcohort.phantom.tissues import GREY_MATTER, REGIONS
 from cordcohort.phantom.truth import (
-    axial_csa_mm2,
     csa_mm2,
     diameters_mm,
     disc_positions_mm,
@@ -105,12 +104,11 @@ def tilt_cosine(person: Person, grid: Acquisition) -> Array:
 def axial_area_mm2(person: Person, grid: Acquisition) -> Array:
     """Area that a perfect mask shows in the plane of each slice, in the image's mm2, shape (Z,).
 
-    On a slice that is not tilted this is `truth.axial_csa_mm2` over the scale error.
+    The cord is taken as a straight tube through the slice: exact to second order in slice thickness
+    times curvature.
     """
     heights = slice_heights(person, grid)
     area = np.nan_to_num(csa_mm2(person, heights)) / tilt_cosine(person, grid)
-    if np.allclose(grid.to_person[2, :2], 0.0):
-        area = np.nan_to_num(axial_csa_mm2(person, heights))
     return area / grid.scale**2
 
 
