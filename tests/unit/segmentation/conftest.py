@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-
 from cordcohort.nifti import Image
 from cordcohort.phantom.anatomy import label_volume
 from cordcohort.phantom.person import draw_person

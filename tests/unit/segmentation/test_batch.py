@@ -8,8 +8,8 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
 import torch
-
 from cordcohort.files import sha256_of
 from cordcohort.nifti import Image, read_image, write_image
 from cordcohort.segmentation import infer
@@ -87,18 +87,18 @@ def test_the_same_scan_gives_the_same_bytes(model: Model, draw: Draw, tmp_path: 
 
 
 def test_out_of_gpu_memory_halves_the_batch(
-    model: Model, draw: Draw, monkeypatch: object
+    model: Model, draw: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image, _ = draw()
     expected = infer.segment_volume(model, image).mask
     whole = infer._predict
     sizes: list[int] = []
 
-    def small_gpu(stage: object, stack: torch.Tensor, *rest: object) -> torch.Tensor:
+    def small_gpu(stage: object, stack: torch.Tensor, *rest: object, mirror: bool) -> torch.Tensor:
         sizes.append(len(stack))
         if len(stack) > 3:
             raise torch.cuda.OutOfMemoryError
-        return whole(stage, stack, *rest)
+        return whole(stage, stack, *rest, mirror=mirror)
 
     monkeypatch.setattr(infer, "_predict", small_gpu)
     assert np.array_equal(infer.segment_volume(model, image).mask, expected)

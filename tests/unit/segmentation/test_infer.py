@@ -7,16 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from cordcohort.nifti import Image
 from cordcohort.segmentation.infer import segment_volume
 from cordcohort.segmentation.registry import Model
+from scipy import ndimage
 
 Draw = Callable[..., tuple[Image, np.ndarray]]
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
-    return 2 * np.count_nonzero((a > 0) & (b > 0)) / max(np.count_nonzero(a) + np.count_nonzero(b), 1)
+    return (
+        2 * np.count_nonzero((a > 0) & (b > 0)) / max(np.count_nonzero(a) + np.count_nonzero(b), 1)
+    )
 
 
 def test_the_cord_of_a_phantom_is_found(model: Model, draw: Draw) -> None:
@@ -37,8 +39,6 @@ def test_soft_values_lie_strictly_between_zero_and_one_and_agree_with_the_mask(
 
 
 def test_one_object_without_gap(model: Model, draw: Draw) -> None:
-    from scipy import ndimage
-
     mask = segment_volume(model, draw()[0]).mask
     assert ndimage.label(mask, np.ones((3, 3, 3)))[1] == 1
     used = np.flatnonzero(mask.any((0, 1)))
@@ -117,3 +117,10 @@ def test_the_batch_size_does_not_matter(model: Model, draw: Draw) -> None:
     image, _ = draw()
     one, many = (segment_volume(model, image, batch_size=b) for b in (1, 64))
     assert dice(one.mask, many.mask) > 0.999
+
+
+def test_a_blank_slice_holds_no_cord(model: Model, draw: Draw) -> None:
+    image, _ = draw()
+    data = image.data.copy()
+    data[:, :, :3] = np.random.default_rng(0).normal(0, 0.01, data[:, :, :3].shape)
+    assert not segment_volume(model, replace(image, data=data)).mask[:, :, :2].any()

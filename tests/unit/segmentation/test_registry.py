@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from safetensors.torch import save_file
-
 from cordcohort.errors import ConfigError
 from cordcohort.files import sha256_of
 from cordcohort.segmentation.networks import build_network
 from cordcohort.segmentation.registry import list_models, load_model, models_folder
+from safetensors.torch import save_file
 
 LARGEST_MODEL_BYTES = 10_000_000
 
@@ -37,7 +36,10 @@ def folder(tmp_path: Path) -> Path:
         "stages": {"cord": stage}, "licence": "GPL-3.0-or-later",
     }  # fmt: skip
     (home / "model.yaml").write_text(yaml.safe_dump(card))
-    entry = {"folder": "tiny", "weights": {"cord.safetensors": sha256_of(home / "cord.safetensors")}}
+    entry = {
+        "folder": "tiny",
+        "weights": {"cord.safetensors": sha256_of(home / "cord.safetensors")},
+    }
     (tmp_path / "registry.yaml").write_text(yaml.safe_dump({"models": {"tiny": entry}}))
     return tmp_path
 

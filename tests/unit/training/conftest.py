@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from cordcohort.training.sources import STACK_PIXEL_MM, STACK_PIXELS, CordStack
 
 

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
-
 from cordcohort.errors import ConfigError
 from cordcohort.files import read_json
 from cordcohort.training.engine import learning_rate, train
 from cordcohort.training.recipe import parse_recipe, read_recipe
+from safetensors.torch import load_file
 
 RECIPE = {
     "name": "tiny",

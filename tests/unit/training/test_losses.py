@@ -6,9 +6,6 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-
 from cordcohort.errors import ConfigError
 from cordcohort.training.losses import (
     LOSSES,
@@ -18,6 +15,8 @@ from cordcohort.training.losses import (
     near_foreground,
     soft_dice,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 OMEGA, THETA, EPSILON, ALPHA = 8.0, 0.5, 1.0, 2.1
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
 from cordcohort.training.acquire import Grid, sampling_matrices, valid_view, z_score
 from cordcohort.training.contrast import FAMILIES, tissue_means
 from cordcohort.training.painter import Painter
 from cordcohort.training.sources import CordStack
 from cordcohort.training.surroundings import CODE
 
-SMALL = {"grid": 48, "pixel_mm": 1.0, "offset_mm": 4.0, "cropped": 0.0, "absent": 0.0, "outside": 0.0}
+SMALL = {
+    "grid": 48,
+    "pixel_mm": 1.0,
+    "offset_mm": 4.0,
+    "cropped": 0.0,
+    "absent": 0.0,
+    "outside": 0.0,
+}
 
 
 def test_the_same_seed_and_step_give_the_same_batch(oval: CordStack) -> None:

@@ -4,8 +4,8 @@
    right symmetry of the surroundings, depth and absence of air; the best smooth path through all
    slices is the cord, for a cord brighter and for one darker than the fluid around it.
 2. Around each path the outline is found in polar coordinates.
-3. The better of the two is kept. Slices whose outline is not coherent or too small or large are cut
-   from the ends, and a scan whose evidence is weak has no cord.
+3. The better of the two is kept. Slices at the ends whose outline is not coherent, or too small or large,
+   are cut, and a scan whose evidence is weak has no cord.
 
 It needs no model, no graphics card and about a second, and it is a baseline to compare with: it
 takes no account of lesions, compression or implants.
@@ -44,7 +44,7 @@ THICK_SLICE_MM = 8.0
 CENTRE_ALONG_MM = 4.0
 
 
-class Segmentation(NamedTuple):
+class Outcome(NamedTuple):
     """Outcome of a segmentation method on one scan.
 
     Attributes
@@ -71,7 +71,7 @@ class Candidate:
     polarity: str
 
 
-def segment_classical(image: Image) -> Segmentation:
+def segment_classical(image: Image) -> Outcome:
     """Segment the cord without a learned model.
 
     Parameters
@@ -81,7 +81,7 @@ def segment_classical(image: Image) -> Segmentation:
 
     Returns
     -------
-    Segmentation
+    Outcome
         Mask on the native grid, status, and reason.
 
     Examples
@@ -105,7 +105,7 @@ def segment_classical(image: Image) -> Segmentation:
     mask = fill(best.outline, scan.data.shape, scan.spacing_mm)
     mask[:, :, : best.keep.start] = 0
     mask[:, :, best.keep.stop :] = 0
-    return Segmentation(np.ascontiguousarray(image.to_native(mask)), "ok", "")
+    return Outcome(np.ascontiguousarray(image.to_native(mask)), "ok", "")
 
 
 def candidates(scan: Image) -> list[Candidate]:
@@ -157,8 +157,8 @@ def _unreadable(scan: Image) -> str:
     return ""
 
 
-def _nothing(image: Image, reason: str) -> Segmentation:
-    return Segmentation(np.zeros(image.data.shape[:3], dtype=np.uint8), "no_cord", reason)
+def _nothing(image: Image, reason: str) -> Outcome:
+    return Outcome(np.zeros(image.data.shape[:3], dtype=np.uint8), "no_cord", reason)
 
 
 def _on_slices(
@@ -178,16 +178,35 @@ def _on_slices(
 
 
 def _kept(outline: Outline, slice_mm: float) -> slice:
-    """The longest run of slices with a coherent outline of plausible area."""
+    """The slices with a coherent outline of plausible area, without those that lead nowhere."""
     sigma = COHERENCE_ALONG_MM / slice_mm
     coherence, area = outline.coherence, outline.area_mm2
     if sigma > 0.5:  # noqa: PLR2004 - thick slices speak for themselves
         coherence = ndimage.gaussian_filter1d(coherence, sigma, mode="nearest")
         area = ndimage.gaussian_filter1d(area, sigma, mode="nearest")
     good = (coherence > MIN_COHERENCE) & (area > AREA_RANGE_MM2[0]) & (area < AREA_RANGE_MM2[1])
+    return _main_run(good)
+
+
+def _main_run(good: NDArray[np.bool_]) -> slice:
+    """The longest run, joined over gaps to neighbours that are as long as the gap.
+
+    A compressed cord has a short stretch without a good outline between two long good ones; beyond
+    the cord's end a chance run is shorter than what is missing before it.
+
+    Examples
+    --------
+    >>> _main_run(np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 1], dtype=bool))
+    slice(0, 6, None)
+    """
     edges = np.flatnonzero(np.diff(np.concatenate([[0], good.astype(np.int8), [0]])))
     if not edges.size:
         return slice(0, 0)
     starts, stops = edges[::2], edges[1::2]
-    longest = int((stops - starts).argmax())
-    return slice(int(starts[longest]), int(stops[longest]))
+    low = high = int((stops - starts).argmax())
+    while low > 0 and stops[low - 1] - starts[low - 1] >= starts[low] - stops[low - 1]:
+        low -= 1
+    last = len(starts) - 1
+    while high < last and stops[high + 1] - starts[high + 1] >= starts[high + 1] - stops[high]:
+        high += 1
+    return slice(int(starts[low]), int(stops[high]))

@@ -79,9 +79,7 @@ def search_grid(values: Array, spacing_mm: tuple[float, float, float]) -> Search
         for s, d in zip(smoothing, spacing_mm, strict=True)
     ]
     smooth = ndimage.gaussian_filter(values.astype(np.float32), sigmas, truncate=2.5)
-    shape = tuple(
-        int((n - 1) // s) + 1 for n, s in zip(values.shape, step, strict=True)
-    )
+    shape = tuple(int((n - 1) // s) + 1 for n, s in zip(values.shape, step, strict=True))
     sampled = ndimage.affine_transform(
         smooth, step, output_shape=shape, order=1, mode="nearest", prefilter=False
     )
@@ -145,9 +143,7 @@ def _kernel(
 
 def _outline(semi_axes_mm: tuple[float, float], shape: tuple[int, int]) -> Floats:
     """Outward normals on an elliptic outline with weights that sum to one, origin at (0, 0)."""
-    x, y = np.meshgrid(
-        *[np.fft.fftfreq(n, 1.0 / n) * GRID_MM for n in shape], indexing="ij"
-    )
+    x, y = np.meshgrid(*[np.fft.fftfreq(n, 1.0 / n) * GRID_MM for n in shape], indexing="ij")
     a, b = semi_axes_mm
     rho = np.hypot(x / a, y / b)
     normal = np.stack([x / a**2, y / b**2])

@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-
-import cc3d
 from typing import Any
 
+import cc3d
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -34,7 +33,7 @@ SMALLEST_AREA_MM2 = 3.0
 BLEND_SIGMA_MM = 0.8
 FARTHEST_FROM_PATH_MM = 8.0
 SMALLEST_BATCH = 1
-SD_FLOOR = 1e-4
+BLANK_SD = 0.01  # of the volume's SD
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,7 @@ class Volume:
     y: Axis
     x: Axis
     step_mm: float
+    least_sd: float
 
 
 @contextmanager
@@ -114,15 +114,18 @@ def segment_volume(
     np.minimum(data, np.percentile(data, CLIP_PERCENT), out=data)
     device = model.device
     volume = Volume(
-        torch.from_numpy(data).to(device), Axis(data.shape[1], sy), Axis(data.shape[2], sx), sz
-    )
+        torch.from_numpy(data).to(device), Axis(data.shape[1], sy), Axis(data.shape[2], sx), sz,
+        BLANK_SD * float(data.std()),
+    )  # fmt: skip
     with deterministic():
         path, step = locate(model.stages["localiser"], volume, batch_size)
         if path is None or path.score < SMALLEST_SCORE:
             found = 0.0 if path is None else path.score
             return _nothing(image, f"no cord found (evidence {found:.2f}, needed {SMALLEST_SCORE})")
         index, centres = _centreline(path, volume, step, model.stages["localiser"])
-        soft = refine(model.stages["cord"], volume, index, centres, batch_size, mirror)
+        soft = refine(
+            model.stages["cord"], volume, index, centres, batch_size=batch_size, mirror=mirror
+        )
     soft = keep_on_path(soft, index, centres, volume)
     if not (soft >= THRESHOLD).any():
         return _nothing(image, "no voxel holds more than half cord where the cord was expected")
@@ -151,14 +154,18 @@ def _nothing(image: Image, reason: str) -> Segmentation:
     )
 
 
-def normalise(crop: Tensor, inside: Tensor) -> Tensor:
-    """Zero mean and unit SD over what lies inside the scan, 0 outside; ``(b, 3, n, m)``."""
+def normalise(crop: Tensor, inside: Tensor, least_sd: float) -> tuple[Tensor, Tensor]:
+    """Zero mean and unit SD over what lies inside the scan, 0 outside; ``(b, 3, n, m)``.
+
+    Also tells which crops show anything: one whose SD is below ``least_sd`` is blank, and its
+    noise must not be blown up to look like anatomy.
+    """
     weight = inside[:, None].to(crop.dtype).expand_as(crop)
     count = weight.sum((1, 2, 3), keepdim=True).clamp(min=1)
     mean = (crop * weight).sum((1, 2, 3), keepdim=True) / count
     centred = (crop - mean) * weight
     sd = torch.sqrt((centred**2).sum((1, 2, 3), keepdim=True) / count)
-    return centred / sd.clamp(min=SD_FLOOR * crop.abs().amax().clamp(min=SD_FLOOR))
+    return centred / sd.clamp(min=least_sd), sd[:, 0] > least_sd
 
 
 def locate(stage: Stage, volume: Volume, batch_size: int) -> tuple[CordPath | None, int]:
@@ -170,7 +177,8 @@ def locate(stage: Stage, volume: Volume, batch_size: int) -> tuple[CordPath | No
     rows, in_y = to_crop(volume.y, _middle(volume.y, index), size_y, stage.spacing_mm)
     columns, in_x = to_crop(volume.x, _middle(volume.x, index), size_x, stage.spacing_mm)
     inside = in_y[:, :, None] & in_x[:, None, :]
-    heat = _run(stage, volume, index, step, (rows, columns, inside), batch_size, mirror=False)
+    grid = (rows, columns, inside)
+    heat = _run(stage, volume, index, grid, step=step, batch_size=batch_size, mirror=False)
     heat = heat * inside
     path = trace_cord(heat.cpu().numpy(), stage.spacing_mm, step * volume.step_mm)
     if path is not None:
@@ -199,8 +207,8 @@ def _middle(axis: Axis, index: Tensor) -> Tensor:
 
 
 def _run(
-    stage: Stage, volume: Volume, index: Tensor, step: int,
-    grid: tuple[Tensor, Tensor, Tensor], batch_size: int, mirror: bool,
+    stage: Stage, volume: Volume, index: Tensor, grid: tuple[Tensor, Tensor, Tensor],
+    *, step: int, batch_size: int, mirror: bool,
 ) -> Tensor:  # fmt: skip
     """Cord fraction ``(b, n, m)`` on the crops of the given slices."""
     rows, columns, inside = grid
@@ -211,11 +219,9 @@ def _run(
         part = slice(start, start + size)
         around = neighbours(index[part], step, volume.slices.shape[0])
         try:
-            parts.append(
-                _predict(
-                    stage, volume.slices[around], rows[part], columns[part], inside[part], mirror
-                )
-            )
+            crops = (rows[part], columns[part], inside[part])
+            stack = volume.slices[around]
+            parts.append(_predict(stage, stack, crops, volume.least_sd, mirror=mirror))
         except torch.cuda.OutOfMemoryError:
             if size <= SMALLEST_BATCH:
                 raise
@@ -227,21 +233,21 @@ def _run(
 
 
 def _predict(
-    stage: Stage, stack: Tensor, rows: Tensor, columns: Tensor, inside: Tensor, mirror: bool
-) -> Tensor:
-    """One network call (two with mirroring)."""
+    stage: Stage, stack: Tensor, grid: tuple[Tensor, Tensor, Tensor], least_sd: float,
+    *, mirror: bool,
+) -> Tensor:  # fmt: skip
+    """One network call (two with mirroring); blank crops hold no cord."""
+    rows, columns, inside = grid
     crop = rows[:, None] @ stack @ columns[:, None].transpose(2, 3)
-    crop = normalise(crop, inside)
+    crop, seen = normalise(crop, inside, least_sd)
     out = stage.probability(stage.network(crop).float())[:, 0]
     if mirror:
         other = stage.probability(stage.network(crop.flip(3)).float())[:, 0].flip(2)
         out = (out + other) / 2
-    return out
+    return out * seen
 
 
-def _centreline(
-    path: CordPath, volume: Volume, step: int, stage: Stage
-) -> tuple[Tensor, Tensor]:
+def _centreline(path: CordPath, volume: Volume, step: int, stage: Stage) -> tuple[Tensor, Tensor]:
     """Scan slices along the path and the cord's centre (y, x) in mm from pixel 0."""
     n_z = volume.slices.shape[0]
     first = max(0, int(path.slices[0]) - step + 1 if path.slices[0] - step >= 0 else 0)
@@ -258,8 +264,9 @@ def _centreline(
 
 
 def refine(
-    stage: Stage, volume: Volume, index: Tensor, centres: Tensor, batch_size: int, mirror: bool
-) -> FloatArray:
+    stage: Stage, volume: Volume, index: Tensor, centres: Tensor,
+    *, batch_size: int, mirror: bool,
+) -> FloatArray:  # fmt: skip
     """Soft mask ``(z, y, x)`` from crops around the path."""
     step = max(1, round(stage.neighbour_mm / volume.step_mm))
     n, h = stage.patch, stage.spacing_mm
@@ -269,10 +276,11 @@ def refine(
         rows, in_y = to_crop(volume.y, centres[part, 0], n, h)
         columns, in_x = to_crop(volume.x, centres[part, 1], n, h)
         inside = in_y[:, :, None] & in_x[:, None, :]
-        fine = (
-            _run(stage, volume, index[part], step, (rows, columns, inside), batch_size, mirror)
-            * inside
+        grid = (rows, columns, inside)
+        fine = _run(
+            stage, volume, index[part], grid, step=step, batch_size=batch_size, mirror=mirror
         )
+        fine = fine * inside
         back_y = from_crop(volume.y, centres[part, 0], n, h)
         back_x = from_crop(volume.x, centres[part, 1], n, h)
         soft[index[part].cpu().numpy()] = (back_y @ fine @ back_x.transpose(1, 2)).cpu().numpy()

@@ -216,4 +216,6 @@ def _centroid(radius: Floats) -> Floats:
 
 
 def _along(values: Floats, sigma: float) -> Floats:
-    return ndimage.gaussian_filter1d(values, sigma, axis=0, mode="nearest") if sigma > 0.3 else values  # noqa: E501, PLR2004
+    return (
+        ndimage.gaussian_filter1d(values, sigma, axis=0, mode="nearest") if sigma > 0.3 else values
+    )

@@ -26,8 +26,8 @@ REGISTRY = "registry.yaml"
 SCHEMA = 1
 MAX_WEIGHTS_BYTES = 2_000_000_000
 CARD_KEYS = frozenset({
-    "schema", "name", "task", "labels", "orientation", "stages", "threshold", "training", "validation",
-    "licence", "citation", "description",
+    "schema", "name", "task", "labels", "orientation", "stages", "threshold", "training",
+    "validation", "licence", "citation", "description",
 })  # fmt: skip
 CARD_NEEDED = ("schema", "name", "task", "labels", "orientation", "stages", "licence")
 STAGE_KEYS = frozenset({
@@ -171,12 +171,16 @@ def check_card(card: Any, where: str) -> dict[str, Any]:
     for name, stage in card["stages"].items():
         _refuse_unknown(stage, STAGE_KEYS, f"stages.{name}.", where)
         if stage.get("activation") not in ACTIVATIONS:
-            raise ConfigError(f"stages.{name}.activation", stage.get("activation"),
-                              "one of " + ", ".join(ACTIVATIONS), "correct the card", where)  # fmt: skip
+            raise ConfigError(
+                f"stages.{name}.activation", stage.get("activation"),
+                "one of " + ", ".join(ACTIVATIONS), "correct the card", where,
+            )  # fmt: skip
         weights = str(stage.get("weights", ""))
         if Path(weights).name != weights or not weights.endswith(_SUFFIX):
-            raise ConfigError(f"stages.{name}.weights", weights, f"a file name *{_SUFFIX} in the folder",
-                              "convert the weights to safetensors", where)  # fmt: skip
+            raise ConfigError(
+                f"stages.{name}.weights", weights, f"a file name *{_SUFFIX} in the folder",
+                "convert the weights to safetensors", where,
+            )  # fmt: skip
     return card
 
 
@@ -184,9 +188,9 @@ def _refuse_unknown(
     entry: dict[str, Any], allowed: frozenset[str], prefix: str, where: str
 ) -> None:
     """Refuse keys that nothing reads."""
-    for key in entry:
+    for key, value in entry.items():
         if key not in allowed:
-            raise ConfigError(f"{prefix}{key}", entry[key], "one of " + ", ".join(sorted(allowed)),
+            raise ConfigError(f"{prefix}{key}", value, "one of " + ", ".join(sorted(allowed)),
                               "remove or correct the key", where)  # fmt: skip
 
 
@@ -199,8 +203,10 @@ def _check_weights(weights: Path, known: dict[str, str]) -> str:
     found = sha256_of(weights)
     wanted = known.get(weights.name)
     if known and found != wanted:
-        raise ConfigError("sha256 of " + weights.name, found, str(wanted),
-                          "the weights were changed or damaged: fetch the model again", REGISTRY)  # fmt: skip
+        raise ConfigError(
+            "sha256 of " + weights.name, found, str(wanted),
+            "the weights were changed or damaged: fetch the model again", REGISTRY,
+        )  # fmt: skip
     return found
 
 
@@ -211,8 +217,10 @@ def _stage(entry: dict[str, Any], weights: Path, device: torch.device) -> Stage:
         tensors = load_file(str(weights))
         network.load_state_dict({k: v.float() for k, v in tensors.items()})
     except (SafetensorError, RuntimeError) as error:
-        raise ConfigError("weights", weights.name, "a safetensors file that fits the architecture",
-                          f"convert or fetch the model again ({error})", str(weights)) from error  # fmt: skip
+        raise ConfigError(
+            "weights", weights.name, "a safetensors file that fits the architecture",
+            f"convert or fetch the model again ({error})", str(weights),
+        ) from error  # fmt: skip
     network.eval().to(device)
     return Stage(network, float(entry["spacing_mm"]), int(entry["patch"]),
                  float(entry["neighbour_mm"]), str(entry["activation"]))  # fmt: skip

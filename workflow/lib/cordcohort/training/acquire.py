@@ -99,7 +99,7 @@ def add_ghosts(rng: np.random.Generator, image: Tensor) -> Tensor:
 def valid_view(
     rng: np.random.Generator, b: int, grid: Grid, share: float, device: torch.device
 ) -> Tensor:
-    """1 inside the field of view, 0 outside: a border strip is missing in ``share`` of the scans."""
+    """1 inside the view, 0 outside: a border strip is missing in ``share`` of the scans."""
     n = grid.n
     low = np.zeros((b, 2))
     high = np.full((b, 2), float(n))

@@ -45,6 +45,7 @@ LOG_COLUMNS = (
     "volume_ratio",
 )
 WORST_LOSS = 1e30
+HALF = 0.5
 LARGEST_MMAP_THRESHOLD_BYTES = 32 << 20  # glibc refuses more
 TOP_PAD_BYTES = 256 << 20
 TRIM_BYTES = (1 << 31) - 1
@@ -65,7 +66,7 @@ class Run:
 
 
 def keep_memory() -> None:
-    """Ask the C library to keep freed memory: fresh pages cost the painter several times its work."""
+    """Let the C library keep freed memory: fresh pages cost the painter more than its work."""
     try:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD_BYTES)
@@ -177,6 +178,7 @@ def _loop(run: Run, painter: Painter, checks: list[tuple[Tensor, Tensor]]) -> No
     total, counted = 0.0, 0
     run.network.train()
     last = int(schedule["stop_after"] or schedule["steps"])
+    batches = _batches(painter, int(run.numbers["step"]), last, size)
     while run.numbers["step"] < last and not run.numbers["stopped"]:
         step = int(run.numbers["step"])
         image, target = next(batches)
@@ -185,19 +187,16 @@ def _loop(run: Run, painter: Painter, checks: list[tuple[Tensor, Tensor]]) -> No
         counted += 1
         run.numbers["step"] = step + 1
         run.numbers["seconds"] = time.monotonic() - began
-        if _is_due(step + 1, recipe.validation["every"], schedule["steps"]):
+        if _is_due(step + 1, recipe.validation["every"], last):
             _validate(run, loss_of, checks, total / counted, rate)
             total, counted = 0.0, 0
-        if (
-            _is_due(step + 1, recipe.checkpoint["every"], schedule["steps"])
-            or run.numbers["stopped"]
-        ):
+        if _is_due(step + 1, recipe.checkpoint["every"], last) or run.numbers["stopped"]:
             save_state(run.folder, run.network, run.average, run.optimiser, run.numbers)
     write_json(run.folder / "summary.json", {**run.numbers, "samples": run.numbers["step"] * size})
 
 
 def _batches(painter: Painter, first: int, last: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches ``first`` to ``last``; the next one is painted while the network works on this one."""
+    """Batches from ``first``; the next is painted while the network works on this one."""
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(painter.batch, first, size)
         for step in range(first + 1, last + 1):
@@ -217,7 +216,8 @@ def learning_rate(step: int, recipe: Recipe) -> float:
     Examples
     --------
     >>> from cordcohort.training.recipe import parse_recipe
-    >>> r = parse_recipe({"name": "a", "task": "cord", "seed": 1, "schedule": {"steps": 10, "warmup": 2}})
+    >>> schedule = {"steps": 10, "warmup": 2}
+    >>> r = parse_recipe({"name": "a", "task": "cord", "seed": 1, "schedule": schedule})
     >>> learning_rate(0, r) < learning_rate(5, r) and learning_rate(9, r) < learning_rate(5, r)
     True
     """
@@ -270,8 +270,8 @@ def _validate(
         for image, target in checks:
             output = run.network(image)
             loss += float(loss_of(output, target)) / len(checks)
-            mask = (output > (0.5 if linear else 0.0)).float()
-            hard = (target > 0.5).float()
+            mask = (output > (HALF if linear else 0.0)).float()
+            hard = (target > HALF).float()
             both, found, true = (
                 both + float((mask * hard).sum()),
                 found + float(mask.sum()),

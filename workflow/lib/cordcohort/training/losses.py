@@ -14,6 +14,7 @@ from cordcohort.errors import ConfigError
 DICE_EPSILON = 1.0
 DILATION_PIXELS = 3
 FOREGROUND_LEVEL = 0.2
+SLICE_NDIM = 4  # item, channel, y, x
 
 
 def adaptive_wing(
@@ -65,7 +66,7 @@ def adaptive_wing(
 def near_foreground(target: Tensor) -> Tensor:
     """1 where a voxel with target above 0.2 lies within 3 voxels (square neighbourhood), else 0."""
     size = 2 * DILATION_PIXELS + 1
-    pool = nnf.max_pool2d if target.ndim == 4 else nnf.max_pool3d
+    pool = nnf.max_pool2d if target.ndim == SLICE_NDIM else nnf.max_pool3d
     grown = pool(target, size, stride=1, padding=DILATION_PIXELS)
     return (grown > FOREGROUND_LEVEL).to(target.dtype)
 
@@ -131,7 +132,7 @@ def make_loss(name: str, options: dict[str, Any]) -> Callable[[Any, Tensor], Ten
         outputs = [output] if isinstance(output, Tensor) else list(output)
         total = torch.zeros((), device=target.device)
         for level, item in enumerate(outputs):
-            mode = "bilinear" if target.ndim == 4 else "trilinear"
+            mode = "bilinear" if target.ndim == SLICE_NDIM else "trilinear"
             goal = target
             if item.shape != target.shape:
                 goal = nnf.interpolate(target, size=item.shape[2:], mode=mode, align_corners=False)

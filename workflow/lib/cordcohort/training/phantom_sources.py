@@ -69,7 +69,8 @@ def phantom_stacks(persons: int, seed: int) -> list[CordStack]:
     stacks: list[CordStack] = []
     for i in range(persons):
         someone = draw_person(
-            rng, compression=i % 3 == 0, lesion=i % 3 == 1, implant=i % 4 == IMPLANT_TURN, distractors=i % 5,
+            rng, compression=i % 3 == 0, lesion=i % 3 == 1, implant=i % 4 == IMPLANT_TURN,
+            distractors=i % 5,
         )  # fmt: skip
         stacks.append(_stack(someone, SLABS_MM[i % len(SLABS_MM)], f"phantom-{seed}-{i:02d}"))
     return stacks
@@ -94,7 +95,9 @@ def _stack(someone: Person, slab_mm: tuple[float, float], name: str) -> CordStac
     places = (centres - corner[::-1]) / STACK_PIXEL_MM
     straight = centred_slices(maps, places, (STACK_PIXEL_MM, STACK_PIXEL_MM))
     table = _code_table()
-    near = centred_slices(codes[None].astype(np.float32), places, (STACK_PIXEL_MM, STACK_PIXEL_MM), order=0)[0]
+    near = centred_slices(
+        codes[None].astype(np.float32), places, (STACK_PIXEL_MM, STACK_PIXEL_MM), order=0
+    )[0]
     far = _far(someone, middle, slab_mm[0], n_z, centres)
     surroundings = (table[near.astype(np.uint8)], table[far])
     straight[1] = np.minimum(straight[1], straight[0])
@@ -103,7 +106,7 @@ def _stack(someone: Person, slab_mm: tuple[float, float], name: str) -> CordStac
 
 
 def _find_centres(someone: Person, bottom_mm: float, n_z: int) -> NDArray[np.floating[Any]]:
-    """Cord centre (y, x) in world mm of each slice; beyond its ends the canal's or the last known."""
+    """Canal centre (y, x) in world mm of each slice; beyond its ends the last known."""
     shape, pixel = (100, 100, n_z), 1.5
     affine = np.diag([pixel, pixel, STEP_MM, 1.0])
     affine[:3, 3] = (-pixel * 49.5, -pixel * 49.5, bottom_mm)

@@ -17,7 +17,6 @@ from cordcohort.training.recipe import Recipe, read_recipe
 from cordcohort.training.state import save_tensors
 
 
-
 def publish(
     folder: Path, runs: Mapping[str, Path], *, name: str, notes: Mapping[str, Any] | None = None
 ) -> Path:

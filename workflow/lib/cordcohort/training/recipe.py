@@ -17,7 +17,11 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "loss": {"name": "dice_bce", "options": {}},
     "optimiser": {"learning_rate": 2e-3, "weight_decay": 1e-2, "ema": 0.999, "clip_norm": 5.0},
     "schedule": {
-        "steps": 10000, "warmup": 100, "decay_from": 0.7, "batch_size": 32, "stop_after": 0,
+        "steps": 10000,
+        "warmup": 100,
+        "decay_from": 0.7,
+        "batch_size": 32,
+        "stop_after": 0,
     },
     "validation": {"every": 250, "samples": 256, "patience": 20},
     "precision": {"autocast": "none"},

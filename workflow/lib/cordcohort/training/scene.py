@@ -6,7 +6,7 @@ and are fractions (partial volume of thick slices), everything else is a tissue 
 """
 
 # The numbers below are ranges of chance, not thresholds: a name each would hide the drawing.
-# ruff: noqa: PLR2004
+# ruff: noqa: PLR0917, PLR2004
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ class Scene:
     canal, cord, grey, root, void, lesion
         ``(g, 3, n, n)`` fractions in [0, 1]; grey and lesion are parts of the cord.
     slice_mm
-        ``(g,)`` distance of neighbouring slices; ``kind`` ``(g,)`` 0 axial, 1 isotropic, 2 sagittal.
+        ``(g,)`` distance of neighbouring slices, mm.
+    kind
+        ``(g,)`` 0 axial, 1 isotropic, 2 sagittal.
     """
 
     context: Tensor
@@ -64,7 +66,7 @@ class SceneMaker:
         Probability of each stack.
     options
         ``grid`` (pixels), ``pixel_mm``, ``offset_mm`` (cord's distance from the centre, per axis),
-        ``absent`` (share of scenes without any spine), ``outside`` (share with the cord out of view).
+        ``absent`` (share of scenes without spine), ``outside`` (share with the cord out of view).
     """
 
     def __init__(
@@ -223,14 +225,15 @@ def _plan(rng: np.random.Generator, g: int, maker: SceneMaker) -> dict[str, Any]
     ]
     area = np.array([maker.cord_area[s][h] for s, h in rows])
     canal_area = np.array([max(maker.canal_area[s][h], 40.0) for s, h in rows])
-    goal = np.where(
-        rng.random(g) < 0.15, rng.uniform(14, 45, g), np.clip(rng.normal(72, 16, g), 35, 120)
-    )
+    small = rng.uniform(14, 65, g)  # thoracic, conus, atrophy: as likely to be met as a neck
+    goal = np.where(rng.random(g) < 0.35, small, np.clip(rng.normal(72, 17, g), 35, 125))
     size = np.where(area > 5, np.sqrt(goal / np.maximum(area, 5)), 1.0)
     aspect = np.exp(rng.normal(0, 0.09, g))
     squeeze = np.where(rng.random(g) < 0.12, rng.uniform(0.5, 0.85, g), 1.0)
     scale = np.stack([size * aspect, size / aspect * squeeze], 1)
-    loose = rng.uniform(0.8, 1.25, (g, 1)) * np.exp(rng.normal(0, 0.06, (g, 2)))
+    tight = rng.random((g, 1)) < 0.2
+    loose = np.where(tight, rng.uniform(0.58, 0.8, (g, 1)), rng.uniform(0.8, 1.25, (g, 1)))
+    loose = loose * np.exp(rng.normal(0, 0.06, (g, 2)))
     canal_scale = size[:, None] * loose
     radius = np.sqrt(canal_area / np.pi) * canal_scale.mean(1)
     kind = rng.choice(3, g, p=options.get("kinds", (0.6, 0.2, 0.2)))

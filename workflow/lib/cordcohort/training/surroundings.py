@@ -5,7 +5,7 @@ that a network learns to find the cord by its place in the spine and not by its 
 """
 
 # The numbers below are ranges of chance, not thresholds: a name each would hide the drawing.
-# ruff: noqa: PLR2004
+# ruff: noqa: PLR0917, PLR2004
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ def _far_objects(rng: np.random.Generator, plan: dict[str, Any], brush: Brush) -
     depth = plan["radius"] + rng.uniform(18, 38, g)
     r = rng.uniform(4, 11, g)
     d = brush.distance(rng.normal(0, 4, g), depth + r, r * rng.uniform(0.7, 1.4, g), r)
-    brush.ring(d * brush.column(np.where(rng.random(g) < 0.7, 1.0, FAR_MM)), CODE["airway"], "other",
-               rng.uniform(0.05, 0.3, g))  # fmt: skip
+    show = brush.column(np.where(rng.random(g) < 0.7, 1.0, FAR_MM))
+    brush.ring(d * show, CODE["airway"], "other", rng.uniform(0.05, 0.3, g))
     d = brush.distance(rng.normal(3, 5, g), depth - 4, rng.uniform(3, 8, g), rng.uniform(2, 5, g))
     brush.fill(d * brush.column(np.where(rng.random(g) < 0.5, 1.0, FAR_MM)) < 1, "gullet")
 
@@ -174,8 +174,8 @@ def _spine(rng: np.random.Generator, plan: dict[str, Any], brush: Brush) -> None
     core = np.where(at_disc, CODE["disc"], CODE["marrow"])
     brush.ring(d * gone, core, "cortical", rng.uniform(0.02, 0.14, g))
     # dark lining of the canal (ligament, dura): thin, irregular
-    d = brush.distance(plan["canal_shift"][:, 0], plan["canal_shift"][:, 1],
-                       radius * rng.uniform(1.05, 1.3, g), radius * rng.uniform(0.8, 1.05, g))  # fmt: skip
+    across, back = radius * rng.uniform(1.05, 1.3, g), radius * rng.uniform(0.8, 1.05, g)
+    d = brush.distance(plan["canal_shift"][:, 0], plan["canal_shift"][:, 1], across, back)
     show = np.where(rng.random(g) < 0.6, 1.0, FAR_MM)
     brush.fill(
         d * gone * brush.column(show) < 1.2,
