@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cordcohort.measures.boxes import Box, bounding_box
-from cordcohort.measures.centreline import Centreline, fit_centreline
+from cordcohort.measures.centreline import SMOOTH, Centreline, fit_centreline
 from cordcohort.measures.planar import (
     MIN_WIDTH_MM,
     Floats,
@@ -156,12 +156,7 @@ def slice_geometry(
     box, crop = _cropped(mask, normalise_slices)
     voxels = _voxels(crop, spacing_mm, first_slice=box[2].start)
     centre = _centres(voxels)
-    own = centreline or fit_centreline(
-        voxels.index,
-        centre[0] + box[0].start * spacing_mm[0],
-        centre[1] + box[1].start * spacing_mm[1],
-        spacing_mm[2],
-    )
+    own = centreline or _fitted(box, voxels, centre, spacing_mm)
     slope_x, slope_y = own.slopes_at(voxels.index)
     if angle_correction:
         shrink, cosine = _projection(slope_x, slope_y)
@@ -190,7 +185,9 @@ def slice_geometry(
     )
 
 
-def own_centreline(mask: Array, spacing_mm: tuple[float, float, float]) -> Centreline:
+def own_centreline(
+    mask: Array, spacing_mm: tuple[float, float, float], smooth: float = SMOOTH
+) -> Centreline:
     """Centreline of a mask on canonical axes.
 
     Raises
@@ -200,13 +197,19 @@ def own_centreline(mask: Array, spacing_mm: tuple[float, float, float]) -> Centr
     """
     box, crop = _cropped(mask, normalise=False)
     voxels = _voxels(crop, spacing_mm, first_slice=box[2].start)
-    x_mm, y_mm = _centres(voxels)
-    return fit_centreline(
-        voxels.index,
-        x_mm + box[0].start * spacing_mm[0],
-        y_mm + box[1].start * spacing_mm[1],
-        spacing_mm[2],
-    )
+    return _fitted(box, voxels, _centres(voxels), spacing_mm, smooth)
+
+
+def _fitted(
+    box: Box,
+    voxels: _Voxels,
+    centre: tuple[Floats, Floats],
+    spacing_mm: tuple[float, float, float],
+    smooth: float = SMOOTH,
+) -> Centreline:
+    x_mm = centre[0] + box[0].start * spacing_mm[0]
+    y_mm = centre[1] + box[1].start * spacing_mm[1]
+    return fit_centreline(voxels.index, x_mm, y_mm, spacing_mm[2], smooth)
 
 
 def _cropped(mask: Array, normalise: bool) -> tuple[Box, Floats]:

@@ -1,9 +1,9 @@
 """Distances between the surfaces of two masks, in mm.
 
 A surface is the set of mask voxels that touch background by a face; distances run from voxel
-centre to voxel centre, through space, with the voxel size of the image. Whether the end of the image counts
-as background is a choice: animaSegPerfAnalyzer says no, MetricsReloaded and MONAI say yes. A cord
-runs out of the image at both ends, where its section is no surface, so the default is no.
+centre to voxel centre, through space, with the voxel size of the image. Whether the end of the
+image counts as background is a choice: animaSegPerfAnalyzer says no, MetricsReloaded and MONAI say yes. A
+cord runs out of the image at both ends, where its section is no surface, so the default is no.
 
 References
 ----------
