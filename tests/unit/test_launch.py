@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from cordcohort.errors import CordcohortError
 from cordcohort.launch import engine_command, outcome_lines
-from cordcohort.progress import Line, Progress
+from cordcohort.progress import Line, Progress, fault_lines
 from cordcohort.root import workflow_root
 from cordcohort.scan import SCANS
 from cordcohort.table import write_parquet
@@ -62,6 +62,18 @@ def test_a_pipe_gets_a_line_now_and_then_and_a_terminal_one_line():
         line.show(f"at {second}")
     line.show("last", force=True)
     assert stream.getvalue().splitlines() == ["at 0", "at 10", "at 20", "last"]
+
+
+def test_a_failed_run_tells_the_rules_and_the_end_of_their_logs():
+    ruler = "=" * 80
+    output = ["rule a:", "    input: " + "x" * 5000, ruler, "Error in rule a_01:", "    jobid: 1"]
+    output += ["Logfile results/logs/a.log:", ruler, *map(str, range(20)), "no space left", ruler]
+    output += ["Error in rule b_01:", "Exiting because a job execution failed."]
+    told = fault_lines(output)
+    assert told[0] == "a_01 failed:"
+    assert told[-2:] == ["    no space left", "b_01 failed:"]
+    assert len(told) < 10
+    assert fault_lines(["LockException:", "Directory cannot be locked."])[0] == "LockException:"
 
 
 def test_a_finished_run_says_how_many_scans_failed_and_where_the_report_is(tmp_path):

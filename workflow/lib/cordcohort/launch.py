@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from cordcohort.errors import CordcohortError
-from cordcohort.progress import Line, Progress
+from cordcohort.progress import Line, Progress, fault_lines
 from cordcohort.root import workflow_root
 from cordcohort.scan import SCANS, measure_table
 
 LOG = Path("results") / "logs" / "run.log"
 REPORT = Path("results") / "report" / "index.html"
-_TAIL_LINES = 60
 # With these the engine itself should talk: it lists, draws, or prints, and runs nothing or little.
 _TALKING = {
     "-n", "--dry-run", "--dryrun", "--lint", "--dag", "--rulegraph", "--filegraph", "--summary",
@@ -78,7 +76,6 @@ def _run_quietly(command: list[str], study: Path, environment: dict[str, str]) -
     log = study / LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     progress = Progress(scan_counter(study))
-    tail: deque[str] = deque(maxlen=_TAIL_LINES)
     shown = Line(sys.stderr)
     with (
         log.open("w", encoding="utf-8") as kept,
@@ -90,7 +87,6 @@ def _run_quietly(command: list[str], study: Path, environment: dict[str, str]) -
         try:
             for text in engine.stdout or ():
                 kept.write(text)
-                tail.append(text)
                 progress.read(text)
                 shown.show(progress.text(), force=progress.finished)
         except KeyboardInterrupt:
@@ -98,7 +94,8 @@ def _run_quietly(command: list[str], study: Path, environment: dict[str, str]) -
             engine.wait()
     shown.end()
     if engine.returncode:
-        sys.stderr.writelines(tail)
+        told = fault_lines(log.read_text(encoding="utf-8", errors="replace").splitlines())
+        sys.stderr.write("\n".join(told) + "\n")
         sys.stderr.write(f"cordcohort: the run stopped; everything it said is in {log}\n")
     return engine.returncode
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -13,6 +13,11 @@ _TERMINAL_EVERY_S = 0.5
 _STEPS = re.compile(r"(\d+) of (\d+) steps")
 _RULE = re.compile(r"^(?:local)?rule (\S+):")
 _MINUTE_S = 60
+_FAILED = re.compile(r"^Error in (?:local)?rule (\S+):")
+_RULER = re.compile(r"^={20,}$")
+_LAST_LINES = 6
+_TAIL_LINES = 15
+_MAX_CHARS = 300
 
 
 @dataclass
@@ -95,3 +100,37 @@ class Line:
         """Leave the line standing."""
         if self._is_terminal:
             self._stream.write("\n")
+
+
+def fault_lines(output: Sequence[str]) -> list[str]:
+    """What a person needs of the engine's output after a failure.
+
+    Parameters
+    ----------
+    output : sequence of str
+        Everything that the engine said.
+
+    Returns
+    -------
+    list of str
+        Each failed rule with the last lines of its log; the engine's own last lines if no rule
+        failed (a lock, a missing file, a wrong flag).
+
+    Examples
+    --------
+    >>> fault_lines(["Error in rule shape_a:", "Logfile x:", "=" * 80, "no space left", "=" * 80])
+    ['shape_a failed:', '    no space left']
+    """
+    told: list[str] = []
+    section: list[str] | None = None
+    for line in output:
+        failed = _FAILED.match(line)
+        if failed:
+            told.append(f"{failed[1]} failed:")
+        elif _RULER.match(line) and told:
+            if section is not None:
+                told += [f"    {text}" for text in section[-_LAST_LINES:]]
+            section = None if section is not None else []
+        elif section is not None:
+            section.append(line[:_MAX_CHARS])
+    return told or [line[:_MAX_CHARS] for line in output[-_TAIL_LINES:]]
