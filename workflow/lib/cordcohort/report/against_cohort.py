@@ -16,6 +16,7 @@ SUMMARY_STATISTICS = ("", "mean")
 UNUSUAL_Z = 3.5  # Iglewicz and Hoaglin 1993
 MIN_COHORT = 5  # fewer values make no cohort to be compared with
 _MAD_TO_SD = 1.4826  # of a normal distribution
+_IQR_TO_SD = 1.349  # quartiles of a normal distribution are this many SD apart
 _RANGE = (0.05, 0.95)
 _STRIP_MARGIN = 0.05
 
@@ -50,8 +51,9 @@ def cohort_ranges(measures: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    The robust SD is 1.4826 times the median absolute deviation. A value is called unusual when it
-    lies more than 3.5 robust SD from the median.
+    The robust SD is the larger of 1.4826 times the median absolute deviation and 0.7413 times the
+    interquartile range: either alone is small by chance in a small cohort. A value is called
+    unusual when it lies more than 3.5 robust SD from the median.
 
     References
     ----------
@@ -64,7 +66,9 @@ def cohort_ranges(measures: pd.DataFrame) -> pd.DataFrame:
     table["high"] = groups.quantile(_RANGE[1])
     medians = groups.transform("median")
     deviation = used.assign(value=(used["value"] - medians).abs())
-    table["robust_sd"] = _MAD_TO_SD * deviation.groupby(MEASURE_KEY)["value"].median()
+    by_median = _MAD_TO_SD * deviation.groupby(MEASURE_KEY)["value"].median()
+    by_quartiles = (groups.quantile(0.75) - groups.quantile(0.25)) / _IQR_TO_SD
+    table["robust_sd"] = np.maximum(by_median, by_quartiles)
     return table.reset_index()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from cordcohort.files import write_text
 from cordcohort.report.against_cohort import cohort_ranges
 from cordcohort.report.agreement_figures import agreement_figures
+from cordcohort.report.analysis_tables import analysis_entry
 from cordcohort.report.cohort_tables import (
     failure_groups,
     headline_counts,
@@ -17,7 +18,7 @@ from cordcohort.report.cohort_tables import (
 )
 from cordcohort.report.correlation_figures import correlation_figures
 from cordcohort.report.distributions import distribution_figures
-from cordcohort.report.grids import analysis_entry, grid_of
+from cordcohort.report.grids import grid_of
 from cordcohort.report.inputs import (
     STATES,
     Config,
@@ -42,7 +43,7 @@ Row = Mapping[str, Any]
 
 FEW_SCANS = 6  # longer lists of a failure's scans are folded
 _COHORT_TITLES = {
-    "site": "Site", "vendor": "Vendor", "field_strength": "Field strength [T]",
+    "site": "Site", "vendor": "Vendor", "field_strength": "Field [T]",
     "subjects": "Subjects", "persons": "Persons", "sessions": "Sessions",
     "contrasts": "Contrasts (scans)", "age": "Age", "sex": "Sex",
 }  # fmt: skip

@@ -19,6 +19,8 @@ WIDTH_PX = 520
 MAX_VECTOR_POINTS = 3000  # more points are drawn as pixels within the SVG, which keeps it small
 LABEL_CHARACTERS = 24
 LEGEND_COLUMNS = 3
+MAX_TICKS = 7
+TICK_STEPS = (1, 2, 2.5, 5, 10)
 INK = "#222222"
 FAINT = "#8a8a8a"
 _GOLDEN = 0.618033988749895
@@ -66,11 +68,15 @@ def svg_axes(path: Path | str, height_inches: float) -> Generator[Any]:
     import matplotlib as mpl  # noqa: PLC0415
     from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
         FigureCanvasSVG(figure)
-        yield figure.add_subplot()
+        axes = figure.add_subplot()
+        axes.xaxis.set_major_locator(MaxNLocator(MAX_TICKS, steps=TICK_STEPS))
+        axes.yaxis.set_major_locator(MaxNLocator(MAX_TICKS, steps=TICK_STEPS))
+        yield axes
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     write_bytes(path, buffer.getvalue())

@@ -21,13 +21,18 @@ from cordcohort.report.distributions import Drawn
 from cordcohort.report.inputs import Analysis, Inputs, records
 from cordcohort.report.links import FIGURES
 from cordcohort.report.privacy import public_text, safe_name
-from cordcohort.report.words import axis_text, measure_text, number_text, structure_text
+from cordcohort.report.words import axis_scale, axis_text, measure_text, number_text, structure_text
 from cordcohort.table import LONG_COLUMNS
 
 MAX_FIGURES = 12
 MIN_PERSONS = 4
 _HEIGHT_INCHES = 3.8
 _SAME = 1e-6
+_RESULTS = (
+    "with", "time_point", "n", "n_incomplete", "rho", "p", "p_method", "ci_low", "ci_high",
+    "ci_method", "p_adjusted", "correction", "family", "n_family", "n_found", "n_excluded",
+    "n_failed", "n_undefined", "n_unpaired", "n_used",
+)  # fmt: skip
 _NOT_SELECTING = ("flag", "reason", "value", "n_voxels", "slice")
 
 
@@ -42,7 +47,9 @@ def correlation_figures(inputs: Inputs, report: Path) -> list[Drawn]:
         The report's folder.
     """
     values = used_values(inputs.measures)
-    values = values.assign(person_key=person_keys(values))
+    values = values.assign(
+        person_key=person_keys(values), subject_key=values["dataset"] + "/" + values["subject"]
+    )
     drawn: list[Drawn] = []
     for analysis in inputs.analyses:
         if analysis.kind != "correlation" or "with" not in analysis.table.columns:
@@ -60,9 +67,13 @@ def correlation_figures(inputs: Inputs, report: Path) -> list[Drawn]:
 def _points(values: pd.DataFrame, scores: pd.DataFrame, row: dict[str, Any]) -> pd.DataFrame:
     """One row a person: ``site, value_x`` (the measure) and ``value_y`` (the score)."""
     mine = values
+    variables = set(scores["variable"]) - set(LONG_COLUMNS)
     for column, label in row.items():
-        if column in LONG_COLUMNS and column not in _NOT_SELECTING and column in mine.columns:
+        if column in LONG_COLUMNS and column not in _NOT_SELECTING:
             mine = mine[mine[column] == str(label)]
+        elif column in variables:
+            group = scores[(scores["variable"] == column) & (scores["value"] == str(label))]
+            mine = mine[mine["subject_key"].isin(group["dataset"] + "/" + group["subject"])]
     mine = mine[mine["slice"].isna() & (mine["object"] == "")]
     x = mine.groupby("person_key", sort=True).agg(value_x=("value", "mean"), site=("site", "first"))
     told = scores[scores["variable"] == str(row["with"])]
@@ -93,7 +104,8 @@ def _draw(
     score = public_text(row["with"]).replace("_", " ")
     time_point = public_text(row.get("time_point"))
     measure, unit = str(row["measure"]), str(row.get("unit", ""))
-    x, y = points["value_x"].to_numpy(dtype=float), points["value_y"].to_numpy(dtype=float)
+    x = points["value_x"].to_numpy(dtype=float) * axis_scale(unit)
+    y = points["value_y"].to_numpy(dtype=float)
     with svg_axes(report / file, _HEIGHT_INCHES) as axes:
         handles = draw_by_site(axes, points["site"], x, y)
         axes.set_xlim(*padded(float(x.min()), float(x.max())))
@@ -101,12 +113,15 @@ def _draw(
         axes.set_xlabel(axis_text(measure, unit))
         axes.set_ylabel(f"{score}{', ' + time_point if time_point else ''} [score]")
         below(axes, handles)
-    where = ", ".join(public_text(row[c]) for c in ("contrast", "level", "method") if row.get(c))
+    split = [c for c in row if c not in LONG_COLUMNS and c not in _RESULTS]
+    where = ", ".join(
+        public_text(row[c]) for c in (*split, "contrast", "level", "method") if row.get(c)
+    )
     what = f"{measure_text(measure)} of {structure_text(str(row.get('structure', '')))} and {score}"
     told = f"ρ = {number_text(float(row['rho']), 2)}"
     if row.get("ci_low"):
         low, high = (number_text(float(row[c]), 2) for c in ("ci_low", "ci_high"))
         told += f" (95 % interval {low} to {high})"
-    told += f", n = {row['n']} persons; {where}"
+    told += f", n = {len(points)} persons; {where}"
     alt = f"Scatter of {what}: {told}"
     return Drawn(file, what, alt, told, figure_height_px(_HEIGHT_INCHES))

@@ -26,7 +26,7 @@ from cordcohort.report.canvas import (
 from cordcohort.report.links import FIGURES
 from cordcohort.report.palette import MARKERS, Look, looks
 from cordcohort.report.privacy import public_text, safe_name
-from cordcohort.report.words import axis_text, measure_text, structure_text
+from cordcohort.report.words import axis_scale, axis_text, measure_text, structure_text
 from cordcohort.table import SCAN_KEY
 
 # What a reader wants to see first; other measures are in the tables.
@@ -86,6 +86,7 @@ def _draw(values: pd.DataFrame, styles: dict[str, Look], report: Path, file: str
     markers = _session_markers(values["session"])
     values = values.assign(session_marker=values["session"].map(markers))
     height = _FRAME_INCHES + len(sites) * max(_ROW_INCHES * len(styles), 2 * _ROW_INCHES)
+    values = values.assign(value=values["value"] * axis_scale(first["unit"]))
     with svg_axes(report / file, height) as axes:
         for row, site in enumerate(sites):
             for place, look in enumerate(styles.values()):

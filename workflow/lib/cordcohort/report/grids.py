@@ -1,29 +1,21 @@
-"""Tables as a page shows them: printed numbers, readable heads, and copies for spreadsheets."""
+"""Tables as a page shows them: printed numbers and readable heads."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from cordcohort.report.inputs import Analysis, records
-from cordcohort.report.links import TABLES
-from cordcohort.report.privacy import public_text, safe_name, spreadsheet_safe
+from cordcohort.report.inputs import records
+from cordcohort.report.privacy import public_text
 from cordcohort.report.words import number_text
-from cordcohort.table import write_tsv
 
-MAX_ROWS = 40
 SMALLEST_P = 0.001
-_P_COLUMNS = ("p", "p_value", "p_corrected", "p_adjusted")
-# Columns that say which rows were taken: told once, in a sentence, where they do not vary.
-_SELECTING = (
-    "contrast", "acquisition", "method", "reference", "structure", "level_kind", "level",
-    "measure", "statistic", "unit", "split", "over", "ddof", "definition", "time_point",
-)  # fmt: skip
+MUTED_REMARKS = ("undefined", "failed")
+_WORDS = {"cov": "CoV", "ci": "CI", "sd": "SD", "icc": "ICC", "id": "ID"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +43,7 @@ class Grid:
     rows: list[Line]
 
 
-def grid_of(records: Sequence[dict[str, Any]], titles: dict[str, str]) -> Grid:
+def grid_of(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> Grid:
     """A table of records: the columns named by ``titles``, in that order.
 
     Examples
@@ -59,24 +51,24 @@ def grid_of(records: Sequence[dict[str, Any]], titles: dict[str, str]) -> Grid:
     >>> grid_of([{"site": "a", "n": 3, "x": 1}], {"site": "Site", "n": "Scans"}).rows[0].cells
     ['a', '3']
     """
-    numeric = {c: any(isinstance(r[c], int | float) for r in records) for c in titles}
+    numeric = {c: any(isinstance(r[c], int | float) for r in rows) for c in titles}
     return Grid(
         columns=[Column(title, numeric[c]) for c, title in titles.items()],
-        rows=[Line([_cell(r[c], c) for c in titles], total=bool(r.get("total"))) for r in records],
+        rows=[Line([cell_text(r[c], c) for c in titles], total=bool(r.get("total"))) for r in rows],
     )
 
 
 def frame_grid(frame: pd.DataFrame) -> Grid:
     """A table of text cells, numbers among them printed with four significant digits."""
-    numeric = {c: _is_numeric(frame[c]) for c in frame.columns}
+    numeric = {str(c): _is_numeric(frame[c]) for c in frame.columns}
     rows = [
         Line(
-            [_cell(v, str(c)) for c, v in row.items()],
-            muted=str(row.get("flag", "")) in ("undefined", "failed"),
+            [cell_text(v, c) for c, v in row.items()],
+            muted=str(row.get("remark", "")).startswith(MUTED_REMARKS),
         )
         for row in records(frame)
     ]
-    return Grid([Column(head_text(str(c)), numeric[c]) for c in frame.columns], rows)
+    return Grid([Column(head_text(c), numeric[c]) for c in numeric], rows)
 
 
 def head_text(column: str) -> str:
@@ -88,7 +80,7 @@ def head_text(column: str) -> str:
     ('n used', 'CoV [%]', 'CI low')
     """
     text = column.removesuffix("_percent").replace("_", " ").strip() or column
-    words = [{"cov": "CoV", "ci": "CI", "sd": "SD", "icc": "ICC"}.get(w, w) for w in text.split()]
+    words = [_WORDS.get(w, w) for w in text.split()]
     return public_text(" ".join(words) + (" [%]" if column.endswith("_percent") else ""))
 
 
@@ -97,67 +89,25 @@ def _is_numeric(values: pd.Series) -> bool:
     return bool(len(filled)) and bool(pd.to_numeric(filled, errors="coerce").notna().all())
 
 
-def _cell(value: Any, column: str) -> str:
-    """One printed cell."""
+def cell_text(value: Any, column: str) -> str:
+    """One printed cell: whole numbers as they are, p-values with a floor, text made public.
+
+    Examples
+    --------
+    >>> cell_text("0.00001", "p"), cell_text("71.23456", "mean"), cell_text("03", "session")
+    ('< 0.001', '71.23', '03')
+    """
     text = str(value)
     if isinstance(value, bool | int) or text.removeprefix("-").isdigit():
-        return text
+        return text.replace("-", "−")
     try:
         number = float(text)
     except ValueError:
         return public_text(text)
     if math.isnan(number):
         return ""
-    if column in _P_COLUMNS and number < SMALLEST_P:
+    if column == "n" and number.is_integer():
+        return str(int(number))
+    if (column == "p" or column.startswith("p_")) and number < SMALLEST_P:
         return f"< {SMALLEST_P}"
     return number_text(number)
-
-
-def analysis_entry(analysis: Analysis, report: Path) -> dict[str, Any]:
-    """One analysis as the index page shows it; its tables are copied for spreadsheets.
-
-    Parameters
-    ----------
-    analysis : Analysis
-        Results, counts and method text.
-    report : Path
-        The report's folder.
-    """
-    file = f"{TABLES}/{safe_name(analysis.name)}.tsv"
-    counts_file = f"{TABLES}/{safe_name(analysis.name)}.counts.tsv"
-    write_people_table(report / file, analysis.table)
-    if not analysis.counts.empty:
-        write_people_table(report / counts_file, analysis.counts)
-    varying, constants = _without_constants(analysis.table)
-    counts, _ = _without_constants(analysis.counts)
-    return {
-        "anchor": f"analysis-{safe_name(analysis.name)}",
-        "title": public_text(analysis.title),
-        "kind": public_text(analysis.kind.replace("_", " ")),
-        "text": public_text(analysis.about.get("method_text", ""), 4000),
-        "constants": constants,
-        "table": frame_grid(varying.head(MAX_ROWS)),
-        "n_hidden": max(len(varying) - MAX_ROWS, 0),
-        "counts": frame_grid(counts.head(MAX_ROWS)),
-        "file": file,
-        "counts_file": "" if analysis.counts.empty else counts_file,
-    }
-
-
-def _without_constants(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Leave out empty columns, and selecting columns that do not vary; tell the latter."""
-    kept = frame[[c for c in frame.columns if (frame[c].astype("str") != "").any()]]
-    constant = [c for c in kept.columns if c in _SELECTING and kept[c].nunique() == 1]
-    if len(kept) <= 1 or len(constant) == len(kept.columns):
-        constant = [c for c in constant if c in ("level_kind", "statistic", "unit", "ddof")]
-    told = [f"{head_text(c)} {_cell(kept[c].iloc[0], c)}" for c in constant]
-    return kept.drop(columns=constant), ", ".join(told)
-
-
-def write_people_table(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table that people open in a spreadsheet: no cell of it is run as a formula."""
-    safe = frame.copy()
-    for column in safe.columns:
-        cells = [public_text(v) if isinstance(v, str) else v for v in safe[column]]
-        safe[column] = pd.Series([spreadsheet_safe(v) for v in cells], index=safe.index)
-    write_tsv(path, safe)

@@ -36,7 +36,8 @@ def picture_record(scan: Mapping[str, str]) -> str:
     return f"{PICTURES}/{safe_name(scan['dataset'])}/{safe_name(scan['stem'])}.json"
 
 
-def picture_file(scan: Mapping[str, str], structure: str) -> str:
-    """The picture of one structure's masks on one scan."""
-    name = f"{safe_name(scan['stem'])}_{safe_name(structure)}.png"
+def picture_file(scan: Mapping[str, str], group: str) -> str:
+    """The picture of one group of structures on one scan."""
+    word = "-".join(group.lower().split())
+    name = f"{safe_name(scan['stem'])}_{safe_name(word)}.png"
     return f"{PICTURES}/{safe_name(scan['dataset'])}/{name}"

@@ -16,7 +16,7 @@ from cordcohort.nifti import Image, check_same_grid, read_image, read_mask
 from cordcohort.report.links import picture_file, picture_record
 from cordcohort.report.masks import DRAWN_KINDS, MaskFile, masks_of_scan
 from cordcohort.report.mosaic import GAP_PX, N_COLUMNS, Mosaic
-from cordcohort.report.palette import Look, looks, method_order
+from cordcohort.report.palette import REFERENCE_METHOD, Look, looks, method_order
 from cordcohort.report.privacy import public_text
 from cordcohort.report.views import (
     TILE_PX,
@@ -36,6 +36,13 @@ RECORD_SCHEMA = 1
 N_SLICES = 12
 MAX_LABELS = 16
 HALF = 0.5  # where a soft mask ends
+OTHERS = "Other structures"
+# What shares a picture: few pictures, but never so many outlines that none can be told apart.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Spinal cord": ("cord",),
+    "Inside the cord": ("gm", "wm", "lesion", "regions"),
+    OTHERS: (),
+}
 NO_MASK = "no mask could be drawn on this image, and without one it is not shown"
 NO_IMAGE = "No image: outlines alone."
 
@@ -75,7 +82,7 @@ def draw_scan(
         record["reason"] = "" if volumes else NO_MASK
         if volumes:
             mosaic = Mosaic(_views(image, volumes, n_slices), image.data)
-            record["pictures"] = _draw_structures(scan, mosaic, volumes, known_methods, report)
+            record["pictures"] = _draw_groups(scan, mosaic, volumes, known_methods, report)
             record["note"] = "" if scan["image"] else NO_IMAGE
     except ImageError as error:
         record["reason"] = public_text(error.reason)
@@ -142,35 +149,63 @@ def _views(image: Image, volumes: Sequence[Volume], n_slices: int) -> list[View]
     return [strip, *[axial_view(z, middle[z], image.spacing_mm) for z in slices]]
 
 
-def _draw_structures(
+def _draw_groups(
     scan: Mapping[str, Any],
     mosaic: Mosaic,
     volumes: Sequence[Volume],
     known_methods: Sequence[str],
     report: Path,
 ) -> list[Record]:
-    """One picture a structure; all show the same slices."""
-    styles = looks((mask.method for mask, _ in volumes), known_methods)
+    """One picture a group of structures; all show the same slices."""
     pictures: list[Record] = []
-    for structure in sorted({m.structure for m, _ in volumes}, key=_structure_order):
+    for group in GROUPS:
+        own = [(m, v) for m, v in volumes if _group_of(m.structure) == group]
+        if not own:
+            continue
+        names = {m.path: _name_in_picture(m, own) for m, _ in own}
+        styles = _styles(own, names, known_methods)
         masks: dict[Look, list[NDArray[Any]]] = {}
-        for mask, volume in volumes:
-            if mask.structure == structure:
-                masks.setdefault(styles[mask.method], []).extend(_parts(mask, volume))
-        file = picture_file(scan, structure)
+        for mask, volume in own:
+            masks.setdefault(styles[names[mask.path]], []).extend(_parts(mask, volume))
+        file = picture_file(scan, group)
         write_bytes(report / file, mosaic.png(masks))
         height, width = mosaic.greys.shape
-        entry = {"file": file, "structure": structure, "width": width, "height": height}
-        pictures.append(entry | _described(structure, mosaic, list(masks)))
+        entry = {"file": file, "group": group, "width": width, "height": height}
+        pictures.append(entry | _described(group, mosaic, list(masks)))
     return pictures
 
 
-def _described(structure: str, mosaic: Mosaic, methods: Sequence[Look]) -> Record:
-    names = ", ".join(public_text(look.name) for look in methods)
+def _group_of(structure: str) -> str:
+    return next((g for g, members in GROUPS.items() if structure in members), OTHERS)
+
+
+def _name_in_picture(mask: MaskFile, own: Sequence[Volume]) -> str:
+    """The method; where several structures share a picture, the structure with it."""
+    if len({m.structure for m, _ in own}) == 1:
+        return mask.method
+    return f"{structure_text(mask.structure)}, {mask.method}"
+
+
+def _styles(
+    own: Sequence[Volume], names: Mapping[Path | None, str], known_methods: Sequence[str]
+) -> dict[str, Look]:
+    """Colours by method, as everywhere; by structure and method where structures share a picture.
+
+    Outlines of the reference are whole and those of all others broken in both cases.
+    """
+    if all(name == mask.method for mask, _ in own for name in [names[mask.path]]):
+        return looks(names.values(), known_methods)
+    found = looks(names.values(), dict.fromkeys(names.values()))
+    methods = {names[mask.path]: mask.method for mask, _ in own}
+    return {n: replace(k, dashed=methods[n] != REFERENCE_METHOD) for n, k in found.items()}
+
+
+def _described(group: str, mosaic: Mosaic, shown: Sequence[Look]) -> Record:
+    names = "; ".join(public_text(look.name) for look in shown)
     return {
-        "methods": [{"name": k.name, "colour": k.colour, "dashed": k.dashed} for k in methods],
+        "methods": [{"name": k.name, "colour": k.colour, "dashed": k.dashed} for k in shown],
         "slices": [view.slice for view in mosaic.views if view.slice >= 0],
-        "alt": f"Axial slices with the outline of the {structure_text(structure)} by {names}",
+        "alt": f"{group}: axial slices with outlines ({names})",
     }
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from cordcohort.report.against_cohort import against, cohort_ranges, largest_z, used_values
-from cordcohort.report.grids import Column, write_people_table
+from cordcohort.report.analysis_tables import write_people_table
+from cordcohort.report.grids import Column
 from cordcohort.report.inputs import SCAN_COLUMNS, Inputs, records
 from cordcohort.report.links import TABLES, scan_anchor, subject_link
 from cordcohort.report.palette import method_order
 from cordcohort.report.privacy import public_text
-from cordcohort.report.words import STATE_TEXT
+from cordcohort.report.words import STATE_TEXT, measure_text, structure_text
 from cordcohort.table import SCAN_KEY
 
 Record = dict[str, Any]
@@ -48,6 +49,7 @@ def scan_list(inputs: Inputs, report: Path) -> Record:
         *[Column(t, numeric=False) for t in titles.values()],
         *[Column(t, numeric=True) for t in numbers.values()],
         Column("Distance", numeric=True),
+        Column("Most unusual", numeric=False),
         Column("State", numeric=False),
         Column("Reason", numeric=False),
     ]
@@ -73,12 +75,19 @@ def _with_numbers(inputs: Inputs) -> pd.DataFrame:
         own = area.loc[area["method"] == method, [*SCAN_KEY, "value"]].drop_duplicates(SCAN_KEY)
         own = own.rename(columns={"value": f"csa:{method}"})
         scans = scans.merge(own, on=SCAN_KEY, how="left")
-    return scans.merge(largest_z(compared)[[*SCAN_KEY, "z"]], on=SCAN_KEY, how="left")
+    extreme = largest_z(compared)
+    extreme["unusual"] = [
+        f"{measure_text(row['measure'])}, {structure_text(row['structure'])}, {row['method']}"
+        for row in records(extreme)
+    ]
+    scans = scans.merge(extreme[[*SCAN_KEY, "z", "unusual"]], on=SCAN_KEY, how="left")
+    return scans.fillna({"unusual": ""})
 
 
 def _row(row: Record, texts: list[str], methods: list[str]) -> Record:
     cells = [public_text(row[c]) for c in texts]
     cells += [_fixed(row[c]) for c in [*methods, "z"]]
+    cells.append(public_text(row["unusual"]))
     return {
         "subject": public_text(row["subject"]),
         "link": f"{subject_link(row['dataset'], row['subject'])}#{scan_anchor(row)}",

@@ -22,6 +22,7 @@ from cordcohort.report.words import (
     measure_text,
     number_text,
     scan_text,
+    signed_text,
     structure_text,
     unit_text,
 )
@@ -33,7 +34,7 @@ ROOT = "../../"
 STRIP_WIDTH_PX = 120.0
 MAX_FLAG_CHARACTERS = 90  # the whole reason stands with the mask and with the scan
 _FACTS = {
-    "site": "Site", "vendor": "Vendor", "field_strength": "Field strength [T]", "age": "Age",
+    "site": "Site", "vendor": "Vendor", "field_strength": "Field [T]", "age": "Age",
     "sex": "Sex", "person": "Person",
 }  # fmt: skip
 _KIND_TEXT = {"seg": "mask", "softseg": "soft mask", "dseg": "label map", "dlabel": "points"}
@@ -131,11 +132,10 @@ def _picture_record(scan: Record, report: Path) -> Record:
 
 def _picture_entry(picture: Record) -> Record:
     methods = [m | {"name": public_text(m["name"])} for m in picture["methods"]]
-    structure = structure_text(public_text(picture["structure"]))
     return {
         **{k: picture[k] for k in ("file", "width", "height")},
         "alt": public_text(picture["alt"]),
-        "title": structure[:1].upper() + structure[1:],
+        "title": public_text(picture["group"]),
         "methods": methods,
     }
 
@@ -175,7 +175,7 @@ def _number_order(row: Record) -> tuple[Any, ...]:
 
 def _number_entry(row: Record) -> Record:
     usual = not abs(row["z"]) > UNUSUAL_Z
-    flag = public_text(": ".join(t for t in (row["flag"], row["reason"]) if t), MAX_FLAG_CHARACTERS)
+    flag = _flag_text(row)
     against_what = f" against {row['reference']}" if row["reference"] else ""
     known = row["n"] == row["n"]
     unit = f" [{unit_text(row['unit'])}]" if unit_text(row["unit"]) else ""
@@ -187,8 +187,15 @@ def _number_entry(row: Record) -> Record:
         "median": number_text(row["median"]),
         "range": f"({number_text(row['low'])} to {number_text(row['high'])})" if known else "",
         "n": str(int(row["n"])) if known else "0",
-        "z": f"{row['z']:+.1f}".replace("-", "−") if row["z"] == row["z"] else "",
+        "z": signed_text(row["z"]),
         "strip": strip(row, STRIP_WIDTH_PX),
         "unusual": not usual,
         "flag": flag or ("" if usual else "unusual"),
     }
+
+
+def _flag_text(row: Record) -> str:
+    """A failure in one word, since its reason stands with the mask; anything else in full."""
+    if row["flag"] == "failed":
+        return "failed"
+    return public_text(": ".join(t for t in (row["flag"], row["reason"]) if t), MAX_FLAG_CHARACTERS)

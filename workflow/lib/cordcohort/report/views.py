@@ -73,7 +73,7 @@ def _linear(values: NDArray[np.float32], places: Floats) -> NDArray[np.float32]:
     clipped = np.clip(places + 1, 0, len(edged) - 1)
     below = np.minimum(clipped.astype(int), len(edged) - 2)
     share = (clipped - below).astype(np.float32)[:, None]
-    return edged[below] * (1 - share) + edged[below + 1] * share
+    return (edged[below] * (1 - share) + edged[below + 1] * share).astype(np.float32)
 
 
 def _box(view: View, shape: tuple[int, ...]) -> tuple[list[int], list[int]]:

@@ -11,6 +11,7 @@ UNIT_TEXT = {
     "mm": "mm", "mm2": "mm²", "mm3": "mm³", "mm2/s": "mm²/s", "percent": "%", "degree": "°",
     "deg": "°", "degrees": "°", "1": "", "": "", "s": "s", "n/a": "",
 }  # fmt: skip
+_AXIS_SCALE = {"mm2/s": (1e3, "10⁻³ mm²/s")}  # diffusivities in water are about 3 of these
 STRUCTURE_TEXT = {"cord": "spinal cord", "gm": "grey matter", "wm": "white matter", "csf": "CSF"}
 STATE_TEXT = {
     "measured": "measured",
@@ -51,15 +52,21 @@ def unit_text(unit: str) -> str:
     return UNIT_TEXT.get(unit, unit)
 
 
+def axis_scale(unit: str) -> float:
+    """Factor by which values are multiplied on an axis, so that its numbers stay short."""
+    return _AXIS_SCALE.get(unit, (1.0, ""))[0]
+
+
 def axis_text(measure: str, unit: str) -> str:
-    """Axis label: measure and unit.
+    """Axis label: measure and unit, the unit as :func:`axis_scale` makes it.
 
     Examples
     --------
     >>> axis_text("csa_mm2", "mm2"), axis_text("dice", "1")
     ('Cross-sectional area [mm²]', 'Dice [no unit]')
     """
-    return f"{measure_text(measure)} [{unit_text(unit) or 'no unit'}]"
+    printed = _AXIS_SCALE.get(unit, (1.0, unit_text(unit)))[1]
+    return f"{measure_text(measure)} [{printed or 'no unit'}]"
 
 
 def structure_text(structure: str) -> str:
@@ -86,6 +93,20 @@ def number_text(value: float, digits: int = 4) -> str:
         return f"{mantissa}×10{power}".replace("-", "−")
     text = f"{value:.{digits}g}"
     return (f"{value:.0f}" if "e" in text else text).replace("-", "−")
+
+
+def signed_text(value: float) -> str:
+    """A distance with its sign and one decimal; empty where there is none.
+
+    Examples
+    --------
+    >>> signed_text(-2.04), signed_text(-0.01), signed_text(float("nan"))
+    ('−2.0', '0.0', '')
+    """
+    if math.isnan(value):
+        return ""
+    text = f"{value:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")
 
 
 def scan_text(scan: Mapping[str, str], *, session: bool = True) -> str:

@@ -1,0 +1,152 @@
+"""Result tables of the declared analyses as people read them, and copies for spreadsheets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cordcohort.report.grids import cell_text, frame_grid, head_text
+from cordcohort.report.inputs import Analysis, records
+from cordcohort.report.links import TABLES
+from cordcohort.report.privacy import public_text, safe_name, spreadsheet_safe
+from cordcohort.report.words import measure_text, structure_text, unit_text
+from cordcohort.table import write_tsv
+
+MAX_ROWS = 60
+MAX_TEXT = 4000
+# Columns that say which rows were taken: told once, in a sentence, where they do not vary.
+_SELECTING = (
+    "contrast", "acquisition", "method", "reference", "structure", "level_kind", "level",
+    "measure", "statistic", "unit", "split", "over", "ddof", "definition", "time_point",
+    "quantity", "scope", "with", "correction",
+)  # fmt: skip
+# What only the table file tells: how an interval was made, intervals of limits, further averages.
+_LEFT_OUT = (
+    "ci_method", "loa_low_ci_low", "loa_low_ci_high", "loa_high_ci_low", "loa_high_ci_high",
+    "cov_sd_percent", "cov_median_percent", "mean_absolute", "mean_percent", "mean_reference",
+    "family", "n_family", "p_method", "min", "max", "n_zero",
+)  # fmt: skip
+_ENDS = {
+    ("ci_low", "ci_high"): "95 % interval",
+    ("ci_low_percent", "ci_high_percent"): "95 % interval [%]",
+    ("loa_low", "loa_high"): "limits of agreement",
+    ("q25", "q75"): "quartiles",
+}
+# Counts that are told only where some scan is among them.
+_RARE = ("n_undefined", "n_unpaired", "n_only_method", "n_only_reference", "n_incomplete")
+_COUNTS = ("n_found", "n_excluded", "n_failed", "n_used")
+COUNTS_TITLE = "scans found / excluded / failed / used"
+_SPELLED = ("definition", "scope", "quantity", "group")
+
+
+def analysis_entry(analysis: Analysis, report: Path) -> dict[str, Any]:
+    """One analysis as the index page shows it; its tables are copied for spreadsheets.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        Results, counts and method text.
+    report : Path
+        The report's folder.
+    """
+    file = f"{TABLES}/{safe_name(analysis.name)}.tsv"
+    counts_file = f"{TABLES}/{safe_name(analysis.name)}.counts.tsv"
+    write_people_table(report / file, analysis.table)
+    if not analysis.counts.empty:
+        write_people_table(report / counts_file, analysis.counts)
+    varying, constants = readable(analysis.table)
+    counts = _in_words(analysis.counts)
+    return {
+        "anchor": f"analysis-{safe_name(analysis.name)}",
+        "title": public_text(analysis.title),
+        "kind": public_text(analysis.kind.replace("_", " ")),
+        "text": public_text(analysis.about.get("method_text", ""), MAX_TEXT),
+        "constants": constants,
+        "table": frame_grid(varying.head(MAX_ROWS)),
+        "n_hidden": max(len(varying) - MAX_ROWS, 0),
+        "counts": frame_grid(counts.head(MAX_ROWS)),
+        "file": file,
+        "counts_file": "" if analysis.counts.empty else counts_file,
+    }
+
+
+def readable(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """A result table for people: fewer columns, words for labels, ends of ranges in one cell.
+
+    Returns
+    -------
+    DataFrame, str
+        What varies, and a sentence of what does not.
+    """
+    if frame.empty:
+        return frame, ""
+    kept = frame.drop(columns=[c for c in _LEFT_OUT if c in frame.columns])
+    rare = [
+        c for c in _RARE if c in kept and not (pd.to_numeric(kept[c], errors="coerce") > 0).any()
+    ]
+    kept = _in_words(_joined_ends(kept.drop(columns=rare)))
+    kept = kept[[c for c in kept.columns if (kept[c].astype("str") != "").any()]]
+    constant = [c for c in kept.columns if c in _SELECTING and kept[c].nunique() == 1]
+    told = [f"{head_text(c)} {cell_text(kept[c].iloc[0], c)}" for c in constant]
+    rest = kept.drop(columns=constant)
+    return (rest, ", ".join(told)) if len(rest.columns) else (kept, "")
+
+
+def _joined_ends(frame: pd.DataFrame) -> pd.DataFrame:
+    """Low and high end of a range as one cell, in the place of the low end."""
+    out = frame.copy()
+    for (low, high), title in _ENDS.items():
+        if low in out and high in out:
+            out[low] = [_range_text(row[low], row[high], low) for row in records(out)]
+            out = out.drop(columns=high).rename(columns={low: title})
+    return out
+
+
+def _any_above_zero(values: pd.Series) -> bool:
+    return bool((pd.to_numeric(values, errors="coerce") > 0).any())
+
+
+def _joined_counts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Counts of scans as one cell, and flag and reason as one remark; both at the end."""
+    out = frame.copy()
+    if all(c in out for c in _COUNTS):
+        joined = [" / ".join(cell_text(row[c], c) for c in _COUNTS) for row in records(out)]
+        out = out.drop(columns=list(_COUNTS)).assign(**{COUNTS_TITLE: joined})
+    if "flag" in out and "reason" in out:
+        told = [": ".join(t for t in (r["flag"], r["reason"]) if t) for r in records(out)]
+        out = out.drop(columns=["flag", "reason"]).assign(remark=told)
+    return out
+
+
+def _range_text(low: object, high: object, column: str) -> str:
+    ends = [cell_text(v, column) for v in (low, high)]
+    return " to ".join(ends) if all(ends) else ""
+
+
+def _in_words(frame: pd.DataFrame) -> pd.DataFrame:
+    """Measures with their unit, structures and definitions in words."""
+    out = frame.copy()
+    if "measure" in out:
+        units = out["unit"] if "unit" in out else pd.Series("", index=out.index)
+        out["measure"] = [
+            measure_text(m) + (f" [{unit_text(u)}]" if unit_text(u) else "")
+            for m, u in zip(out["measure"], units, strict=True)
+        ]
+        out = out.drop(columns="unit", errors="ignore")
+    if "structure" in out:
+        out["structure"] = [structure_text(s) for s in out["structure"]]
+    for column in _SPELLED:
+        if column in out:
+            out[column] = [str(v).replace("_", " ") for v in out[column]]
+    return out
+
+
+def write_people_table(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table that people open in a spreadsheet: no cell of it is run as a formula."""
+    safe = frame.copy()
+    for column in safe.columns:
+        cells = [public_text(v) if isinstance(v, str) else v for v in safe[column]]
+        safe[column] = pd.Series([spreadsheet_safe(v) for v in cells], index=safe.index)
+    write_tsv(path, safe)
