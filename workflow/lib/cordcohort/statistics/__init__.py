@@ -1,11 +1,18 @@
 """Declared analyses: each a function from the long table to a tidy result table."""
 
-from cordcohort.statistics import agreement, correlation, paired, variability
+from cordcohort.statistics import (
+    agreement,
+    correlation,
+    method_comparison,
+    paired,
+    reliability,
+    variability,
+)
 from cordcohort.statistics.registry import check_analyses, check_analysis, kinds
 from cordcohort.statistics.run import AnalysisResult, run_analysis, write_result
 
 # Importing a module of analyses registers them.
-MODULES = (agreement, correlation, paired, variability)
+MODULES = (agreement, correlation, method_comparison, paired, reliability, variability)
 
 __all__ = [
     "MODULES",

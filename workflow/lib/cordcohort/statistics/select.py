@@ -224,17 +224,10 @@ def count_scans(
     keys = list(dict.fromkeys(keys))
     frame = rows[[*keys, *scan]].assign(state=state)
     best = frame.groupby([*keys, *scan], sort=True, observed=True)["state"].max().reset_index()
-    counts = best[keys].drop_duplicates().reset_index(drop=True)
-    counts["n_found"] = _tally(best, counts, keys)
-    for name in ("excluded", "failed", "undefined", "unpaired", "used"):
-        hit = best[best["state"] == _STATES.index(name)]
-        counts[f"n_{name}"] = _tally(hit, counts, keys)
-    return counts
-
-
-def _tally(scans: pd.DataFrame, like: pd.DataFrame, keys: list[str]) -> np.ndarray:
-    sizes = scans.groupby(keys, sort=True, observed=True).size().rename("n").reset_index()
-    return like[keys].merge(sizes, on=keys, how="left")["n"].fillna(0).to_numpy(dtype=np.int64)
+    best["n_found"] = 1
+    for name in _STATES:
+        best[f"n_{name}"] = (best["state"] == _STATES.index(name)).astype("int64")
+    return best.groupby(keys, sort=True, observed=True)[COUNT_COLUMNS].sum().reset_index()
 
 
 def with_counts(table: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,135 @@
+"""Reliability: intraclass correlations by name, measurement error and detectable change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from cordcohort.statistics.icc import FORMS, MEAN_NAMES, NAMES, Icc, of_mean, one_way, two_way
+from cordcohort.statistics.registry import Outcome, Parameters, analysis
+from cordcohort.statistics.select import Selection, parts
+from cordcohort.statistics.spread import cell_means
+from cordcohort.statistics.variability import ALSO_MERGED, HELD, REPEATABILITY_FACTOR
+
+MIN_TARGETS = 3
+COLUMNS = [
+    "over", "form", "n_targets", "n_persons", "n_values", "n_single", "k", "icc", "ci_low",
+    "ci_high", "ci_method", "f", "df1", "df2", "p", "ms_between", "ms_error", "sem",
+    "smallest_detectable_change", "flag", "reason",
+]  # fmt: skip
+PARAMETERS = {
+    "over": {"enum": list(HELD), "description": "what is repeated: session, run, site, method ..."},
+    "forms": {
+        "type": "array",
+        "items": {"enum": list(FORMS)},
+        "uniqueItems": True,
+        "minItems": 1,
+        "default": list(FORMS),
+        "description": "one_way: ICC(1,1), unequal repeats allowed; agreement: ICC(A,1); "
+        "consistency: ICC(C,1); the last two need a complete table",
+    },
+    "of_mean": {
+        "type": "boolean",
+        "default": False,
+        "description": "also the forms for the mean of k repeats",
+    },
+}
+
+
+def _merged(p: Parameters) -> Sequence[str]:
+    return ALSO_MERGED.get(p["over"], (str(p["over"]),))
+
+
+@analysis("reliability", columns=COLUMNS, parameters=PARAMETERS, required=["over"], merged=_merged)
+def reliability(selection: Selection, p: Parameters) -> Outcome:
+    """Intraclass correlations over a factor, with interval and measurement error.
+
+    A target is a person (at one site, in one session ... as the factor asks; the scan, for
+    methods). Targets without a repeat are counted and left out.
+
+    Parameters
+    ----------
+    selection : Selection
+        Rows of the long table.
+    p : mapping
+        ``over``, ``forms``, ``of_mean``.
+
+    Returns
+    -------
+    Outcome
+        One row a form: ``icc`` with its F interval, ``k`` (n0 for unequal repeats), mean squares,
+        ``sem`` = sqrt(MS error) and ``smallest_detectable_change`` = 1.96 sqrt(2) SEM, in the
+        unit of the measure. The two-way forms use the targets that have every repeat.
+    """
+    factor = str(p["over"])
+    held = [c for c in HELD[factor] if c not in selection.strata]
+    target = ["person_key", *held]
+    cells = cell_means(selection.usable, [*selection.strata, *target, factor])
+    cells_of = parts(cells, selection.strata)
+    rows: list[dict[str, object]] = []
+    for stratum, _ in selection.groups():
+        mine = cells_of.get(tuple(stratum.values()), cells.iloc[:0])
+        for form in p["forms"]:
+            head = {**stratum, "over": factor}
+            rows += [{**head, **row} for row in _form_rows(mine, target, factor, form, p)]
+    return Outcome(
+        table=pd.DataFrame(rows), method_text=_method_text(factor, target), unit="target",
+        facts={"ddof": 1, "targets": target, "over": factor},
+    )  # fmt: skip
+
+
+def _form_rows(
+    cells: pd.DataFrame, target: list[str], factor: str, form: str, p: Parameters
+) -> list[dict[str, object]]:
+    wide = cells.pivot_table(index=target, columns=factor, values="value") if len(cells) else cells
+    n_repeats = wide.notna().sum(axis=1) if len(cells) else pd.Series(dtype=float)
+    n_full = wide.shape[1] if form != "one_way" else 2
+    kept = wide[n_repeats >= max(n_full, 2)] if len(cells) else cells
+    head: dict[str, object] = {
+        "form": NAMES[form], "n_targets": len(kept), "n_single": len(wide) - len(kept),
+        "n_persons": len(kept.index.unique("person_key")) if len(kept) else 0,
+        "n_values": int(kept.notna().to_numpy().sum()) if len(kept) else 0,
+    }  # fmt: skip
+    if len(kept) < MIN_TARGETS:
+        what = "complete targets" if form != "one_way" else "targets with repeats"
+        reason = f"{len(kept)} {what}: needs {MIN_TARGETS}"
+        return [{**head, "flag": "undefined", "reason": reason}]
+    values = kept.to_numpy(dtype=float)
+    if form == "one_way":
+        there = np.isfinite(values)
+        icc = one_way(values[there], np.nonzero(there)[0])
+    else:
+        icc = two_way(values, form)
+    rows = [{**head, **_numbers(icc)}]
+    if p["of_mean"]:
+        rows.append({**head, **_numbers(of_mean(icc)), "form": MEAN_NAMES[form]})
+    return rows
+
+
+def _numbers(icc: Icc) -> dict[str, object]:
+    if not math.isfinite(icc.value):
+        return {"k": icc.k, "flag": "undefined", "reason": "the measure is constant"}
+    sem = math.sqrt(icc.ms_error)
+    negative = icc.value < 0
+    return {
+        "k": icc.k, "icc": icc.value, "ci_low": icc.interval.low, "ci_high": icc.interval.high,
+        "ci_method": icc.interval.method, "f": icc.f, "df1": icc.df1, "df2": icc.df2, "p": icc.p,
+        "ms_between": icc.ms_between, "ms_error": icc.ms_error, "sem": sem,
+        "smallest_detectable_change": REPEATABILITY_FACTOR * sem,
+        "flag": "warning" if negative else "",
+        "reason": "negative: targets differ less than their repeats do" if negative else "",
+    }  # fmt: skip
+
+
+def _method_text(factor: str, target: Sequence[str]) -> str:
+    what = " and ".join(c.removesuffix("_key") for c in target)
+    return (
+        f"Intraclass correlations over {factor}, targets being {what}: ICC(1,1) by one-way "
+        "analysis of variance with n0 for unequal numbers of repeats, ICC(A,1) and ICC(C,1) by "
+        "two-way analysis of variance on complete targets (McGraw and Wong 1996), with 95 % "
+        "intervals from the F distribution; standard error of measurement sqrt(MS error) and "
+        "smallest detectable change 1.96 sqrt(2) SEM."
+    )
