@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["hostile_study"]
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -17,11 +19,23 @@ def _shared(sub: str) -> Path:
     return data if sub == "data" else data.parent / sub
 
 
+# Tests that share a study run in one worker, so that it is made once.
+STUDY_FIXTURES = {
+    "demo_study": "demo",
+    "finished_demo": "demo",
+    "small_data": "small",
+    "broken_study": "small",
+    "real_study": "real",
+}
+
+
 def pytest_collection_modifyitems(items):
-    """Let all tests of the demo study run in one worker, so that it is made once."""
+    """Group tests by the study that they share."""
     for item in items:
-        if {"demo_study", "finished_demo"} & set(item.fixturenames):
-            item.add_marker(pytest.mark.xdist_group("demo"))
+        for fixture in item.fixturenames:
+            if fixture in STUDY_FIXTURES:
+                item.add_marker(pytest.mark.xdist_group(STUDY_FIXTURES[fixture]))
+                break
 
 
 @pytest.fixture(scope="session")

@@ -42,9 +42,6 @@ def _scan_values(cohort, dataset, measure, **labels):
     return rows
 
 
-pytestmark = pytest.mark.xdist_group("real")
-
-
 @pytest.mark.parametrize("structure", ["cord", "gm"])
 def test_every_manual_mask_of_every_site_and_session_has_an_area(cohort, structure):
     rows = _scan_values(cohort, "gmchallenge", "csa_mm2", structure=structure, method="manual")

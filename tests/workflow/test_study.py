@@ -1,0 +1,115 @@
+"""The demo study: what a run makes, what a second run does, and what a change reruns."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from conftest import ROOT, run_command
+from hostile_study import study_content, write_config
+
+TABLES = (
+    "cohort/measures.parquet",
+    "cohort/measures.tsv",
+    "cohort/scans.parquet",
+    "statistics/area_over_sites.tsv",
+)
+
+
+def _planned(study, *flags) -> list[str]:
+    """Names of the jobs that a run would start."""
+    done = run_command("cordcohort", "run", study, "--cores", "1", "--dry-run", *flags)
+    return re.findall(r"^(?:local)?rule (\S+):", done.stdout, re.MULTILINE)
+
+
+def test_demo_measures_every_scan_and_ends_with_a_report(finished_demo):
+    scans = pd.read_parquet(finished_demo / "results" / "cohort" / "scans.parquet")
+    assert set(scans["status"]) <= {"ok", "excluded"}, scans[scans["status"] == "failed"]
+    assert (finished_demo / "results" / "report" / "index.html").is_file()
+
+
+def test_two_data_sets_may_use_the_same_subject_label(finished_demo):
+    table = pd.read_parquet(finished_demo / "results" / "cohort" / "measures.parquet")
+    datasets = table[table["subject"] == "01"].groupby("dataset")["person"].unique()
+    assert len(datasets) >= 2
+    assert len({tuple(people) for people in datasets}) == len(datasets)
+
+
+def test_model_agrees_with_the_raters_on_phantoms_that_it_never_saw(finished_demo):
+    table = pd.read_parquet(finished_demo / "results" / "cohort" / "measures.parquet")
+    dice = table[(table["measure"] == "dice") & (table["method"] == "cord-v1")]
+    assert dice["value"].median() > 0.8
+
+
+def test_second_run_does_nothing(finished_demo):
+    assert _planned(finished_demo) == []
+
+
+def test_plain_snakemake_from_the_checkout_plans_the_same(finished_demo):
+    done = run_command(
+        "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", finished_demo, "--dry-run",
+        "--rerun-triggers", "mtime", "params", "input", "code", "--cores", "1",
+    )  # fmt: skip
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_a_touched_image_reruns_its_own_data_set_and_what_follows_from_it(finished_demo):
+    image = next((finished_demo / "data" / "boston").glob("sub-*/ses-*/anat/*_T1w.nii.gz"))
+    before = image.stat()
+    os.utime(image)
+    try:
+        planned = _planned(finished_demo)
+    finally:
+        os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
+    batches = [name for name in planned if re.search(r"_\d+of\d+$", name)]
+    assert batches
+    assert all("boston" in name for name in batches), batches
+    assert {"cohort", "report"} <= set(planned)
+
+
+def test_an_exclusion_reruns_no_segmentation_and_no_measure(finished_demo):
+    exclude = finished_demo / "config" / "exclude.yaml"
+    before = exclude.read_text()
+    exclude.write_text("- {dataset: boston, subject: '01', reason: trial}\n")
+    try:
+        planned = set(_planned(finished_demo))
+    finally:
+        exclude.write_text(before)
+    assert planned <= {"cohort", "analysis", "subject_pages", "report", "all"}
+    assert "cohort" in planned
+
+
+@pytest.mark.parametrize("wait_s", [5.0, 9.0])
+def test_a_killed_run_resumes_and_gives_the_same_tables_to_the_byte(small_data, tmp_path, wait_s):
+    results = []
+    for name, killed in (("whole", False), ("killed", True)):
+        study = tmp_path / name
+        study.mkdir()
+        (study / "data").symlink_to(small_data / "data")
+        write_config(study, study_content(report={"pictures": False}))
+        if killed:
+            _run_and_kill(study, wait_s)
+        run_command("cordcohort", "run", study, "--cores", "2")
+        results.append({t: (study / "results" / t).read_bytes() for t in TABLES})
+        assert not list(study.rglob(".tmp-*"))
+    assert results[0] == results[1]
+
+
+def _run_and_kill(study, wait_s: float) -> None:
+    """Start a run in a session of its own and kill all of it."""
+    command = [sys.executable, "-m", "cordcohort", "run", str(study), "--cores", "2"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "lib")}
+    process = subprocess.Popen(
+        command, env=environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    time.sleep(wait_s)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    run_command("cordcohort", "run", study, "--unlock")
