@@ -43,6 +43,15 @@ def test_every_method_is_compared_with_the_reference_in_its_slices(masks):
     assert "soft_dice" not in set(table["measure"])
 
 
+def test_distances_are_measured_in_the_drawn_slices_and_ends_are_no_surface(masks):
+    table = measure_agreement(SCAN, masks)
+    assert value(table, "hd95_mm", "rater-2")["value"] == 0
+    assert value(table, "hd95_mm")["value"] == pytest.approx(
+        5.0
+    )  # ten voxels of 0.5 mm are missing
+    assert value(table, "asd_mm")["unit"] == "mm"
+
+
 def test_the_reference_can_be_any_method(masks):
     table = measure_agreement(SCAN, masks, MeasureOptions(reference="cord-v1"))
     assert value(table, "dice", "manual")["reference"] == "cord-v1"
@@ -75,6 +84,8 @@ def test_lesions_are_scored_in_the_whole_volume(tmp_path):
     found = entry(save(tmp_path / "b.nii.gz", box(20, 30, slice(2, 6))), "m", structure="lesion")
     table = measure_agreement(SCAN, [reference, found])
     assert value(table, "precision", "m")["value"] == pytest.approx(0.5)
+    assert value(table, "lesion_f1", "m")["value"] == 1.0
+    assert value(table, "lesions_reference_n", "m")["value"] == 1
 
 
 def test_soft_masks_also_give_the_soft_dice(masks, tmp_path):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from cordcohort.measures import overlap
-from cordcohort.measures.catalogue import measures_of
+from cordcohort.measures import detection, overlap, surface
+from cordcohort.measures.catalogue import Measure, measures_of
 from cordcohort.measures.masks import (
     NO_CORD,
     NO_CORD_REASON,
@@ -22,9 +24,12 @@ from cordcohort.measures.rows import Row, failed_rows, valued
 from cordcohort.nifti import Array, Image
 from cordcohort.table import long_table
 
+Flags = NDArray[np.bool_]
+
 KIND = "agreement"
-STRUCTURES = ("cord", "gm", "wm", "csf", "canal", "lesion")
-WHOLE_VOLUME = ("lesion",)  # a rater looks for lesions everywhere, so no slice is left out
+LESION = "lesion"
+STRUCTURES = ("cord", "gm", "wm", "csf", "canal", LESION)
+WHOLE_VOLUME = (LESION,)  # a rater looks for lesions everywhere, so no slice is left out
 SOFT_ONLY = "soft_dice"
 EMPTY_REFERENCE = "the reference is empty"
 EMPTY_MASK = "the mask is empty"
@@ -37,7 +42,7 @@ def measure_agreement(
     options: MeasureOptions = DEFAULT,
     image: str = "",
 ) -> pd.DataFrame:
-    """Overlap of every method with the reference, one structure after the other.
+    """Overlap and distance of every method and the reference, structure by structure.
 
     Parameters
     ----------
@@ -84,44 +89,69 @@ def _compared(mask: ScanMask, reference: ScanMask) -> list[Row]:
     if mask.image is None and mask.status != NO_CORD:
         return failed_rows(KIND, base, mask.reason)
     data = mask.image.data if mask.image is not None else _nothing_like(reference.image)
-    pair = overlap.compare(
-        data,
-        reference.image.data,
-        reference.image.voxel_mm3,
-        drawn_slices_only=mask.structure not in WHOLE_VOLUME,
-    )
-    return overlap_rows(pair, base, soft=_is_soft(mask) or _is_soft(reference), note=_note(mask))
+    soft = _is_soft(mask) or _is_soft(reference)
+    rows = pair_rows(data, reference.image, mask.structure, soft=soft)
+    note = NO_CORD_REASON if mask.status == NO_CORD else ""
+    return [base | _noted(row, note) for row in rows]
 
 
-def overlap_rows(pair: overlap.Pair, base: Row, *, soft: bool = False, note: str = "") -> list[Row]:
-    """Rows of one comparison.
+def pair_rows(mask: Array, reference: Image, structure: str, *, soft: bool = False) -> list[Row]:
+    """Rows of one comparison: overlap, surface distances and, for lesions, detection.
 
     Parameters
     ----------
-    pair : Pair
-    base : mapping
-        ``method``, ``reference`` and ``structure``.
+    mask : array, shape (X, Y, Z)
+        Binary or soft, canonical axes.
+    reference : Image
+        On the same grid.
+    structure : str
+        Lesions are scored in the whole volume, everything else in the slices that were drawn.
     soft : bool
-        Also write the Dice of the soft values.
-    note : str
-        A warning for every row.
+        Also give the Dice of the soft values.
     """
-    rows: list[Row] = []
-    for measure in measures_of(KIND):
-        if measure.name == SOFT_ONLY and not soft:
-            continue
-        value = getattr(overlap, measure.function)(pair)
-        if np.isnan(value):
-            reason = EMPTY_MASK if pair.reference else EMPTY_REFERENCE
-            row = valued(measure, value, "undefined", reason)
-        else:
-            row = valued(measure, value, "", note)
-        rows.append(base | row | {"statistic": "", "n_voxels": pair.reference})
-    return rows
+    drawn_only = structure not in WHOLE_VOLUME
+    pair = overlap.compare(mask, reference.data, reference.voxel_mm3, drawn_slices_only=drawn_only)
+    inside, drawn = mask > overlap.HALF, reference.data > overlap.HALF
+    if drawn_only:
+        inside, drawn = _in_drawn_slices(inside, drawn)
+    surfaces = surface.surface_pair(inside, drawn, reference.spacing_mm)
+    found: list[tuple[str, ModuleType, Any]] = [
+        (KIND, overlap, pair),
+        ("surface", surface, surfaces),
+    ]
+    if structure == LESION:
+        matched = detection.detect(inside, drawn, reference.voxel_mm3)
+        found.append(("detection", detection, matched))
+    reason = EMPTY_MASK if pair.reference else EMPTY_REFERENCE
+    return [
+        _row(measure, getattr(module, measure.function)(values), reason, pair.reference)
+        for kind, module, values in found
+        for measure in measures_of(kind)
+        if soft or measure.name != SOFT_ONLY
+    ]
 
 
-def _note(mask: ScanMask) -> str:
-    return NO_CORD_REASON if mask.status == NO_CORD else ""
+def _row(measure: Measure, value: float, reason: str, n_voxels: int) -> Row:
+    undefined = bool(np.isnan(value))
+    row = valued(measure, value, "undefined" if undefined else "", reason if undefined else "")
+    return row | {"statistic": "", "n_voxels": n_voxels}
+
+
+def _noted(row: Row, note: str) -> Row:
+    """A warning on every row that has a value."""
+    if note and not row["flag"]:
+        return row | {"flag": "warning", "reason": note}
+    return row
+
+
+def _in_drawn_slices(inside: Flags, drawn: Flags) -> tuple[Flags, Flags]:
+    """The range of drawn slices, empty where nothing was drawn; its ends are no surface."""
+    held = drawn.any(axis=(0, 1))
+    if not held.any():
+        return inside, drawn
+    first, last = np.flatnonzero(held)[[0, -1]]
+    scored = slice(int(first), int(last) + 1)
+    return (inside & held)[..., scored], drawn[..., scored]
 
 
 def _nothing_like(image: Image) -> Array:

@@ -9,6 +9,8 @@ kind         module of ``function``        the function takes
 shape        ``measures.slice_shape``      ``SliceGeometry`` of a binary mask; one value a slice
 shape_soft   ``measures.slice_shape``      ``SliceGeometry`` of a soft mask; one value a slice
 agreement    ``measures.overlap``          ``Pair`` of masks; one value
+surface      ``measures.surface``          ``SurfacePair`` of masks; one value
+detection    ``measures.detection``        ``Detection`` of lesions; one value
 diffusion    ``images.diffusion``          eigenvalues (n, 3) in mm2/s; one value a voxel
 ============ ============================= ======================================================
 
@@ -36,7 +38,7 @@ class Measure:
     description : str
         One sentence: what it is and which way is better or larger.
     kind : str
-        shape, shape_soft, agreement or diffusion.
+        One of the kinds above.
     function : str
         Name of the function in the module of the kind.
     source : str
@@ -181,6 +183,46 @@ _MEASURES = (
         "scored_slices_n", "1", "Slices scored",
         "Number of slices that the rater drew.",
         "agreement", "scored_slices_n", "own", 0.0, inf,
+    ),
+    Measure(
+        "hd95_mm", "mm", "Hausdorff distance, 95 %",
+        "The larger of the two 95th percentiles of surface distance, in the drawn slices.",
+        "surface", "hd95_mm", "Maier-Hein et al. 2024 (MetricsReloaded)", 0.0, inf,
+    ),
+    Measure(
+        "asd_mm", "mm", "Average surface distance",
+        "Mean distance of both surfaces from each other, in the drawn slices.",
+        "surface", "asd_mm", "Maier-Hein et al. 2024 (MetricsReloaded)", 0.0, inf,
+    ),
+    Measure(
+        "asd_anima_mm", "mm", "Surface distance as published tables have it",
+        "A running minimum, far too small; only for comparison with published tables.",
+        "surface", "asd_anima_mm", _ANIMA, 0.0, inf,
+    ),
+    Measure(
+        "lesion_sensitivity", "1", "Lesions found",
+        "Share of the reference's lesions that are detected.",
+        "detection", "lesion_sensitivity", _ANIMA, 0.0, 1.0,
+    ),
+    Measure(
+        "lesion_ppv", "1", "Lesions confirmed",
+        "Share of the lesions found that the reference confirms.",
+        "detection", "lesion_ppv", _ANIMA, 0.0, 1.0,
+    ),
+    Measure(
+        "lesion_f1", "1", "Lesion F1",
+        "Harmonic mean of lesions found and lesions confirmed.",
+        "detection", "lesion_f1", _ANIMA, 0.0, 1.0,
+    ),
+    Measure(
+        "lesions_reference_n", "1", "Lesions of the reference",
+        "Lesions that the reference holds, of more than 3 mm3.",
+        "detection", "lesions_reference_n", _ANIMA, 0.0, inf,
+    ),
+    Measure(
+        "lesions_n", "1", "Lesions of the mask",
+        "Lesions that the mask holds, of more than 3 mm3.",
+        "detection", "lesions_n", _ANIMA, 0.0, inf,
     ),
     Measure(
         "fa", "1", "Fractional anisotropy",

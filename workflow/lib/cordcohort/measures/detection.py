@@ -167,6 +167,16 @@ def _is_detected(row: Counts, outside: NDArray[np.float64], rule: DetectionRule)
     return True
 
 
+def lesions_reference_n(found: Detection) -> float:
+    """Number of the reference's lesions."""
+    return float(found.n_reference)
+
+
+def lesions_n(found: Detection) -> float:
+    """Number of the mask's lesions."""
+    return float(found.n_mask)
+
+
 def lesion_sensitivity(found: Detection) -> float:
     """Share of the reference's lesions that are detected.
 

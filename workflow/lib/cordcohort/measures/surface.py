@@ -2,8 +2,8 @@
 
 A surface is the set of mask voxels that touch background by a face; distances run from voxel
 centre to voxel centre, through space, with the voxel size of the image. Whether the end of the
-image counts as background is a choice: animaSegPerfAnalyzer says no, MetricsReloaded and MONAI say yes. A
-cord runs out of the image at both ends, where its section is no surface, so the default is no.
+image counts as background is a choice: animaSegPerfAnalyzer says no, MetricsReloaded and MONAI say
+yes. A cord runs out of the image at both ends, where its section is no surface: the default is no.
 
 References
 ----------
@@ -84,6 +84,8 @@ def surface_pair(
         return SurfacePair(np.empty(0), np.empty(0))
     box = common_box(mask, reference)
     first, second = surface(mask[box], edge=edge), surface(reference[box], edge=edge)
+    if not first.any() or not second.any():  # a mask that fills the whole image has no surface
+        return SurfacePair(np.empty(0), np.empty(0))
     to_second = np.asarray(ndimage.distance_transform_edt(~second, sampling=spacing_mm))
     to_first = np.asarray(ndimage.distance_transform_edt(~first, sampling=spacing_mm))
     # Transposing makes x the fastest axis: the raster order that the running minimum depends on.
