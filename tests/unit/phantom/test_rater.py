@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cordcohort.phantom.acquisition import Acquisition
+from cordcohort.phantom.acquisition import Acquisition, Pose, acquire
 from cordcohort.phantom.person import Person
 from cordcohort.phantom.rater import Rater, draw
 from cordcohort.phantom.slices import true_shares
@@ -17,8 +17,18 @@ def _dice(a: np.ndarray, b: np.ndarray) -> float:
 def test_without_jitter_the_drawing_is_the_truth(healthy: Person, axial: Acquisition):
     drawn = draw(healthy, axial, Rater(), None)
     shares = true_shares(healthy, axial)
-    assert np.array_equal(drawn.cord, shares[..., :8].sum(axis=-1) >= 0.5)
-    assert np.array_equal(drawn.canal, shares[..., 8] >= 0.5)
+    for mask, share in ((drawn.cord, shares[..., :8].sum(axis=-1)), (drawn.canal, shares[..., 8])):
+        tie = np.abs(share - 0.5) < 1e-3
+        assert np.array_equal(mask[~tie], share[~tie] > 0.5)
+
+
+def test_masks_have_no_lasting_bias_in_area(healthy: Person):
+    # 30 slices of 1 mm: each slice's area errs by some 2 % of chance (90 border voxels), their mean
+    # by 0.4 %; 1 % is allowed.
+    grid = acquire(healthy, (40, 40, 30), (1.0, 1.0, 1.0), centre_level=5.0, pose=Pose())
+    drawn = draw(healthy, grid, Rater(), np.random.default_rng(3)).cord.sum()
+    true = true_shares(healthy, grid)[..., :8].sum()
+    assert drawn / true == pytest.approx(1.0, abs=0.01)
 
 
 def test_regions_tile_the_mask_and_grey_matter_lies_inside(healthy: Person, axial: Acquisition):

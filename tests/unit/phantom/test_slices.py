@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cordcohort.measures.geometry import slice_geometry
+from cordcohort.measures.slice_shape import csa_mm2, diameter_ap_mm
 from cordcohort.phantom import slices, truth
 from cordcohort.phantom.acquisition import Acquisition, Pose, acquire
 from cordcohort.phantom.frame import build_frame
@@ -35,6 +37,22 @@ def test_image_area_and_true_area_differ_by_the_scale_error(healthy: Person, axi
         assert row["csa_true_mm2"] / row["csa_mm2"] == pytest.approx(1.02**2)
         assert row["csa_true_mm2"] == pytest.approx(float(truth.csa_mm2(healthy, row["z_mm"])))
         assert 0.0 < row["grey_csa_mm2"] < 0.35 * row["axial_csa_mm2"]
+
+
+def test_measuring_the_true_shares_gives_the_true_shape(healthy: Person):
+    # Two independent ways to the same number: curves integrated here, voxels measured there.
+    grid = acquire(
+        healthy, (48, 48, 40), (0.6, 0.6, 1.5), centre_level=5.0, pose=Pose((4.0, 3.0, 2.0))
+    )
+    shares = slices.true_shares(healthy, grid)
+    measured = slice_geometry(shares[..., :8].sum(axis=-1), grid.spacing_mm)
+    rows = slices.slice_truth(healthy, grid, shares)
+    inner = slice(4, -4)  # the measured centreline is least certain at its ends
+    area = np.array([row["csa_mm2"] for row in rows])
+    assert csa_mm2(measured)[inner] == pytest.approx(area[inner], rel=0.015)
+    assert csa_mm2(measured).mean() == pytest.approx(area.mean(), rel=0.003)
+    front_back = np.array([row["diameter_ap_mm"] for row in rows])
+    assert diameter_ap_mm(measured)[inner] == pytest.approx(front_back[inner], abs=0.25)
 
 
 def test_heights_fall_where_the_axis_crosses_the_slices(healthy: Person, axial: Acquisition):

@@ -18,7 +18,7 @@ from cordcohort.phantom.config import PhantomStudy
 from cordcohort.phantom.diffusion import Series, simulate
 from cordcohort.phantom.imaging import Noise, lesion_fraction, structural_image
 from cordcohort.phantom.parts import rootlet_levels, rootlet_volume
-from cordcohort.phantom.rater import HALF, Drawing, Rater, draw
+from cordcohort.phantom.rater import Drawing, Rater, draw, filled_half
 from cordcohort.phantom.sheets import write_tsv
 from cordcohort.phantom.signals import stream, tissue_signals
 from cordcohort.phantom.tensors import Protocol as TensorProtocol
@@ -264,6 +264,6 @@ def _points(
     if study.rootlet_labels:
         labels["_label-rootlets_dseg"] = rootlet_volume(person, grid.shape, grid.to_person)
     if person.lesions:
-        lesion = (lesion_fraction(person, grid) >= HALF).astype(np.uint8)
+        lesion = filled_half(lesion_fraction(person, grid)).astype(np.uint8)
         labels["_label-lesion_seg"] = lesion
     return labels
