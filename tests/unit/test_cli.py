@@ -89,6 +89,12 @@ def test_report_names_the_report_or_says_how_to_make_it(study):
     assert command("report", study).output.strip().endswith("results/report/index.html")
 
 
+def test_every_kind_of_analysis_is_listed_with_its_keys():
+    lines = command("analyses").output.splitlines()
+    assert "kind: variability" in lines
+    assert any(line.startswith("  ddof (default 1; one of [0, 1]): ") for line in lines)
+
+
 def test_sources_are_folders_by_key(tmp_path):
     assert named_folders([f"atlas={tmp_path}"]) == {"atlas": tmp_path}
     for wrong in ("atlas", f"atlas={tmp_path}/none"):

@@ -258,6 +258,26 @@ def test_what_is_not_matched_is_told_with_the_reason(tmp_path, site, path, words
     assert sum(words in reason for reason in index.unmatched["reason"]) == 1
 
 
+@pytest.mark.parametrize("name", [b"sub-01_\xff_T2w", b"sub-01_a\nb_T2w", b"sub-01_\x1b[31m_T2w"])
+def test_names_that_no_table_or_terminal_can_show_are_written_out(tmp_path, site, name):
+    put(site, "sub-01/anat/sub-01_T1w.nii.gz")
+    with open(os.fsencode(site / "sub-01/anat") + b"/" + name + b".nii.gz", "wb") as handle:
+        handle.write(b"x")
+    index = index_of(tmp_path, site)
+    write_index(index, tmp_path)
+    assert read_index(tmp_path).unmatched["path"].tolist() == index.unmatched["path"].tolist()
+    assert all(path.isprintable() for path in index.unmatched["path"])
+
+
+def test_a_folder_or_a_broken_link_in_the_place_of_data_is_told(tmp_path, site):
+    put(site, "sub-01/anat/sub-01_T1w.nii.gz")
+    (site / "sub-01/anat/sub-01_T2w.nii.gz").mkdir()
+    (site / "sub-02").symlink_to(tmp_path / "nowhere")
+    index = index_of(tmp_path, site)
+    assert unreadable(index.scans)["file"].tolist() == ["sub-01_T2w.nii.gz"]
+    assert "broken link" in reasons(index)["sub-02"]
+
+
 def test_raw_data_is_at_the_root_only(tmp_path, site):
     put(site, "sub-01/anat/sub-01_T2w.nii.gz", "sourcedata/sub-02/anat/sub-02_T2w.nii.gz")
     put(site, ".git/sub-03/anat/sub-03_T2w.nii.gz", "code/x.nii.gz")

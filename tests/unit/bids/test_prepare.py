@@ -92,6 +92,14 @@ def test_an_exclusion_must_match_a_scan(study):
         prepare(study, content(study))
 
 
+def test_an_exclusion_of_a_measure_must_name_one(study):
+    put_text(study, "config/exclude.yaml", "- {measure: csa_mm2, reason: motion}\n")
+    prepare(study, content(study))
+    put_text(study, "config/exclude.yaml", "- {measure: csa, reason: motion}\n")
+    with pytest.raises(ConfigError, match=r"exclude\[0\].measure: .*'csa'"):
+        prepare(study, content(study))
+
+
 def test_an_exclusion_may_name_a_table_from_elsewhere(study):
     put_text(study, "t.csv", "id,area\nx,70\n")
     table = {

@@ -107,6 +107,15 @@ def report(
 
 
 @app.command()
+def analyses() -> None:
+    """Print every kind of analysis with its keys, as a config may declare them."""
+    from cordcohort.statistics import kinds
+    from cordcohort.template import analysis_lines
+
+    typer.echo("\n".join(line for kind in kinds().values() for line in analysis_lines(kind)))
+
+
+@app.command()
 def train(  # noqa: PLR0917 - options of a command, given by name
     recipe: Annotated[Path, typer.Argument(help="Recipe, as in config/training.")],
     out: Annotated[Path, typer.Option(help="Folder for weights, log and checkpoint.")],

@@ -6,7 +6,7 @@ import json
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from cordcohort.validation import schema_of
 
@@ -112,3 +112,29 @@ def _scalar(value: Any) -> str:
     if isinstance(value, str) and _PLAIN.match(value) and value.lower() not in _YAML_WORDS:
         return value
     return json.dumps(value, ensure_ascii=False)
+
+
+class AnalysisKind(Protocol):
+    """What a registered kind of analysis tells of itself."""
+
+    @property
+    def name(self) -> str:
+        """As in the config."""
+        ...
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """JSON schema of one declaration."""
+        ...
+
+
+def analysis_lines(kind: AnalysisKind) -> list[str]:
+    """Name of a kind of analysis, and a line for each of its keys: default and meaning."""
+    required = kind.schema["required"]
+    lines = [f"kind: {kind.name}"]
+    for key, about in kind.schema["properties"].items():
+        if key not in ("name", "kind"):
+            value = "required" if key in required else f"default {_scalar(about.get('default'))}"
+            allowed = f"; one of {_scalar(about['enum'])}" if "enum" in about else ""
+            lines.append(f"  {key} ({value}{allowed}): {about.get('description', '')}")
+    return lines

@@ -82,9 +82,9 @@ def _note_unread_derivatives(
     parent = root / "derivatives"
     if not parent.is_dir():
         return
-    read = {str(path) for _, path in label_folders(root, labels, external)}
+    read = [path for _, path in label_folders(root, labels, external)]
     for folder in sorted(parent.iterdir()):
-        if folder.is_dir() and not any(path.startswith(str(folder)) for path in read):
+        if folder.is_dir() and not any(p.is_relative_to(folder) for p in read):
             reason = "derivative folder not read; name it under `external` if it holds masks"
             found.unmatched.append((f"derivatives/{folder.name}", reason))
 

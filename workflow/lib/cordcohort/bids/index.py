@@ -110,7 +110,7 @@ def build_index(config: Config) -> Index:
         scans += [{"dataset": dataset.name} | row for row in found.scans.values()]
         scores += [{"dataset": dataset.name} | row for row in sheets.scores]
         notes = sheets.notes + found.unmatched + absences(found, sheets)
-        unmatched += [(dataset.name, path, reason) for path, reason in notes]
+        unmatched += [(dataset.name, printable(p), printable(reason)) for p, reason in notes]
     name_persons(people)
     who = {(p["dataset"], p["subject"]): p for p in people}
     return Index(
@@ -119,6 +119,17 @@ def build_index(config: Config) -> Index:
         participants=pd.DataFrame(people, columns=PARTICIPANT_COLUMNS),
         unmatched=pd.DataFrame(sorted(unmatched), columns=UNMATCHED_COLUMNS, dtype="str"),
     )
+
+
+def printable(text: str) -> str:
+    r"""Write a name so that a terminal or a table can show it, whatever it holds.
+
+    Examples
+    --------
+    >>> printable("a\nb\x1b[31m")
+    'a\\nb\\x1b[31m'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _scan_frame(

@@ -146,6 +146,10 @@ def _check_exclusions(config: Config, index: Index, external: pd.DataFrame) -> N
         scans.append(external[SCAN_KEY])
     known = pd.concat(scans, ignore_index=True).drop_duplicates()
     check_entries(read_entries(config.exclusions, config.exclude.name), known, config.exclude.name)
+    measures = {*CATALOGUE, *external.get("measure", [])}
+    for number, entry in enumerate(config.exclusions):
+        if "measure" in entry:
+            _check_values(f"exclude[{number}].measure", [entry["measure"]], measures, "measure")
 
 
 def _check_own_values(

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 from cordcohort.bids.names import split_extension, valid_label
 from cordcohort.errors import ImageError
@@ -82,7 +83,10 @@ def walk(root: Path | str) -> Iterator[Folder | Stray]:
         Folders with images, and what was met but cannot be used.
     """
     for entry in _entries(root):
-        if not entry.name.startswith("sub-") or not entry.is_dir():
+        if not entry.name.startswith("sub-"):
+            continue
+        if not entry.is_dir():
+            yield Stray(entry.name, "not a folder, or a broken link to one")
             continue
         subject = entry.name[4:]
         if valid_label(subject):
@@ -149,7 +153,9 @@ def state_of(entry: os.DirEntry[str]) -> FileState:
         came = "a broken link" if entry.is_symlink() else "an unreadable entry"
         return FileState(None, None, "failed", _reason(entry, "missing", "a file", came, _FETCH))
     reason = ""
-    if stat.st_size < SMALL_BYTES:
+    if not S_ISREG(stat.st_mode):
+        reason = _reason(entry, "unreadable", "a file", "a folder or device", "remove or rename it")
+    elif stat.st_size < SMALL_BYTES:
         reason = _reason_small(entry, stat.st_size)
     return FileState(stat.st_size, stat.st_mtime_ns, "failed" if reason else "ok", reason)
 
