@@ -20,24 +20,37 @@ MAX_TEXT = 4000
 _SELECTING = (
     "contrast", "acquisition", "method", "reference", "structure", "level_kind", "level",
     "measure", "statistic", "unit", "split", "over", "ddof", "definition", "time_point",
-    "quantity", "scope", "with", "correction",
+    "quantity", "scope", "with", "correction", "compared", "a", "b", "unit_of_pairing",
 )  # fmt: skip
 # What only the table file tells: how an interval was made, intervals of limits, further averages.
 _LEFT_OUT = (
     "ci_method", "loa_low_ci_low", "loa_low_ci_high", "loa_high_ci_low", "loa_high_ci_high",
     "cov_sd_percent", "cov_median_percent", "mean_absolute", "mean_percent", "mean_reference",
-    "family", "n_family", "p_method", "min", "max", "n_zero",
+    "family", "n_family", "p_method", "min", "max", "n_zero", "median_a", "median_b",
+    "w_plus", "w_minus", "n_nonzero",
 )  # fmt: skip
 _ENDS = {
     ("ci_low", "ci_high"): "95 % interval",
     ("ci_low_percent", "ci_high_percent"): "95 % interval [%]",
     ("loa_low", "loa_high"): "limits of agreement",
     ("q25", "q75"): "quartiles",
+    ("rank_biserial_ci_low", "rank_biserial_ci_high"): "95 % interval of rank biserial",
 }
 # Counts that are told only where some scan is among them.
-_RARE = ("n_undefined", "n_unpaired", "n_only_method", "n_only_reference", "n_incomplete")
+_RARE = (
+    "n_undefined",
+    "n_unpaired",
+    "n_only_method",
+    "n_only_reference",
+    "n_only_a",
+    "n_only_b",
+    "n_incomplete",
+    "n_tied",
+)
 _COUNTS = ("n_found", "n_excluded", "n_failed", "n_used")
-COUNTS_TITLE = "scans found / excluded / failed / used"
+COUNTS_TITLE = "scans: found / excluded / failed / used"
+REMARK = "remark"
+FLAG = "flag"  # never printed: it greys a row out
 _SPELLED = ("definition", "scope", "quantity", "group")
 
 
@@ -56,7 +69,8 @@ def analysis_entry(analysis: Analysis, report: Path) -> dict[str, Any]:
     write_people_table(report / file, analysis.table)
     if not analysis.counts.empty:
         write_people_table(report / counts_file, analysis.counts)
-    varying, constants = readable(analysis.table)
+    table, remarks = _numbered_remarks(analysis.table)
+    varying, constants = readable(table)
     counts = _in_words(analysis.counts)
     return {
         "anchor": f"analysis-{safe_name(analysis.name)}",
@@ -64,6 +78,7 @@ def analysis_entry(analysis: Analysis, report: Path) -> dict[str, Any]:
         "kind": public_text(analysis.kind.replace("_", " ")),
         "text": public_text(analysis.about.get("method_text", ""), MAX_TEXT),
         "constants": constants,
+        "remarks": [public_text(r) for r in remarks],
         "table": frame_grid(varying.head(MAX_ROWS)),
         "n_hidden": max(len(varying) - MAX_ROWS, 0),
         "counts": frame_grid(counts.head(MAX_ROWS)),
@@ -83,11 +98,9 @@ def readable(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     if frame.empty:
         return frame, ""
     kept = frame.drop(columns=[c for c in _LEFT_OUT if c in frame.columns])
-    rare = [
-        c for c in _RARE if c in kept and not (pd.to_numeric(kept[c], errors="coerce") > 0).any()
-    ]
-    kept = _in_words(_joined_ends(kept.drop(columns=rare)))
-    kept = kept[[c for c in kept.columns if (kept[c].astype("str") != "").any()]]
+    rare = [c for c in _RARE if c in kept and not _any_above_zero(kept[c])]
+    kept = _in_words(_joined_counts(_joined_ends(kept.drop(columns=rare))))
+    kept = kept[[c for c in kept.columns if c == FLAG or (kept[c].astype("str") != "").any()]]
     constant = [c for c in kept.columns if c in _SELECTING and kept[c].nunique() == 1]
     told = [f"{head_text(c)} {cell_text(kept[c].iloc[0], c)}" for c in constant]
     rest = kept.drop(columns=constant)
@@ -109,15 +122,22 @@ def _any_above_zero(values: pd.Series) -> bool:
 
 
 def _joined_counts(frame: pd.DataFrame) -> pd.DataFrame:
-    """Counts of scans as one cell, and flag and reason as one remark; both at the end."""
+    """Counts of scans as one cell, at the end."""
     out = frame.copy()
     if all(c in out for c in _COUNTS):
         joined = [" / ".join(cell_text(row[c], c) for c in _COUNTS) for row in records(out)]
         out = out.drop(columns=list(_COUNTS)).assign(**{COUNTS_TITLE: joined})
-    if "flag" in out and "reason" in out:
-        told = [": ".join(t for t in (r["flag"], r["reason"]) if t) for r in records(out)]
-        out = out.drop(columns=["flag", "reason"]).assign(remark=told)
     return out
+
+
+def _numbered_remarks(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Flag and reason as the number of a remark, and the remarks, each once."""
+    if "flag" not in frame or "reason" not in frame:
+        return frame, []
+    told = [": ".join(str(t) for t in (r["flag"], r["reason"]) if t) for r in records(frame)]
+    remarks = list(dict.fromkeys(t for t in told if t))
+    numbers = [str(remarks.index(t) + 1) if t else "" for t in told]
+    return frame.drop(columns=["reason"]).assign(**{REMARK: numbers}), remarks
 
 
 def _range_text(low: object, high: object, column: str) -> str:

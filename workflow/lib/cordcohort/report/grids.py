@@ -14,7 +14,7 @@ from cordcohort.report.privacy import public_text
 from cordcohort.report.words import number_text
 
 SMALLEST_P = 0.001
-MUTED_REMARKS = ("undefined", "failed")
+MUTED_FLAGS = ("undefined", "failed")
 _WORDS = {"cov": "CoV", "ci": "CI", "sd": "SD", "icc": "ICC", "id": "ID"}
 
 
@@ -59,12 +59,15 @@ def grid_of(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> Gri
 
 
 def frame_grid(frame: pd.DataFrame) -> Grid:
-    """A table of text cells, numbers among them printed with four significant digits."""
-    numeric = {str(c): _is_numeric(frame[c]) for c in frame.columns}
+    """A table of text cells, numbers among them printed with four significant digits.
+
+    A column ``flag`` is not printed: rows that it says to hold no number are greyed out.
+    """
+    numeric = {str(c): _is_numeric(frame[c]) for c in frame.columns if c != "flag"}
     rows = [
         Line(
-            [cell_text(v, c) for c, v in row.items()],
-            muted=str(row.get("remark", "")).startswith(MUTED_REMARKS),
+            [cell_text(row[c], c) for c in numeric],
+            muted=str(row.get("flag", "")) in MUTED_FLAGS,
         )
         for row in records(frame)
     ]

@@ -47,10 +47,10 @@ def scan_list(inputs: Inputs, report: Path) -> Record:
     columns = [
         Column("Subject", numeric=False),
         *[Column(t, numeric=False) for t in titles.values()],
+        Column("State", numeric=False),
         *[Column(t, numeric=True) for t in numbers.values()],
         Column("Distance", numeric=True),
         Column("Most unusual", numeric=False),
-        Column("State", numeric=False),
         Column("Reason", numeric=False),
     ]
     rows = [_row(row, list(titles), methods) for row in records(scans)]
@@ -61,7 +61,7 @@ def scan_list(inputs: Inputs, report: Path) -> Record:
     )
     return {
         "scan_columns": columns, "scan_rows": rows, "scans_file": SCANS_FILE,
-        "filters": _filters(scans, list(titles), len(columns)),
+        "filters": _filters(scans, list(titles)),
     }  # fmt: skip
 
 
@@ -85,13 +85,12 @@ def _with_numbers(inputs: Inputs) -> pd.DataFrame:
 
 
 def _row(row: Record, texts: list[str], methods: list[str]) -> Record:
-    cells = [public_text(row[c]) for c in texts]
-    cells += [_fixed(row[c]) for c in [*methods, "z"]]
-    cells.append(public_text(row["unusual"]))
     return {
         "subject": public_text(row["subject"]),
         "link": f"{subject_link(row['dataset'], row['subject'])}#{scan_anchor(row)}",
-        "cells": cells,
+        "labels": [public_text(row[c]) for c in texts],
+        "numbers": [_fixed(row[c]) for c in [*methods, "z"]],
+        "unusual": public_text(row["unusual"]),
         "state": row["state"],
         "state_text": STATE_TEXT[row["state"]],
         "reason": public_text(row["reason"], MAX_REASON_CHARACTERS),
@@ -103,7 +102,7 @@ def _fixed(value: float) -> str:
     return "" if not np.isfinite(value) else f"{value:.1f}".replace("-", "−")
 
 
-def _filters(scans: pd.DataFrame, texts: list[str], n_columns: int) -> list[Record]:
+def _filters(scans: pd.DataFrame, texts: list[str]) -> list[Record]:
     """Choices of each filter; columns are counted from zero, the subject being the first."""
     chosen: list[Record] = []
     for column in _FILTERED:
@@ -112,5 +111,5 @@ def _filters(scans: pd.DataFrame, texts: list[str], n_columns: int) -> list[Reco
             place = texts.index(column) + 1
             chosen.append({"title": _TITLES[column], "column": place, "choices": choices})
     states = [STATE_TEXT[s] for s in STATE_TEXT if (scans["state"] == s).any()]
-    chosen.append({"title": "State", "column": n_columns - 2, "choices": states})
+    chosen.append({"title": "State", "column": len(texts) + 1, "choices": states})
     return chosen
