@@ -158,6 +158,7 @@ def test_the_bad_mask_lies_on_another_grid_and_the_image_without_cord_is_noise(f
         read_mask(mask, image)
     noise = folder / "two/sub-badNoCord/ses-1/anat/sub-badNoCord_ses-1_T2w.nii.gz"
     assert read_image(noise).data.std() > 0.0
+    assert not list(folder.rglob("derivatives/**/sub-badNoCord*"))
 
 
 def test_the_command_writes_a_study_and_refuses_a_wrong_configuration(

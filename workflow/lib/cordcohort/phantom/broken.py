@@ -99,6 +99,8 @@ def write_bad_subjects(study: PhantomStudy, dataset: Path) -> None:
             dataset / folder / f"{stem}.json",
             {"Manufacturer": site.manufacturer, "MagneticFieldStrength": site.field_strength_t},
         )
+        if subject == "badNoCord":
+            continue
         affine = grid.affine.copy()
         if subject == "badOtherGrid":
             affine[:3, 3] += SPACING_MM

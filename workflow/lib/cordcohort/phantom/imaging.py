@@ -8,7 +8,8 @@ surface-coil bias, signal loss near implants, tissue texture, and Rician noise.
 
 References
 ----------
-Gudbjartsson H, Patz S. The Rician distribution of noisy MRI data. Magn Reson Med 1995;34:910-914.
+Gudbjartsson H, Patz S. The Rician distribution of noisy MRI data. Magnetic Resonance
+in Medicine 1995;34:910-914.
 """
 
 from __future__ import annotations
