@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from cordcohort.errors import ConfigError
 from cordcohort.images import diffusion
-from cordcohort.measures import detection, overlap, slice_shape, surface
+from cordcohort.measures import detection, lesions, overlap, slice_shape, surface
 from cordcohort.measures.catalogue import CATALOGUE, measures_of
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.rows import groups_of, valued
@@ -17,6 +17,8 @@ MODULES = {
     "agreement": overlap,
     "surface": surface,
     "detection": detection,
+    "lesion": lesions,
+    "lesion_scan": lesions,
     "diffusion": diffusion,
 }
 UNIT_ENDINGS = {"mm2": "_mm2", "mm": "_mm", "mm3": "_mm3", "mm2/s": "_mm2_per_s", "deg": "_deg",
@@ -29,7 +31,7 @@ def test_an_entry_is_complete_and_its_name_carries_its_unit(measure):
     assert measure.name.endswith(UNIT_ENDINGS.get(measure.unit, ""))
     assert measure.description.endswith(".")
     assert measure.low < measure.high
-    assert measure.reduce in ("mean", "sum")
+    assert measure.reduce in ("mean", "sum", "max", "min", "")
 
 
 def test_every_public_function_of_a_measure_module_is_declared():

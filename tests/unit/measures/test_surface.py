@@ -56,7 +56,9 @@ def test_distances_equal_a_search_over_all_pairs(a, b):
 def test_distances_do_not_depend_on_which_mask_comes_first(a, b):
     here, there = surface_pair(a, b, SPACING), surface_pair(b, a, SPACING)
     for name in ("asd_mm", "hd_mm", "hd95_mm", "contour_mean_distance_mm"):
-        np.testing.assert_equal(getattr(surface, name)(here), getattr(surface, name)(there))
+        np.testing.assert_allclose(
+            getattr(surface, name)(here), getattr(surface, name)(there), rtol=1e-12
+        )
 
 
 def test_a_mask_has_no_distance_from_itself():

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cordcohort.measures import detection, overlap, surface
-from cordcohort.measures.catalogue import Measure, measures_of
+from cordcohort.measures.catalogue import measures_of
 from cordcohort.measures.masks import (
     NO_CORD,
     NO_CORD_REASON,
@@ -19,6 +19,7 @@ from cordcohort.measures.masks import (
     grid_of,
     read_scan_masks,
 )
+from cordcohort.measures.measure import Measure
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.rows import Row, failed_rows, valued
 from cordcohort.nifti import Array, Image

@@ -10,62 +10,24 @@ shape        ``measures.slice_shape``      ``SliceGeometry`` of a binary mask; o
 shape_soft   ``measures.slice_shape``      ``SliceGeometry`` of a soft mask; one value a slice
 agreement    ``measures.overlap``          ``Pair`` of masks; one value
 surface      ``measures.surface``          ``SurfacePair`` of masks; one value
+lesion       ``measures.lesions``          ``Lesion``; one value
+lesion_scan  ``measures.lesions``          ``LesionScan``; one value
 detection    ``measures.detection``        ``Detection`` of lesions; one value
 diffusion    ``images.diffusion``          eigenvalues (n, 3) in mm2/s; one value a voxel
 ============ ============================= ======================================================
 
-This module imports nothing but the standard library, so that every stage can read it.
+This module imports no third-party library, so that every stage can read it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 
-
-@dataclass(frozen=True)
-class Measure:
-    """A measure and how people should read it.
-
-    Attributes
-    ----------
-    name : str
-        As in the ``measure`` column, unit included.
-    unit : str
-        As in the ``unit`` column: mm2, mm, mm3, mm2/s, deg, percent or 1.
-    label : str
-        For axes and tables.
-    description : str
-        One sentence: what it is and which way is better or larger.
-    kind : str
-        One of the kinds above.
-    function : str
-        Name of the function in the module of the kind.
-    source : str
-        Where the definition comes from.
-    low, high : float
-        Physical bounds, inclusive; a value beyond them is flagged as a warning.
-    reduce : {"mean", "sum"}
-        How slices become a level or a scan.
-    main : bool
-        A scan that could not be measured gets a failed row for it.
-    """
-
-    name: str
-    unit: str
-    label: str
-    description: str
-    kind: str
-    function: str
-    source: str
-    low: float = -inf
-    high: float = inf
-    reduce: str = "mean"
-    main: bool = False
-
+from cordcohort.measures.measure import Measure
 
 _PROCESS = "sct_process_segmentation (Spinal Cord Toolbox), see measures.geometry"
 _ANIMA = "animaSegPerfAnalyzer; Commowick et al. 2018"
+_ANALYZE = "sct_analyze_lesion (Spinal Cord Toolbox), see measures.lesion"
 _TENSOR = "Basser & Pierpaoli 1996, doi:10.1006/jmrb.1996.0086; dipy"
 
 _MEASURES = (
@@ -225,6 +187,81 @@ _MEASURES = (
         "detection", "lesions_n", _ANIMA, 0.0, inf,
     ),
     Measure(
+        "lesion_volume_mm3", "mm3", "Lesion volume",
+        "Volume of the lesion within the cord.",
+        "lesion", "volume_mm3", _ANALYZE, 0.0, inf, "sum", main=True,
+    ),
+    Measure(
+        "lesion_length_mm", "mm", "Lesion length",
+        "Length along the cord of all slices that hold the lesion.",
+        "lesion", "length_mm", _ANALYZE, 0.0, inf, "sum", main=True,
+    ),
+    Measure(
+        "lesion_width_mm", "mm", "Lesion width",
+        "Largest front-back extent, across the cord.",
+        "lesion", "width_mm", _ANALYZE, 0.0, 50.0, "max",
+    ),
+    Measure(
+        "lesion_diameter_mm", "mm", "Largest equivalent diameter",
+        "Diameter of the disc with the lesion's largest section across the cord.",
+        "lesion", "max_equivalent_diameter_mm", _ANALYZE, 0.0, 50.0, "max",
+    ),
+    Measure(
+        "lesion_damage_ratio", "1", "Maximal axial damage ratio",
+        "Largest share of a section of the cord that is lesion.",
+        "lesion", "max_axial_damage_ratio", _ANALYZE, 0.0, 1.0, "max", main=True,
+    ),
+    Measure(
+        "bridge_dorsal_mm", "mm", "Dorsal tissue bridge",
+        "Smallest spared tissue behind the lesion in the midsagittal plane.",
+        "lesion", "dorsal_mm", _ANALYZE, 0.0, 50.0, "min",
+    ),
+    Measure(
+        "bridge_ventral_mm", "mm", "Ventral tissue bridge",
+        "Smallest spared tissue before the lesion in the midsagittal plane.",
+        "lesion", "ventral_mm", _ANALYZE, 0.0, 50.0, "min",
+    ),
+    Measure(
+        "bridge_total_mm", "mm", "Tissue bridges",
+        "Dorsal and ventral bridge together.",
+        "lesion", "total_mm", _ANALYZE, 0.0, 50.0, "min",
+    ),
+    Measure(
+        "bridge_dorsal_percent", "percent", "Dorsal share of the bridges",
+        "Share of the dorsal bridge; 0 where nothing is spared.",
+        "lesion", "dorsal_percent", _ANALYZE, 0.0, 100.0, "",
+    ),
+    Measure(
+        "bridge_ventral_percent", "percent", "Ventral share of the bridges",
+        "Share of the ventral bridge; 0 where nothing is spared.",
+        "lesion", "ventral_percent", _ANALYZE, 0.0, 100.0, "",
+    ),
+    Measure(
+        "lesion_midsagittal_length_mm", "mm", "Midsagittal lesion length",
+        "Length of the lesion in the midsagittal plane.",
+        "lesion", "midsagittal_length_mm", _ANALYZE, 0.0, inf, "max",
+    ),
+    Measure(
+        "lesion_midsagittal_width_mm", "mm", "Midsagittal lesion width",
+        "Width of the lesion in the midsagittal plane.",
+        "lesion", "midsagittal_width_mm", _ANALYZE, 0.0, 50.0, "max",
+    ),
+    Measure(
+        "lesion_count", "1", "Lesions",
+        "Number of lesions within the cord.",
+        "lesion_scan", "lesion_count", _ANALYZE, 0.0, inf, "", main=True,
+    ),
+    Measure(
+        "lesion_removed_mm3", "mm3", "Lesion outside the cord",
+        "Volume of the lesion mask outside the cord, not measured.",
+        "lesion_scan", "lesion_removed_mm3", "own", 0.0, inf, "",
+    ),
+    Measure(
+        "lesion_outside_n", "1", "Lesions outside the cord",
+        "Number of lesions wholly outside the cord, left out.",
+        "lesion_scan", "lesion_outside_n", "own", 0.0, inf, "",
+    ),
+    Measure(
         "fa", "1", "Fractional anisotropy",
         "0 where water moves alike in all directions, 1 where it moves along one.",
         "diffusion", "fa", _TENSOR, 0.0, 1.0, main=True,
@@ -252,8 +289,6 @@ CATALOGUE: dict[str, Measure] = {measure.name: measure for measure in _MEASURES}
 def measures_of(kind: str) -> list[Measure]:
     """Measures of one kind, in the order in which they are declared.
 
-    Examples
-    --------
     >>> [m.name for m in measures_of("diffusion")]
     ['fa', 'md_mm2_per_s', 'ad_mm2_per_s', 'rd_mm2_per_s']
     """

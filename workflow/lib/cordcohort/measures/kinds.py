@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 
 from cordcohort.measures.agreement import measure_agreement
+from cordcohort.measures.lesions import measure_lesion
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.regions import measure_regions
 from cordcohort.measures.shape import measure_shape
 
-KINDS = ("shape", "agreement", "regions")
+KINDS = ("shape", "agreement", "regions", "lesion")
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def measure(kind: str, task: Task, options: MeasureOptions) -> pd.DataFrame:
             image=task.image,
             maps_reason=task.maps_reason,
         )
+    if kind == "lesion":
+        return measure_lesion(task.scan, task.masks, options, task.image)
     raise ValueError(f"kind of measure: expected one of {KINDS}, got {kind!r}")
 
 

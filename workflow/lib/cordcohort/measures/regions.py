@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cordcohort.errors import ImageError
-from cordcohort.measures.catalogue import Measure, map_name, measures_of
+from cordcohort.measures.catalogue import map_name, measures_of
 from cordcohort.measures.levels import level_range
 from cordcohort.measures.masks import (
     ScanMask,
@@ -25,6 +25,7 @@ from cordcohort.measures.masks import (
     scan_levels,
     without_masks,
 )
+from cordcohort.measures.measure import Measure
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.rows import (
     NAN,

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from cordcohort.measures.catalogue import Measure, measures_of
+from cordcohort.measures.catalogue import measures_of
 from cordcohort.measures.geometry import Floats
+from cordcohort.measures.measure import Measure
 
 Row = dict[str, Any]
 NAN = float("nan")

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from cordcohort.measures import slice_shape
-from cordcohort.measures.catalogue import Measure, measures_of
+from cordcohort.measures.catalogue import measures_of
 from cordcohort.measures.centreline import Centreline
 from cordcohort.measures.geometry import Floats, SliceGeometry, own_centreline, slice_geometry
 from cordcohort.measures.levels import level_range
@@ -26,6 +26,7 @@ from cordcohort.measures.masks import (
     scan_levels,
     without_masks,
 )
+from cordcohort.measures.measure import Measure
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.rows import (
     Group,

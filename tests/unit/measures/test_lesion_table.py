@@ -1,0 +1,100 @@
+"""Lesions of a scan as rows: objects, summary, whose cord, and faults."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cordcohort.measures.lesions import PARASAGITTAL, measure_lesion
+from unit.measures.test_shape_table import FAULTS, KEYS, SCAN, entry, save
+
+SHAPE = (60, 60, 12)
+
+
+@pytest.fixture
+def masks(tmp_path):
+    cord, lesion = np.zeros(SHAPE), np.zeros(SHAPE)
+    cord[20:41, 22:39] = 1
+    lesion[28:33, 26:32, 4:8] = 1
+    lesion[21:24, 26:29, 6] = 1
+    lesion[5:9, 5:9, 2] = 1
+    return [
+        entry(save(tmp_path / "cord.nii.gz", cord)),
+        entry(save(tmp_path / "lesion.nii.gz", lesion), structure="lesion"),
+    ]
+
+
+def pick(table, measure, number="", method="manual"):
+    rows = table[
+        (table["measure"] == measure) & (table["object"] == number) & (table["method"] == method)
+    ]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def test_each_lesion_is_an_object_and_the_scan_is_their_summary(masks):
+    table = measure_lesion(SCAN, masks)
+    assert not table.duplicated([*KEYS, "object"]).any()
+    assert pick(table, "lesion_volume_mm3", "1")["value"] == pytest.approx(60.0)
+    assert pick(table, "lesion_volume_mm3", "2")["value"] == pytest.approx(4.5)
+    total = pick(table, "lesion_volume_mm3")
+    assert (total["statistic"], total["value"]) == ("sum", pytest.approx(64.5))
+    assert pick(table, "lesion_count")["value"] == 2
+    assert pick(table, "lesion_outside_n")["value"] == 1
+    assert pick(table, "lesion_removed_mm3")["value"] == pytest.approx(8.0)
+    assert pick(table, "lesion_damage_ratio")["value"] == pytest.approx(39 / 357)
+
+
+def test_a_parasagittal_lesion_is_flagged_on_its_bridges_only(masks):
+    table = measure_lesion(SCAN, masks)
+    row = pick(table, "bridge_dorsal_mm", "2")
+    assert (row["flag"], row["reason"]) == ("warning", PARASAGITTAL)
+    assert pick(table, "lesion_length_mm", "2")["flag"] == ""
+    assert pick(table, "bridge_dorsal_mm", "1")["flag"] == ""
+
+
+def test_without_a_cord_size_is_kept_with_a_warning_and_bridges_are_undefined(masks):
+    table = measure_lesion(SCAN, masks[1:])
+    assert pick(table, "lesion_volume_mm3", "1")["flag"] == "warning"
+    assert pick(table, "bridge_total_mm", "1")["flag"] == "undefined"
+    assert pick(table, "lesion_damage_ratio")["flag"] == "undefined"
+
+
+def test_an_empty_lesion_mask_is_no_lesion(masks, tmp_path):
+    empty = entry(save(tmp_path / "none.nii.gz", np.zeros(SHAPE)), structure="lesion")
+    table = measure_lesion(SCAN, [masks[0], empty])
+    assert pick(table, "lesion_count")["value"] == 0
+    assert pick(table, "lesion_volume_mm3")["value"] == 0
+    assert pick(table, "lesion_volume_mm3")["flag"] == ""
+    assert pick(table, "lesion_width_mm")[["flag", "reason"]].tolist() == ["undefined", "no lesion"]
+
+
+def test_a_methods_lesion_is_measured_in_its_own_cord(masks, tmp_path):
+    small = np.zeros(SHAPE)
+    small[26:35, 24:34] = 1
+    own = [
+        entry(save(tmp_path / "own.nii.gz", small), "m"),
+        entry(masks[1]["path"], "m", structure="lesion"),
+    ]
+    table = measure_lesion(SCAN, [*masks, *own])
+    assert pick(table, "lesion_damage_ratio", "1", "m")["value"] == pytest.approx(30 / 90)
+    table = measure_lesion(SCAN, [*masks, own[1]])
+    assert pick(table, "lesion_damage_ratio", "1", "m")["value"] == pytest.approx(30 / 357)
+
+
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f != "no voxel"])
+def test_a_broken_lesion_mask_gives_failed_rows(masks, tmp_path, fault):
+    bad = tmp_path / "bad.nii.gz"
+    save(bad, np.zeros(SHAPE))
+    FAULTS[fault](bad)
+    image = save(tmp_path / "image.nii.gz", np.zeros(SHAPE))
+    broken = entry(str(bad), structure="lesion")
+    table = measure_lesion(SCAN, [masks[0], broken], image=image)
+    good = measure_lesion(SCAN, masks, image=image)
+    assert set(table["flag"]) == {"failed"}
+    keys = ["measure", "statistic", "object"]
+    wanted = good[keys].apply(tuple, axis=1).tolist()
+    assert all(key in wanted for key in table[keys].apply(tuple, axis=1))
+
+
+def test_nobody_drew_lesions_gives_no_rows(masks):
+    assert measure_lesion(SCAN, masks[:1]).empty

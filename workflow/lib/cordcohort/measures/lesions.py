@@ -1,0 +1,210 @@
+"""Lesions of a scan as rows of the long table: one object a lesion, and the scan as a whole.
+
+To add a biomarker, write a function here that takes a :class:`~cordcohort.measures.lesion.Lesion`
+and gives a number, and declare it in :mod:`cordcohort.measures.catalogue`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cordcohort.measures.catalogue import CATALOGUE, measures_of
+from cordcohort.measures.lesion import Lesion, LesionScan, measure_lesions
+from cordcohort.measures.masks import ScanMask, grid_of, read_scan_masks
+from cordcohort.measures.measure import Measure
+from cordcohort.measures.options import MeasureOptions
+from cordcohort.measures.rows import NAN, Row, failed_rows, valued
+from cordcohort.table import long_table
+
+KIND = "lesion"
+CORD = "cord"
+DAMAGE_RATIO = "lesion_damage_ratio"
+NO_CORD_MASK = "no cord mask: measured without tilt, damage and bridges"
+PARASAGITTAL = "the lesion misses the midsagittal plane: half the cord on either side"
+DEFAULT = MeasureOptions()
+_SUMMARIES = {"sum": np.sum, "max": np.max, "min": np.min}
+SCAN_KIND = "lesion_scan"
+
+
+def measure_lesion(
+    scan: Mapping[str, Any],
+    masks: Sequence[Mapping[str, Any]],
+    options: MeasureOptions = DEFAULT,
+    image: str = "",
+) -> pd.DataFrame:
+    """Biomarkers of every lesion mask of a scan as a long table.
+
+    Parameters
+    ----------
+    scan : mapping
+        The scan key.
+    masks : sequence of mappings
+        ``method, structure, kind, path, status, reason`` each. A lesion is measured in the cord of
+        its own method, else in the reference's, else in the first one.
+    options : MeasureOptions
+    image : str
+        The image that the masks must lie on; "" where there is none.
+
+    Returns
+    -------
+    DataFrame
+        Long table, ``object`` being the lesion's number (largest first) and "" for the scan;
+        nothing is raised for a fault in the data. Empty where nobody drew lesions.
+    """
+    found = read_scan_masks(masks, grid_of(image, masks), (KIND, CORD))
+    cords = {m.method: m for m in reversed(found) if _is_cord(m)}
+    first = next(iter(reversed(cords.values())), None)
+    rows: list[Row] = []
+    for mask in (m for m in found if m.structure == KIND and m.kind == "seg"):
+        if mask.image is None:
+            rows += _failed(mask)
+            continue
+        cord = cords.get(mask.method, cords.get(options.reference, first))
+        inside = cord.image.data if cord is not None and cord.image is not None else None
+        measured = measure_lesions(mask.image.data, inside, mask.image.spacing_mm)
+        rows += lesion_rows(measured, mask.base, "" if inside is not None else NO_CORD_MASK)
+    return long_table(rows, scan)
+
+
+def _failed(mask: ScanMask) -> list[Row]:
+    """One row for each main measure, with the statistic that a success would have."""
+    rows = failed_rows(KIND, mask.base, mask.reason) + failed_rows(
+        SCAN_KIND, mask.base, mask.reason
+    )
+    return [row | {"statistic": CATALOGUE[row["measure"]].reduce} for row in rows]
+
+
+def lesion_rows(measured: LesionScan, base: Row, note: str = "") -> list[Row]:
+    """Rows of one lesion mask: each lesion, the scan's summary, counts.
+
+    Parameters
+    ----------
+    measured : LesionScan
+    base : mapping
+        ``method`` and ``structure``.
+    note : str
+        A warning for every row.
+    """
+    rows: list[Row] = []
+    for lesion in measured.lesions:
+        keys = {"object": str(lesion.number), "statistic": "", "n_voxels": lesion.n_voxels}
+        parasagittal = lesion.bridges is not None and lesion.bridges.parasagittal
+        for measure in measures_of(KIND):
+            beside = parasagittal and measure.name.startswith("bridge_")
+            reason = PARASAGITTAL if beside else note
+            rows.append(base | _row(measure, _value(measure, lesion), reason) | keys)
+    return rows + _summary_rows(measured, base, note)
+
+
+def _summary_rows(measured: LesionScan, base: Row, note: str) -> list[Row]:
+    """Sum, largest or smallest over lesions; a section's damage by all lesions together."""
+    n_voxels = sum(lesion.n_voxels for lesion in measured.lesions)
+    rows: list[Row] = []
+    for measure in measures_of(KIND):
+        if measure.reduce not in _SUMMARIES:
+            continue
+        values = [_value(measure, lesion) for lesion in measured.lesions]
+        if measure.name == DAMAGE_RATIO:
+            value = measured.max_axial_damage_ratio
+        elif values:
+            value = float(_SUMMARIES[measure.reduce](values))
+        else:
+            value = 0.0 if measure.reduce == "sum" else NAN
+        reason = note if values else "no lesion"
+        row = _row(measure, value, reason if np.isnan(value) or values else "")
+        rows.append(base | row | {"statistic": measure.reduce, "n_voxels": n_voxels})
+    for measure in measures_of(SCAN_KIND):
+        row = _row(measure, float(globals()[measure.function](measured)), "")
+        rows.append(base | row | {"statistic": "", "n_voxels": n_voxels})
+    return rows
+
+
+def _row(measure: Measure, value: float, reason: str) -> Row:
+    return valued(measure, value, "undefined" if np.isnan(value) else "", reason)
+
+
+def _value(measure: Measure, lesion: Lesion) -> float:
+    return float(globals()[measure.function](lesion))  # the catalogue names functions below
+
+
+def _is_cord(mask: ScanMask) -> bool:
+    return mask.structure == CORD and mask.kind == "seg" and mask.image is not None
+
+
+def volume_mm3(lesion: Lesion) -> float:
+    """Volume within the cord, in mm3."""
+    return lesion.volume_mm3
+
+
+def length_mm(lesion: Lesion) -> float:
+    """Length along the cord of all slices that hold the lesion, in mm."""
+    return lesion.length_mm
+
+
+def width_mm(lesion: Lesion) -> float:
+    """Largest front-back extent across the cord, in mm."""
+    return lesion.width_mm
+
+
+def max_equivalent_diameter_mm(lesion: Lesion) -> float:
+    """Diameter, in mm, of the disc with the largest section's area."""
+    return lesion.max_equivalent_diameter_mm
+
+
+def max_axial_damage_ratio(lesion: Lesion) -> float:
+    """Largest share of a section that is this lesion, 0 to 1; NaN without a cord mask."""
+    return lesion.max_axial_damage_ratio
+
+
+def dorsal_mm(lesion: Lesion) -> float:
+    """Smallest spared tissue behind the lesion, in mm; NaN without a cord mask."""
+    return lesion.bridges.dorsal_mm if lesion.bridges else NAN
+
+
+def ventral_mm(lesion: Lesion) -> float:
+    """Smallest spared tissue before the lesion, in mm; NaN without a cord mask."""
+    return lesion.bridges.ventral_mm if lesion.bridges else NAN
+
+
+def total_mm(lesion: Lesion) -> float:
+    """Dorsal and ventral bridge together, in mm; NaN without a cord mask."""
+    return lesion.bridges.total_mm if lesion.bridges else NAN
+
+
+def dorsal_percent(lesion: Lesion) -> float:
+    """Share of the dorsal bridge in percent; NaN without a cord mask."""
+    return lesion.bridges.dorsal_percent if lesion.bridges else NAN
+
+
+def ventral_percent(lesion: Lesion) -> float:
+    """Share of the ventral bridge in percent; NaN without a cord mask."""
+    return lesion.bridges.ventral_percent if lesion.bridges else NAN
+
+
+def midsagittal_length_mm(lesion: Lesion) -> float:
+    """Length of the lesion in the midsagittal plane, in mm; NaN without a cord mask."""
+    return lesion.bridges.length_mm if lesion.bridges else NAN
+
+
+def midsagittal_width_mm(lesion: Lesion) -> float:
+    """Width of the lesion in the midsagittal plane, in mm; NaN without a cord mask."""
+    return lesion.bridges.width_mm if lesion.bridges else NAN
+
+
+def lesion_count(measured: LesionScan) -> float:
+    """Number of lesions within the cord."""
+    return float(len(measured.lesions))
+
+
+def lesion_removed_mm3(measured: LesionScan) -> float:
+    """Volume of the mask outside the cord, in mm3."""
+    return measured.removed_mm3
+
+
+def lesion_outside_n(measured: LesionScan) -> float:
+    """Number of lesions wholly outside the cord."""
+    return float(measured.n_outside)
