@@ -25,7 +25,6 @@ from cordcohort.measures.masks import (
     scan_levels,
     without_masks,
 )
-from cordcohort.measures.measure import Measure
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.rows import (
     NAN,
@@ -35,6 +34,7 @@ from cordcohort.measures.rows import (
     groups_of,
     level_columns,
     statistics_of,
+    summary_row,
     valued,
 )
 from cordcohort.nifti import Array, check_same_grid, read_image
@@ -251,7 +251,7 @@ def _group_rows(
         else:
             found = statistics_of(values)
         for name, value in found.items():
-            rows.append(base | _valued(measure, name, value, note) | {"n_voxels": n})
+            rows.append(base | summary_row(measure, name, value, note) | {"n_voxels": n})
     return rows
 
 
@@ -262,17 +262,10 @@ def _slice_rows(samples: _Samples, k: int, base: Row, options: MeasureOptions) -
         return _undefined(base, _few(n, options), n)
     return [
         base
-        | _valued(m, "mean", float(samples.values[map_name(m)][chosen].mean()), "")
+        | summary_row(m, "mean", float(samples.values[map_name(m)][chosen].mean()), "")
         | {"n_voxels": n}
         for m in measures_of(KIND)
     ]
-
-
-def _valued(measure: Measure, statistic: str, value: float, note: str) -> Row:
-    if statistic == "sd" and np.isnan(value):
-        note = "; ".join(text for text in (note, "one voxel has no SD") if text)
-        return valued(measure, value, "undefined", note) | {"statistic": statistic}
-    return valued(measure, value, "", note) | {"statistic": statistic}
 
 
 def _few(n: int, options: MeasureOptions) -> str:

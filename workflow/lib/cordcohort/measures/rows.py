@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ NAN = float("nan")
 SD_DDOF = 1  # of every "sd" row: over slices for shape, over voxels for maps
 BOUND_TOLERANCE = 1e-9
 VERTEBRAL = "vertebral"
+ONE_VALUE = "one value has no SD"
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,15 @@ def valued(measure: Measure, value: float, flag: str = "", reason: str = "") -> 
     elif not flag and reason:
         flag = "warning"
     return row | {"flag": flag, "reason": reason}
+
+
+def summary_row(measure: Measure, statistic: str, value: float, note: str = "") -> Row:
+    """A row of a statistic; bounds hold for means and medians, and one value has no spread."""
+    if statistic == "sd" and np.isnan(value):
+        return valued(measure, value, "undefined", _joined(note, ONE_VALUE)) | {"statistic": "sd"}
+    if statistic in ("sd", "sum"):
+        measure = replace(measure, low=-np.inf, high=np.inf)
+    return valued(measure, value, "", note) | {"statistic": statistic}
 
 
 def statistics_of(values: Floats) -> dict[str, float]:

@@ -8,7 +8,6 @@ lengths, volumes and counts. Slices in which a soft mask stays below 0.5 do not 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from cordcohort.measures.rows import (
     groups_of,
     level_columns,
     statistics_of,
+    summary_row,
     valued,
 )
 from cordcohort.table import long_table
@@ -235,12 +235,8 @@ def _group_rows(
         found = {"sum": float(values[member].sum())}
     else:
         found = statistics_of(values[member & geometry.has_outline])
-    # The bounds of a measure hold for its mean and median, not for its spread or its sum.
-    free = replace(measure, low=-np.inf, high=np.inf)
     return [
-        base
-        | valued(measure if name in ("mean", "median") else free, value, "", note)
-        | {"statistic": name, "n_voxels": n_voxels}
+        base | summary_row(measure, name, value, note) | {"n_voxels": n_voxels}
         for name, value in found.items()
     ]
 
