@@ -80,8 +80,8 @@ class Painter:
         kind = scene.kind[which.cpu().numpy()]
         image = self._scan(rng, generator, image, kind)
         valid = acquire.valid_view(rng, size, self.grid, self.options["cropped"], self.device)
-        image, target = acquire.z_score(image, valid), target * valid
-        image = _repeat_neighbours(rng, image)
+        image = acquire.z_score(_repeat_neighbours(rng, image), valid)
+        target = target * valid
         flip = torch.as_tensor(rng.random(size) < 0.5, device=self.device).view(-1, 1, 1, 1)
         return torch.where(flip, image.flip(3), image), torch.where(flip, target.flip(3), target)
 
