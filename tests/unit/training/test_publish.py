@@ -1,0 +1,36 @@
+"""A run becomes a model folder that loads by its id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from cordcohort.segmentation.registry import list_models, load_model
+from cordcohort.training.engine import train
+from cordcohort.training.publish import publish
+
+RECIPE = {
+    "name": "tiny",
+    "task": "cord",
+    "seed": 3,
+    "sources": {"phantom": {"persons": 1, "seed": 2}},
+    "painting": {"grid": 16, "pixel_mm": 2.0, "neighbour_mm": 2.0, "paints": 2},
+    "network": {"name": "slice_unet", "options": {"features": [4, 8]}},
+    "schedule": {"steps": 6, "warmup": 2, "batch_size": 4},
+    "validation": {"every": 6, "samples": 4, "patience": 50},
+    "checkpoint": {"every": 6},
+}
+
+
+def test_a_published_run_loads_by_its_id_and_tells_what_it_was_made_from(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(yaml.safe_dump(RECIPE))
+    train(recipe, tmp_path / "run", {}, threads=1, device="cpu")
+    runs = {"localiser": tmp_path / "run", "cord": tmp_path / "run"}
+    publish(tmp_path / "models" / "mine", runs, name="mine")
+    model = load_model("mine", folder=tmp_path / "models")
+    assert set(model.stages) == {"localiser", "cord"}
+    assert model.card["training"]["cord"]["samples"] == 24
+    assert list(list_models(tmp_path / "models")) == ["mine"]
+    for name in ("cord-recipe.yaml", "cord-log.csv", "cord-curve.png"):
+        assert (tmp_path / "models" / "mine" / name).is_file()
