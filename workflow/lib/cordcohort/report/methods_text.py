@@ -148,7 +148,7 @@ def _masks(inputs: Inputs, cards: dict[str, dict[str, Any]]) -> str:
         f"{name} was drawn by a network ({public_text(card.get('task', 'segmentation'))})"
         for name, card in cards.items()
     ]
-    text = f"Measures rest on masks of {', '.join(methods)}"
+    text = f"Measures were taken in these masks: {', '.join(methods)}"
     return f"{text}; {'; '.join(made)}." if made else f"{text}."
 
 
@@ -171,8 +171,8 @@ def _exclusions(inputs: Inputs) -> str:
     n_excluded = int((inputs.scans["state"] == "excluded").sum())
     rows = int((inputs.measures["flag"] == "excluded").sum())
     return (
-        f"{n_excluded} scans were excluded as a whole and {rows} values in all, by a list with "
-        "reasons that was applied before every statistic and figure."
+        f"Excluded as a whole: {n_excluded} of {len(inputs.scans)} scans; excluded values: {rows}. "
+        "The list of exclusions, with a reason each, was applied before every statistic and figure."
     )
 
 

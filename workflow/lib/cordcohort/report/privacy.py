@@ -17,7 +17,7 @@ _SAFE_NAME = re.compile(r"[^0-9A-Za-z_+\-]")
 # A POSIX, Windows or UNC folder in front of a file name: the folder goes, the name stays. The
 # path begins at the start of a word, so that fractions and units (mm2/s, 3/4) are left alone.
 _FOLDERS = re.compile(
-    r"(?:(?<=^)|(?<=[\s\"'(=\[{,;:<>]))"
+    r"(?:(?<=^)|(?<=[\s\"'(=\[{,;:]))"
     r"(?:file://)?(?:[A-Za-z]:[\\/]|\\\\|~?/)(?=[^\s\\/])(?:[^\s\"'<>|:;,\\/]+[\\/])*"
 )
 _INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202f\ufeff]+")

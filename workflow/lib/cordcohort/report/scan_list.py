@@ -43,6 +43,8 @@ def scan_list(inputs: Inputs, report: Path) -> Record:
     scans = _with_numbers(inputs)
     methods = [c for c in scans.columns if c.startswith("csa:")]
     titles = {k: v for k, v in _TITLES.items() if (scans[k] != "").any() or k == "contrast"}
+    if (scans["dataset"] == scans["site"]).all():
+        titles.pop("dataset", None)
     numbers = {m: f"CSA {public_text(m.removeprefix('csa:'))}" for m in methods}
     columns = [
         Column("Subject", numeric=False),
@@ -76,12 +78,17 @@ def _with_numbers(inputs: Inputs) -> pd.DataFrame:
         own = own.rename(columns={"value": f"csa:{method}"})
         scans = scans.merge(own, on=SCAN_KEY, how="left")
     extreme = largest_z(compared)
-    extreme["unusual"] = [
-        f"{measure_text(row['measure'])}, {structure_text(row['structure'])}, {row['method']}"
-        for row in records(extreme)
-    ]
+    extreme["unusual"] = [_what(row) for row in records(extreme)]
     scans = scans.merge(extreme[[*SCAN_KEY, "z", "unusual"]], on=SCAN_KEY, how="left")
     return scans.fillna({"unusual": ""})
+
+
+def _what(row: Record) -> str:
+    """A measure in short; of the cord unless said otherwise."""
+    structure = row["structure"]
+    return measure_text(row["measure"]) + (
+        "" if structure == "cord" else f" ({structure_text(structure)})"
+    )
 
 
 def _row(row: Record, texts: list[str], methods: list[str]) -> Record:

@@ -1,0 +1,162 @@
+"""What is printed: names, numbers, folders cut away, distances from the cohort."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from cordcohort.report.against_cohort import against, cohort_ranges
+from cordcohort.report.agreement_figures import pairs_of
+from cordcohort.report.analysis_tables import readable
+from cordcohort.report.palette import declared_methods, looks
+from cordcohort.report.privacy import public_text, safe_name, spreadsheet_safe
+from cordcohort.report.profiles import profile_of, ticks
+from cordcohort.report.words import number_text
+from cordcohort.table import SCAN_KEY, as_long
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/home/ann/data/sub-01_T2w.nii.gz: broken", "sub-01_T2w.nii.gz: broken"),
+        ("C:\\Users\\ann\\x.nii", "x.nii"),
+        ("file:///srv/study/x.nii", "x.nii"),
+        ("~/study/a/b.tsv", "b.tsv"),
+        ("(/data/a/b.nii)", "(b.nii)"),
+        ("found / excluded / used", "found / excluded / used"),
+        ("0.5 mm2/s, 3/4", "0.5 mm2/s, 3/4"),
+        ("</script>", "</script>"),
+        ("doi:10.1038/s41597-021-00941-8", "doi:10.1038/s41597-021-00941-8"),
+        ("a\x00b\u202ec\nd", "a b c d"),
+        (None, ""),
+        (math.nan, ""),
+    ],
+)
+def test_folders_and_control_characters_are_cut_away(text: object, shown: str) -> None:
+    assert public_text(text) == shown
+
+
+@given(st.text())
+def test_public_text_is_one_bounded_line_and_stable(text: str) -> None:
+    shown = public_text(text)
+    assert len(shown) <= 600
+    assert not any(ord(c) < 32 for c in shown)
+    assert "\n" not in shown
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_different_labels_get_different_safe_names(one: str, other: str) -> None:
+    assert "/" not in safe_name(one)
+    assert safe_name(one) not in ("", ".", "..")
+    assert (safe_name(one) == safe_name(other)) == (one == other)
+
+
+@given(st.text(alphabet="=+-@\t0123456789ab.", min_size=1))
+def test_no_cell_runs_in_a_spreadsheet(text: str) -> None:
+    cell = str(spreadsheet_safe(text))
+    if cell.startswith(("=", "@", "\t", "+", "-")):
+        float(cell)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (1234567.0, "1.23×10⁶"), (-0.5, "−0.5"), (123456.0, "123456"), (math.inf, "∞")],
+)
+def test_numbers_are_printed_for_people(value: float, text: str) -> None:
+    assert number_text(value) == text
+
+
+def long_of(values: list[float], flags: list[str] | None = None) -> pd.DataFrame:
+    rows = [
+        {
+            "dataset": "a", "subject": f"{n:02d}", "contrast": "T2w", "method": "manual",
+            "structure": "cord", "measure": "csa_mm2", "statistic": "mean", "unit": "mm2",
+            "value": value, "flag": flag,
+        }
+        for n, (value, flag) in enumerate(zip(values, flags or [""] * len(values), strict=True))
+    ]  # fmt: skip
+    return as_long(pd.DataFrame(rows))
+
+
+def test_the_robust_distance_has_its_closed_form() -> None:
+    values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 30.0]
+    table = long_of(values)
+    spread = max(1.4826 * np.median(np.abs(np.array(values) - 5)), (7.0 - 3.0) / 1.349)
+    compared = against(table, cohort_ranges(table))
+    assert compared["z"].iloc[-1] == pytest.approx((30 - 5) / spread)
+
+
+def test_values_that_failed_or_are_excluded_are_no_part_of_the_cohort() -> None:
+    fine = long_of([1.0, 2.0, 3.0, 4.0, 5.0])
+    mixed = long_of([1.0, 2.0, 3.0, 4.0, 5.0, 99.0, np.nan], [""] * 5 + ["excluded", "failed"])
+    one, other = cohort_ranges(fine), cohort_ranges(mixed)
+    pd.testing.assert_frame_equal(one, other)
+
+
+@pytest.mark.parametrize("values", [[1.0], [2.0] * 8, [1.0, 2.0, 3.0, 4.0]])
+def test_few_or_equal_values_give_no_distance(values: list[float]) -> None:
+    table = long_of(values)
+    assert against(table, cohort_ranges(table))["z"].isna().all()
+
+
+def test_pairs_are_formed_by_key_and_not_by_order() -> None:
+    one = long_of([1.0, 2.0, 3.0])
+    other = long_of([30.0, 20.0, 10.0]).assign(method="x", subject=["02", "01", "07"])
+    pairs = pairs_of(pd.concat([one, other]), "x", "manual")
+    assert pairs[["subject", "reference", "method"]].values.tolist() == [
+        ["01", 2.0, 20.0],
+        ["02", 3.0, 30.0],
+    ]
+
+
+def test_a_method_keeps_its_colour_where_others_are_absent() -> None:
+    config = {
+        "segmentation": {"models": ["m2", "m1"]},
+        "datasets": [{"external": {"toolbox": "derivatives/toolbox"}}, {"external": {}}],
+    }
+    known = declared_methods(config)
+    assert known == ["manual", "m2", "m1", "toolbox"]
+    together = looks([*known, "rater-2"], known)
+    alone = looks(["m1"], known)
+    assert alone["m1"].colour == together["m1"].colour
+    assert len({look.colour for look in together.values()}) == 5
+    assert not together["manual"].dashed
+
+
+def test_a_result_table_tells_constants_once_and_joins_ends() -> None:
+    table = pd.DataFrame(
+        {
+            "contrast": ["T2w", "T2w"], "measure": ["csa_mm2", "dice"], "unit": ["mm2", "1"],
+            "ci_low": ["1.0", ""], "ci_high": ["2.0", ""], "ci_method": ["t", "t"],
+            "n_found": ["3", "4"], "n_excluded": ["0", "1"], "n_failed": ["1", "0"],
+            "n_used": ["2", "3"],
+        }
+    )  # fmt: skip
+    shown, constants = readable(table)
+    assert constants == "contrast T2w"
+    assert shown.columns.tolist() == [
+        "measure", "95 % interval", "scans: found / excluded / failed / used"
+    ]  # fmt: skip
+    assert shown.iloc[0].tolist() == ["Cross-sectional area [mm²]", "1 to 2", "3 / 0 / 1 / 2"]
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+def test_ticks_are_few_and_within_the_range(low: float, span: float) -> None:
+    found = ticks(low, low + span)
+    assert len(found) <= 7
+    assert all(low - 1e-6 * span <= t <= low + span * (1 + 1e-6) for t in found)
+
+
+def test_a_profile_needs_three_slices_and_draws_each_method() -> None:
+    rows = long_of([70.0, 71.0, 72.0, 70.0, 70.5, 71.0])
+    rows["slice"] = pd.array([1, 2, 3, 1, 2, 3], dtype="Int64")
+    rows["method"] = ["manual"] * 3 + ["x"] * 3
+    drawn = profile_of(rows)
+    assert drawn is not None
+    assert [line["dashed"] for line in drawn["lines"]] == [False, True]
+    assert profile_of(rows.iloc[:2]) is None
+    assert set(SCAN_KEY) <= set(rows.columns)
