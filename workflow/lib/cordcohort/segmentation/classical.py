@@ -1,11 +1,11 @@
 """Built-in baseline without learning: intensity and shape of the cord, slice by slice.
 
-1. The scan is smoothed and searched on a grid of about 1 mm: response to an ellipse in a ring, left-
-   right symmetry of the surroundings, depth and absence of air; the best smooth path through all
+1. The scan is smoothed and searched on a grid of about 1 mm: response to an ellipse in a ring,
+   mirror symmetry of the surroundings, depth and absence of air. The best smooth path through all
    slices is the cord, for a cord brighter and for one darker than the fluid around it.
 2. Around each path the outline is found in polar coordinates.
-3. The better of the two is kept. Slices at the ends whose outline is not coherent, or too small or large,
-   are cut, and a scan whose evidence is weak has no cord.
+3. The better of the two is kept. Slices at the ends whose outline is not coherent, or too small
+   or large, are cut, and a scan whose evidence is weak has no cord.
 
 It needs no model, no graphics card and about a second, and it is a baseline to compare with: it
 takes no account of lesions, compression or implants.
@@ -37,7 +37,10 @@ MIN_FIELD_MM = 16.0
 MIN_EVIDENCE = 0.72
 MIN_COHERENCE = 0.8
 MIN_LENGTH_MM = 10.0
-COHERENCE_ALONG_MM = 5.0
+SUPPORT_SHARE = 0.5
+SUPPORT_PERCENTILE = 90.0
+"""A slice needs this share of the evidence that the best slices of the scan have."""
+EVIDENCE_ALONG_MM = 5.0
 AREA_RANGE_MM2 = (22.0, 150.0)
 THICK_SLICE_MM = 8.0
 """Centres of slices this thick or thicker are not smoothed along the cord."""
@@ -132,7 +135,7 @@ def candidates(scan: Image) -> list[Candidate]:
         path, score = best_path(response[index] + context, grid.spacing_mm[2])
         centre, score = _on_slices(path, score, grid.step, scan)
         outline = find_outline(scan.data, scan.spacing_mm, centre, sign)
-        keep = _kept(outline, scan.spacing_mm[2])
+        keep = _kept(outline, score, scan.spacing_mm[2])
         evidence = 0.0
         if keep.stop > keep.start:
             evidence = float(score[keep].mean() * np.median(outline.coherence[keep]))
@@ -177,14 +180,17 @@ def _on_slices(
     return centre, np.interp(place, nodes, score)
 
 
-def _kept(outline: Outline, slice_mm: float) -> slice:
+def _kept(outline: Outline, score: Floats, slice_mm: float) -> slice:
     """The slices with a coherent outline of plausible area, without those that lead nowhere."""
-    sigma = COHERENCE_ALONG_MM / slice_mm
-    coherence, area = outline.coherence, outline.area_mm2
-    if sigma > 0.5:  # noqa: PLR2004 - thick slices speak for themselves
-        coherence = ndimage.gaussian_filter1d(coherence, sigma, mode="nearest")
-        area = ndimage.gaussian_filter1d(area, sigma, mode="nearest")
+    sigma = EVIDENCE_ALONG_MM / slice_mm
+    if sigma < 0.5:  # noqa: PLR2004 - thick slices speak for themselves
+        sigma = 0.0
+    coherence, area, support = (
+        ndimage.gaussian_filter1d(values, sigma, mode="nearest") if sigma else values
+        for values in (outline.coherence, outline.area_mm2, outline.coherence * score)
+    )
     good = (coherence > MIN_COHERENCE) & (area > AREA_RANGE_MM2[0]) & (area < AREA_RANGE_MM2[1])
+    good &= support > SUPPORT_SHARE * np.percentile(support, SUPPORT_PERCENTILE)
     return _main_run(good)
 
 

@@ -13,6 +13,7 @@ penalty on the squared slope.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,7 @@ def search_grid(values: Array, spacing_mm: tuple[float, float, float]) -> Search
     ]
     smooth = ndimage.gaussian_filter(values.astype(np.float32), sigmas, truncate=2.5)
     shape = tuple(int((n - 1) // s) + 1 for n, s in zip(values.shape, step, strict=True))
-    sampled = ndimage.affine_transform(
+    sampled: Any = ndimage.affine_transform(
         smooth, step, output_shape=shape, order=1, mode="nearest", prefilter=False
     )
     x, y, z = (float(s) for s in step)
@@ -103,13 +104,15 @@ def disc_response(grid: SearchGrid) -> Singles:
     gradient = _normalised_gradient(grid.values)
     n_x, n_y, n_z = grid.values.shape
     reach = int(np.ceil(max(max(axes) for axes in SEMI_AXES_MM) + max(RING_MM) + EDGE_MM)) + 1
-    shape = (fft.next_fast_len(n_x + reach, real=True), fft.next_fast_len(n_y + reach, real=True))
+    fast: Any = fft.next_fast_len
+    shape = (int(fast(n_x + reach, real=True)), int(fast(n_y + reach, real=True)))
     out = np.full((2, n_x, n_y, n_z), -np.inf, dtype=np.float32)
     kernels = [_kernel(axes, ring, shape) for axes in SEMI_AXES_MM for ring in RING_MM]
     for k in range(n_z):
-        spectrum = fft.rfft2(gradient[:, :, :, k], s=shape)
+        spectrum: Any = fft.rfft2(gradient[:, :, :, k], s=shape)
         for kernel in kernels:
-            found = fft.irfft2((spectrum * kernel).sum(axis=0), s=shape)[:n_x, :n_y]
+            whole: Any = fft.irfft2((spectrum * kernel).sum(axis=0), s=shape)
+            found = whole[:n_x, :n_y]
             np.maximum(out[0, :, :, k], found, out=out[0, :, :, k])
             np.maximum(out[1, :, :, k], -found, out=out[1, :, :, k])
     return out
@@ -138,7 +141,8 @@ def _kernel(
     outer = _outline((a + ring_mm, b + ring_mm), shape)
     # A bright disc has gradients that point inwards, hence the sign.
     kernel = RING_WEIGHT * outer - inner
-    return np.conj(fft.rfft2(kernel.astype(np.float32))).astype(np.complex64)
+    spectrum: Any = fft.rfft2(kernel.astype(np.float32))
+    return np.conj(spectrum).astype(np.complex64)
 
 
 def _outline(semi_axes_mm: tuple[float, float], shape: tuple[int, int]) -> Floats:

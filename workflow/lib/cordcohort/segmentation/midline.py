@@ -26,11 +26,16 @@ ALONG_MM = 10.0
 LOCAL_MM = 6.0
 """Structures much larger than this (bias fields, the body's outline) do not count."""
 FLOOR_SHARE = 0.3
+VARIANCE_FLOOR_SHARE = 0.1
+"""Least local energy and variance, as shares of the whole scan's: flat places count little."""
 BACKGROUND_PERCENTILE = 1.0
 BRIGHT_PERCENTILE = 75.0
 AIR_SHARE = 0.2
 """Air is darker than this share of the mean of its neighbourhood."""
 AIR_NEIGHBOURHOOD_MM = 20.0
+AIR_FLOOR_SHARE = 0.1
+FLOOR_PERCENTILE = 90.0
+"""Below this share of the bright part of the scan there is nothing but noise."""
 AIR_DISC_MM = 3.0
 DEPTH_MM = 25.0
 AIR_COST = 1.0
@@ -87,20 +92,19 @@ def misplacement(values: Array, spacing_mm: tuple[float, float, float]) -> Singl
     level = np.maximum(values - np.percentile(values, BACKGROUND_PERCENTILE), 0.0)
     wide = [*(AIR_NEIGHBOURHOOD_MM / 2.0 / pixel), 0.0]
     near = ndimage.gaussian_filter(level, wide, truncate=2.0)
-    air = level < AIR_SHARE * np.maximum(near, AIR_SHARE * float(level.mean()))
-    disc = [max(int(round(2.0 * AIR_DISC_MM / p)), 1) for p in pixel]
-    filled = ndimage.uniform_filter(air.astype(np.float32), [*disc, 1])
-    depth = np.stack(
-        [
-            ndimage.distance_transform_edt(~outside, sampling=pixel)
-            if outside.any()
-            else np.full(outside.shape, DEPTH_MM)
-            for outside in np.moveaxis(_outside(air), 2, 0)
-        ],
-        axis=2,
-    )
-    shallow = 1.0 - np.minimum(depth / DEPTH_MM, 1.0)
-    return (AIR_COST * filled + SHALLOW_COST * shallow).astype(np.float32)
+    least = AIR_FLOOR_SHARE * float(np.percentile(level, FLOOR_PERCENTILE))
+    air = level < np.maximum(AIR_SHARE * near, least)
+    filled: Any = air.astype(np.float32)
+    for axis in range(2):
+        width = max(round(2.0 * AIR_DISC_MM / float(pixel[axis])), 1)
+        filled = ndimage.uniform_filter1d(filled, width, axis=axis)
+    outside = _outside(air)
+    cost: Singles = AIR_COST * filled
+    for k in range(values.shape[2]):
+        if outside[:, :, k].any():
+            depth: Any = ndimage.distance_transform_edt(~outside[:, :, k], sampling=pixel)
+            cost[:, :, k] += SHALLOW_COST * (1.0 - np.minimum(depth / DEPTH_MM, 1.0))
+    return cost
 
 
 def _outside(air: Array) -> Array:
@@ -128,12 +132,14 @@ def _detail(values: Singles) -> Singles:
     sigma = (LOCAL_MM / COARSE_MM * 2.0, LOCAL_MM / COARSE_MM * 2.0, 0.0)
     high = values - ndimage.gaussian_filter(values, sigma, truncate=2.0)
     local = ndimage.gaussian_filter(high**2, sigma, truncate=2.0)
-    return high / np.sqrt(local + max(0.1 * float(high.var()), 1e-30))
+    floor = VARIANCE_FLOOR_SHARE * float(high.var())
+    return (high / np.sqrt(local + max(floor, 1e-30))).astype(np.float32)
 
 
 def _resized(values: Array, factors: list[float]) -> Singles:
     sigma = [0.5 / f if f < 1.0 else 0.0 for f in factors]
     smooth = ndimage.gaussian_filter(values.astype(np.float32), sigma) if any(sigma) else values
-    return ndimage.zoom(
+    resized: Any = ndimage.zoom(
         smooth, factors, order=1, mode="nearest", grid_mode=True, prefilter=False
-    ).astype(np.float32)
+    )
+    return resized

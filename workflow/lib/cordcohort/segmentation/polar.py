@@ -8,6 +8,7 @@ between neighbouring directions, closes, and stays near the outline of the whole
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +28,18 @@ SMOOTHING_MM = 0.6
 SMOOTHING_ALONG_MM = 2.5
 PRIOR_MM = (6.3, 4.2)
 """Half widths of the first guess, right-left and front-back."""
-PRIOR_WEIGHTS = (1.5, 4.0)
-"""Cost of a squared relative deviation from the guess: first round, later rounds."""
+FIRST_PRIOR_WEIGHT = 1.5
+PRIOR_WEIGHT = 4.0
+"""Cost of a squared relative deviation from the guess: first round, refinements."""
 JUMP_STEPS = 2
 JUMP_COST = 0.04
 SHAPE_ALONG_MM = 12.0
 """Later guesses are the outline averaged this far along the cord (standard deviation)."""
 CENTRE_ALONG_MM = 4.0
-N_ROUNDS = 3
+N_REFINEMENTS = 2
 SCALE_PERCENTILE = 90.0
+LEAST_SIGMA = 0.3
+"""Smoothing by less than this many slices changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Outline:
 
 def directions() -> Floats:
     """Angles of the directions in radians, shape (N_DIRECTIONS,)."""
-    return np.arange(N_DIRECTIONS) * (2.0 * np.pi / N_DIRECTIONS)
+    return np.arange(N_DIRECTIONS, dtype=np.float64) * (2.0 * np.pi / N_DIRECTIONS)
 
 
 def find_outline(
@@ -94,20 +98,17 @@ def find_outline(
     radii = np.arange(FIRST_RADIUS_MM, LAST_RADIUS_MM + 1e-9, RADIUS_STEP_MM)
     centre = np.array(centre_mm, dtype=np.float64)
     guess = np.broadcast_to(_ellipse(*PRIOR_MM), (len(centre), N_DIRECTIONS))
-    for turn in range(N_ROUNDS):
+    step = _steps(smooth, spacing_mm, centre - offset, radii) * sign
+    chosen = _closed_path(_cost(step, radii, guess, FIRST_PRIOR_WEIGHT))
+    for _ in range(N_REFINEMENTS):
+        centre = _along(centre + _centroid(radii[chosen]), CENTRE_ALONG_MM / spacing_mm[2])
+        guess = _along(radii[chosen], SHAPE_ALONG_MM / spacing_mm[2])
         step = _steps(smooth, spacing_mm, centre - offset, radii) * sign
-        weight = PRIOR_WEIGHTS[min(turn, 1)]
-        chosen = _closed_path(_cost(step, radii, guess, weight))
-        radius = radii[chosen]
-        if turn == N_ROUNDS - 1:
-            break
-        moved = centre + _centroid(radius)
-        centre = _along(moved, CENTRE_ALONG_MM / spacing_mm[2])
-        guess = _along(radius, SHAPE_ALONG_MM / spacing_mm[2])
+        chosen = _closed_path(_cost(step, radii, guess, PRIOR_WEIGHT))
     found = np.take_along_axis(step, chosen[:, :, None], axis=2)[:, :, 0]
     size = np.sqrt((found**2).mean(axis=1))
     mean = found.mean(axis=1)
-    return Outline(centre, radius, mean, mean / np.maximum(size, 1e-30))
+    return Outline(centre, radii[chosen], mean, mean / np.maximum(size, 1e-30))
 
 
 def fill(
@@ -144,13 +145,14 @@ def _cropped(
     low = [max(int((centre_mm[:, a].min() - margin) / spacing_mm[a]), 0) for a in range(2)]
     high = [int((centre_mm[:, a].max() + margin) / spacing_mm[a]) + 2 for a in range(2)]
     part = values[low[0] : high[0], low[1] : high[1]].astype(np.float32)
-    smooth = ndimage.gaussian_filter(part, sigma, mode="nearest", truncate=3.0)
+    smooth: Any = ndimage.gaussian_filter(part, sigma, mode="nearest", truncate=3.0)
     return smooth, np.array([low[0] * spacing_mm[0], low[1] * spacing_mm[1]])
 
 
 def _ellipse(a: float, b: float) -> Floats:
     angle = directions()
-    return a * b / np.hypot(b * np.cos(angle), a * np.sin(angle))
+    radius: Floats = a * b / np.hypot(b * np.cos(angle), a * np.sin(angle))
+    return radius
 
 
 def _steps(
@@ -216,6 +218,7 @@ def _centroid(radius: Floats) -> Floats:
 
 
 def _along(values: Floats, sigma: float) -> Floats:
-    return (
-        ndimage.gaussian_filter1d(values, sigma, axis=0, mode="nearest") if sigma > 0.3 else values
-    )
+    if sigma < LEAST_SIGMA:
+        return values
+    smooth: Any = ndimage.gaussian_filter1d(values, sigma, axis=0, mode="nearest")
+    return smooth
