@@ -1,0 +1,246 @@
+"""The report in a real browser: filters, sorting, widths, nothing executed, nothing fetched."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cordcohort.report.build import build_report
+from unit.report.small_study import Wanted, make_study
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+HOSTILE = "<img src=http://evil.example/x.png onerror=document.title='pwned'></script>{{7*7}}"
+WIDTHS = (1280, 390)
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-pipe",
+]  # fmt: skip
+# The browser reads its orders from descriptor 3 and answers on descriptor 4.
+LAUNCHER = """
+import fcntl, os, sys
+pipes = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+for place, pipe in zip((3, 4), pipes):
+    os.dup2(pipe, place)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: chromium)"),
+    pytest.mark.xdist_group("chromium"),
+]
+
+
+class Browser:
+    """Chromium driven through its debugging pipe."""
+
+    def __init__(self, folder: Path) -> None:
+        to_browser, self._out = os.pipe()
+        self._in, from_browser = os.pipe()
+        command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={folder}", "about:blank"]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCHER, str(to_browser), str(from_browser), *command],
+            pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(to_browser)
+        os.close(from_browser)
+        self._reader = os.fdopen(self._in, "rb", buffering=0)
+        self._buffer = b""
+        self._number = 0
+        self.events: list[dict[str, Any]] = []
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self.send("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.send(f"{domain}.enable")
+
+    def send(self, method: str, **params: Any) -> dict[str, Any]:
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": params}
+        if hasattr(self, "session"):
+            message["sessionId"] = self.session
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._receive()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                return answer["result"]
+            self.events.append(answer)
+
+    def _receive(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            chunk = self._reader.read(1 << 16)
+            assert chunk, "the browser ended"
+            self._buffer += chunk
+        message, _, self._buffer = self._buffer.partition(b"\0")
+        return json.loads(message)
+
+    def open(self, page: Path, width: int = 1280) -> None:
+        self.events.clear()
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=900,
+                  deviceScaleFactor=1, mobile=False)  # fmt: skip
+        self.send("Page.navigate", url=page.as_uri())
+        end = time.monotonic() + 30
+        while self.run("document.readyState") != "complete":
+            assert time.monotonic() < end, "the page did not load"
+            time.sleep(0.05)
+
+    def run(self, script: str) -> Any:
+        result = self.send("Runtime.evaluate", expression=script, returnByValue=True)
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
+
+    def requests(self) -> list[str]:
+        named = [e for e in self.events if e.get("method") == "Network.requestWillBeSent"]
+        return [e["params"]["request"]["url"] for e in named]
+
+    def complaints(self) -> list[str]:
+        named = [e for e in self.events if e.get("method") == "Log.entryAdded"]
+        return [e["params"]["entry"]["text"] for e in named]
+
+    def close(self) -> None:
+        os.close(self._out)
+        self._process.terminate()
+        self._process.wait(20)
+        self._reader.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    sites = {"montreal": "Siemens", HOSTILE: "Philips", "tokyo": "GE"}
+    wanted = Wanted(n_subjects=6, with_images=True, sites=sites, reason=HOSTILE, title=HOSTILE)
+    return build_report(folder, make_study(folder, wanted)).parent
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    browser = Browser(tmp_path_factory.mktemp("browser"))
+    yield browser
+    browser.close()
+
+
+def shown_rows(browser: Browser) -> int:
+    return browser.run("document.querySelectorAll('#scan-table tbody tr:not([hidden])').length")
+
+
+def choose(browser: Browser, title: str, value: str) -> None:
+    browser.run(
+        "(() => { const s = [...document.querySelectorAll('#filters label')]"
+        f".find(l => l.textContent.trim().startsWith('{title}')).querySelector('select');"
+        f"s.value = '{value}'; s.dispatchEvent(new Event('change')); }})()"
+    )
+
+
+def column(browser: Browser, title: str) -> list[str]:
+    script = (
+        "(() => { const t = document.getElementById('scan-table');"
+        f"const c = [...t.tHead.rows[0].cells].findIndex(h => h.textContent.startsWith('{title}'));"
+        "return [...t.tBodies[0].rows].map(r => r.cells[c].textContent.trim()); })()"
+    )
+    return browser.run(script)
+
+
+def click_head(browser: Browser, title: str) -> None:
+    browser.run(
+        "[...document.querySelectorAll('#scan-table th button')]"
+        f".find(b => b.textContent.startsWith('{title}')).click()"
+    )
+
+
+def test_filters_choose_scans(browser: Browser, report: Path) -> None:
+    browser.open(report / "index.html")
+    assert shown_rows(browser) == 24
+    choose(browser, "Contrast", "T1w")
+    assert shown_rows(browser) == 12
+    choose(browser, "Site", "tokyo")
+    assert shown_rows(browser) == 4
+    assert browser.run("document.getElementById('shown').textContent") == "4 of 24 scans"
+    browser.run("document.getElementById('clear').click()")
+    assert shown_rows(browser) == 24
+    choose(browser, "State", "failed")
+    assert shown_rows(browser) == 2
+
+
+def test_heads_sort_numbers_as_numbers_and_empty_cells_last(browser: Browser, report: Path) -> None:
+    browser.open(report / "index.html")
+    click_head(browser, "CSA cord-v1")
+    cells = column(browser, "CSA cord-v1")
+    numbers = [float(c) for c in cells if c]
+    assert cells[len(numbers) :] == [""] * (24 - len(numbers))
+    assert numbers == sorted(numbers)
+    click_head(browser, "CSA cord-v1")
+    again = column(browser, "CSA cord-v1")
+    assert [float(c) for c in again if c] == sorted(numbers, reverse=True)
+    assert again[-1] == ""
+
+
+def test_a_head_is_reached_and_used_by_keyboard(browser: Browser, report: Path) -> None:
+    browser.open(report / "index.html")
+    browser.run("document.querySelector('#scan-table th button').focus()")
+    for kind in ("keyDown", "keyUp"):
+        browser.send("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter",
+                     windowsVirtualKeyCode=13, text="\r" if kind == "keyDown" else "")  # fmt: skip
+    head = "document.querySelector('#scan-table th').getAttribute('aria-sort')"
+    assert browser.run(head) == "ascending"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("page", ["index.html", "subjects/alpha/sub-01.html"])
+def test_no_page_is_wider_than_its_window(
+    browser: Browser, report: Path, page: str, width: int
+) -> None:
+    browser.open(report / page, width)
+    assert browser.run("document.documentElement.scrollWidth") <= width
+
+
+def test_nothing_from_a_sheet_is_executed_and_nothing_is_fetched(
+    browser: Browser, report: Path
+) -> None:
+    pages = sorted(report.rglob("*.html"))
+    assert len(pages) == 7
+    for page in pages:
+        browser.open(page)
+        browser.run("document.querySelectorAll('img').forEach(i => { i.loading = 'eager'; })")
+        browser.run("window.scrollTo(0, document.body.scrollHeight)")
+        time.sleep(0.2)
+        assert "pwned" not in browser.run("document.title").replace(HOSTILE, "")
+        assert browser.run("document.querySelectorAll('[onerror]').length") == 0
+        assert HOSTILE in browser.run("document.body.textContent")
+        assert all(url.startswith(report.as_uri()) for url in browser.requests())
+        assert browser.complaints() == []
+
+
+def test_style_script_and_pictures_load_from_a_folder(browser: Browser, report: Path) -> None:
+    for page in ("index.html", "subjects/beta/sub-01.html"):
+        browser.open(report / page)
+        browser.run("document.querySelectorAll('img').forEach(i => { i.loading = 'eager'; })")
+        end = time.monotonic() + 20
+        waiting = "[...document.images].filter(i => !i.complete || i.naturalWidth === 0).length"
+        while browser.run(waiting) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert browser.run("document.images.length") > 0
+        assert browser.run(waiting) == 0
+        assert browser.run("getComputedStyle(document.body).margin") == "0px"
+
+
+def test_a_moved_picture_folder_leaves_a_readable_page(
+    browser: Browser, report: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "report"
+    shutil.copytree(report, moved)
+    shutil.rmtree(moved / "pictures")
+    browser.open(moved / "subjects/alpha/sub-01.html")
+    alts = browser.run("[...document.images].map(i => i.alt)")
+    assert alts
+    assert all("axial slices with outlines" in alt for alt in alts)
