@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import cc3d
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +14,14 @@ from scipy import ndimage
 from torch import Tensor
 
 from cordcohort.nifti import Image
+from cordcohort.segmentation.centreline import (
+    THRESHOLD,
+    Centreline,
+    Volume,
+    centreline,
+    keep_on_path,
+    padded_size,
+)
 from cordcohort.segmentation.path import CordPath, trace_cord
 from cordcohort.segmentation.registry import Model, Stage
 from cordcohort.segmentation.resample import Axis, from_crop, neighbours, to_crop
@@ -25,13 +31,7 @@ FloatArray = NDArray[np.floating[Any]]
 LARGEST_PIXEL_MM = 3.0
 SMALLEST_SCORE = 1.2
 CLIP_PERCENT = 99.9
-GRID_MULTIPLE = 16
-SOFT_FLOOR = 0.01
-COMPONENT_FLOOR = 0.1
-THRESHOLD = 0.5
-SMALLEST_AREA_MM2 = 3.0
 BLEND_SIGMA_MM = 0.8
-FARTHEST_FROM_PATH_MM = 8.0
 SMALLEST_BATCH = 1
 BLANK_SD = 0.01  # of the volume's SD
 
@@ -59,17 +59,6 @@ class Segmentation:
     status: str
     reason: str
     n_slices: int
-
-
-@dataclass(frozen=True)
-class Volume:
-    """A canonical scan as axial slices ``(z, y, x)`` with its in-plane axes."""
-
-    slices: Tensor
-    y: Axis
-    x: Axis
-    step_mm: float
-    least_sd: float
 
 
 @contextmanager
@@ -122,11 +111,9 @@ def segment_volume(
         if path is None or path.score < SMALLEST_SCORE:
             found = 0.0 if path is None else path.score
             return _nothing(image, f"no cord found (evidence {found:.2f}, needed {SMALLEST_SCORE})")
-        index, centres = _centreline(path, volume, step, model.stages["localiser"])
-        soft = refine(
-            model.stages["cord"], volume, index, centres, batch_size=batch_size, mirror=mirror
-        )
-    soft = keep_on_path(soft, index, centres, volume)
+        line = centreline(path, volume, step, model.stages["localiser"])
+        soft = refine(model.stages["cord"], volume, line, batch_size=batch_size, mirror=mirror)
+    soft = keep_on_path(soft, line, volume)
     if not (soft >= THRESHOLD).any():
         return _nothing(image, "no voxel holds more than half cord where the cord was expected")
     native = np.ascontiguousarray(image.to_native(soft.transpose(2, 1, 0)))
@@ -173,7 +160,7 @@ def locate(stage: Stage, volume: Volume, batch_size: int) -> tuple[CordPath | No
     step = max(1, round(stage.neighbour_mm / volume.step_mm))
     n_z = volume.slices.shape[0]
     index = torch.arange(_first(n_z, step), n_z, step, device=volume.slices.device)
-    size_y, size_x = (_padded(a, stage) for a in (volume.y, volume.x))
+    size_y, size_x = (padded_size(a, stage) for a in (volume.y, volume.x))
     rows, in_y = to_crop(volume.y, _middle(volume.y, index), size_y, stage.spacing_mm)
     columns, in_x = to_crop(volume.x, _middle(volume.x, index), size_x, stage.spacing_mm)
     inside = in_y[:, :, None] & in_x[:, None, :]
@@ -189,15 +176,6 @@ def locate(stage: Stage, volume: Volume, batch_size: int) -> tuple[CordPath | No
 def _first(n_slices: int, step: int) -> int:
     """First slice of every ``step``-th, so that both ends are left out by the same amount."""
     return ((n_slices - 1) % step) // 2
-
-
-def _padded(axis: Axis, stage: Stage) -> int:
-    """Pixels that cover an axis, rounded up to what the network needs; at least its patch.
-
-    Instance norm sees the padding: a small scan must be padded as the small views of the training.
-    """
-    wanted = math.ceil(axis.n * axis.pixel_mm / stage.spacing_mm / GRID_MULTIPLE) * GRID_MULTIPLE
-    return max(wanted, stage.patch)
 
 
 def _middle(axis: Axis, index: Tensor) -> Tensor:
@@ -247,43 +225,26 @@ def _predict(
     return out * seen
 
 
-def _centreline(path: CordPath, volume: Volume, step: int, stage: Stage) -> tuple[Tensor, Tensor]:
-    """Scan slices along the path and the cord's centre (y, x) in mm from pixel 0."""
-    n_z = volume.slices.shape[0]
-    first = max(0, int(path.slices[0]) - step + 1 if path.slices[0] - step >= 0 else 0)
-    last = int(path.slices[-1]) + step
-    last = n_z if last >= n_z else last
-    index = np.arange(first, last)
-    centres = np.empty((len(index), 2), np.float32)
-    for i, axis in enumerate((volume.y, volume.x)):
-        offset = path.centres[:, i] - (_padded(axis, stage) - 1) / 2
-        mm = offset * stage.spacing_mm + (axis.n - 1) / 2 * axis.pixel_mm
-        centres[:, i] = np.interp(index, path.slices, mm)
-    device = volume.slices.device
-    return torch.from_numpy(index).to(device), torch.from_numpy(centres).to(device)
-
-
 def refine(
-    stage: Stage, volume: Volume, index: Tensor, centres: Tensor,
-    *, batch_size: int, mirror: bool,
-) -> FloatArray:  # fmt: skip
+    stage: Stage, volume: Volume, line: Centreline, *, batch_size: int, mirror: bool
+) -> FloatArray:
     """Soft mask ``(z, y, x)`` from crops around the path."""
     step = max(1, round(stage.neighbour_mm / volume.step_mm))
     n, h = stage.patch, stage.spacing_mm
     soft = np.zeros(tuple(volume.slices.shape), np.float32)
-    for start in range(0, len(index), batch_size):
+    device = volume.slices.device
+    for start in range(0, len(line.index), batch_size):
         part = slice(start, start + batch_size)
-        rows, in_y = to_crop(volume.y, centres[part, 0], n, h)
-        columns, in_x = to_crop(volume.x, centres[part, 1], n, h)
+        index = torch.from_numpy(line.index[part]).to(device)
+        y, x = (torch.from_numpy(line.centres[part, i].copy()).to(device) for i in (0, 1))
+        rows, in_y = to_crop(volume.y, y, n, h)
+        columns, in_x = to_crop(volume.x, x, n, h)
         inside = in_y[:, :, None] & in_x[:, None, :]
         grid = (rows, columns, inside)
-        fine = _run(
-            stage, volume, index[part], grid, step=step, batch_size=batch_size, mirror=mirror
-        )
-        fine = fine * inside
-        back_y = from_crop(volume.y, centres[part, 0], n, h)
-        back_x = from_crop(volume.x, centres[part, 1], n, h)
-        soft[index[part].cpu().numpy()] = (back_y @ fine @ back_x.transpose(1, 2)).cpu().numpy()
+        fine = _run(stage, volume, index, grid, step=step, batch_size=batch_size, mirror=mirror)
+        back_y, back_x = from_crop(volume.y, y, n, h), from_crop(volume.x, x, n, h)
+        whole = back_y @ (fine * inside) @ back_x.transpose(1, 2)
+        soft[line.index[part]] = whole.cpu().numpy()
     return _blend(soft, volume.step_mm)
 
 
@@ -297,42 +258,3 @@ def _blend(soft: FloatArray, step_mm: float) -> FloatArray:
         slab = slice(used[0], used[-1] + 1)
         soft[slab] = ndimage.gaussian_filter1d(soft[slab], sigma, axis=0, mode="nearest")
     return soft
-
-
-def keep_on_path(soft: FloatArray, index: Tensor, centres: Tensor, volume: Volume) -> FloatArray:
-    """Keep, slice by slice, the one object that lies on the path; clear everything else."""
-    out = np.zeros_like(soft)
-    pixel_mm2 = volume.y.pixel_mm * volume.x.pixel_mm
-    for k, (cy, cx) in zip(index.tolist(), centres.tolist(), strict=True):
-        labels = cc3d.connected_components(
-            (soft[k] > COMPONENT_FLOOR).astype(np.uint8), connectivity=8
-        )
-        if labels.max() == 0:
-            continue
-        chosen = _nearest_object(
-            soft[k], labels, (cy / volume.y.pixel_mm, cx / volume.x.pixel_mm), volume
-        )
-        if chosen == 0:
-            continue
-        near = ndimage.binary_dilation(labels == chosen, iterations=2)
-        kept = np.where(near & ((labels == chosen) | (labels == 0)), soft[k], 0)
-        if kept.sum() * pixel_mm2 >= SMALLEST_AREA_MM2:
-            out[k] = kept
-    out[out < SOFT_FLOOR] = 0
-    return out
-
-
-def _nearest_object(
-    soft: FloatArray, labels: NDArray[Any], centre: tuple[float, float], volume: Volume
-) -> int:
-    """Label of the object with most cord for its distance to the path; 0 if all are far off."""
-    ids = np.arange(1, int(labels.max()) + 1)
-    mass = ndimage.sum_labels(soft, labels, ids)
-    places = np.array(ndimage.center_of_mass(soft, labels, ids))
-    away = np.hypot(
-        (places[:, 0] - centre[0]) * volume.y.pixel_mm,
-        (places[:, 1] - centre[1]) * volume.x.pixel_mm,
-    )
-    worth = mass * np.exp(-((away / FARTHEST_FROM_PATH_MM) ** 2))
-    best = int(np.argmax(worth))
-    return int(ids[best]) if away[best] <= 2 * FARTHEST_FROM_PATH_MM else 0

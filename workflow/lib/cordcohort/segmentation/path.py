@@ -12,7 +12,7 @@ from scipy import ndimage
 FloatArray = NDArray[np.floating[Any]]
 
 HEAT_SIGMA_MM = 2.5
-PRESENT_HEAT = 0.22
+PRESENT_HEAT = 0.15
 HEAT_FLOOR = 0.02
 MOST_PRESENT = 1.4
 SLOPE_PENALTY = 1.2
