@@ -61,6 +61,7 @@ def test_a_pipe_gets_a_line_now_and_then_and_a_terminal_one_line():
         clock.now = float(second)
         line.show(f"at {second}")
     line.show("last", force=True)
+    line.show("last", force=True)
     assert stream.getvalue().splitlines() == ["at 0", "at 10", "at 20", "last"]
 
 

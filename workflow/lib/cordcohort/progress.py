@@ -82,12 +82,14 @@ class Line:
         self._is_terminal = stream.isatty()
         self._last = -float("inf")
         self._width = 0
+        self._shown = ""
 
     def show(self, text: str, *, force: bool = False) -> None:
         """Show the text unless the last one was shown a moment ago."""
         wait_s = _TERMINAL_EVERY_S if self._is_terminal else _PLAIN_EVERY_S
-        if not force and self._clock() - self._last < wait_s:
+        if text == self._shown or (not force and self._clock() - self._last < wait_s):
             return
+        self._shown = text
         self._last = self._clock()
         if self._is_terminal:
             self._stream.write("\r" + text.ljust(self._width))
