@@ -1,0 +1,282 @@
+"""Tables of a multi-contrast study: closed forms, missing data, methods that were not supplied."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from cordcohort.errors import ConfigError
+from cordcohort.statistics.contrast_tables import csa_1, csa_2, csa_3, laid_out, seg_1
+from cordcohort.statistics.contrast_tests import csa_4
+from cordcohort.statistics.contrast_values import (
+    UNIT_CONTRAST,
+    AreaQuery,
+    absolute_errors,
+    area_values,
+    comparison_set,
+)
+from cordcohort.table import LONG_COLUMNS, as_long
+from scipy import stats
+
+CONTRASTS = ("T1w", "T2w", "dwi")
+METHODS = ("GT_soft", "soft_all", "hard_all", "propseg")
+QUERY = AreaQuery(CONTRASTS, METHODS)
+
+
+def row(subject, method, contrast, value, **more):
+    base = dict.fromkeys(LONG_COLUMNS, "") | {
+        "dataset": "d", "subject": subject, "person": subject, "contrast": contrast,
+        "method": method, "structure": "cord", "level_kind": "vertebral", "level": "C2-C3",
+        "measure": "csa_mm2", "statistic": "mean", "unit": "mm2", "value": value,
+        "slice": pd.NA, "n_voxels": pd.NA,
+    }  # fmt: skip
+    return base | more
+
+
+def area(subject, method, contrast):
+    """Known areas: the reference plus what the method adds by contrast and person."""
+    person = float(subject)
+    base = 70.0 + person
+    error = {
+        "GT_soft": {"T1w": 0.0, "T2w": 0.0, "dwi": 0.0},
+        "soft_all": {"T1w": 1.0, "T2w": -1.0, "dwi": 0.0},
+        "hard_all": {"T1w": 3.0 + 0.1 * person, "T2w": -3.0, "dwi": 0.0},
+    }[method][contrast]
+    return base + error
+
+
+def cohort(subjects=8, drop=()):
+    rows = [
+        row(str(s), m, c, area(str(s), m, c))
+        for s in range(1, subjects + 1)
+        for m in METHODS[:3]
+        for c in CONTRASTS
+        if (str(s), m, c) not in drop
+    ]
+    return as_long(pd.DataFrame(rows))
+
+
+VALUES = area_values(cohort(), QUERY)
+
+
+def test_one_value_stays_for_each_participant_method_and_contrast():
+    assert len(VALUES) == 8 * 3 * 3
+    assert list(VALUES.columns) == ["participant", "method", "contrast", "value"]
+
+
+def test_runs_are_averaged_and_unusable_values_are_left_out():
+    rows = [
+        row("1", "GT_soft", "T1w", 70.0, run="1"),
+        row("1", "GT_soft", "T1w", 74.0, run="2"),
+        row("1", "GT_soft", "T1w", 900.0, run="3", flag="excluded"),
+        row("1", "GT_soft", "T2w", np.nan, flag="failed"),
+        row("1", "GT_soft", "dwi", 71.0, flag="warning"),
+        row("1", "GT_soft", "dwi", 500.0, level="C4"),
+        row("1", "GT_soft", "dwi", 500.0, statistic="sd"),
+        row("1", "GT_soft", "dwi", 500.0, slice=7),
+        row("1", "GT_soft", "dwi", 500.0, measure="csa_soft_mm2"),
+    ]
+    values = area_values(as_long(pd.DataFrame(rows)), QUERY)
+    assert values.set_index("contrast")["value"].to_dict() == {"T1w": 72.0, "dwi": 71.0}
+
+
+def test_the_same_label_in_two_data_sets_is_two_participants():
+    rows = [row("1", "GT_soft", "T1w", 70.0), row("1", "GT_soft", "T1w", 80.0, dataset="e")]
+    assert len(area_values(as_long(pd.DataFrame(rows)), QUERY)) == 2
+
+
+def test_levels_of_two_kinds_are_never_averaged():
+    rows = [
+        row("1", "GT_soft", "T1w", 70.0),
+        row("1", "GT_soft", "T1w", 60.0, level_kind="spinal"),
+    ]
+    with pytest.raises(ConfigError, match="level_kind"):
+        area_values(as_long(pd.DataFrame(rows)), QUERY)
+
+
+def test_csa_1_has_mean_and_sample_sd_over_contrasts():
+    table = csa_1(VALUES, QUERY, "soft_all").set_index("participant")
+    assert list(table.columns) == [*CONTRASTS, "mean", "std", "n_contrasts", "in_comparison"]
+    one = table.loc["d/3"]
+    assert (one["T1w"], one["T2w"], one["dwi"]) == (74.0, 72.0, 73.0)
+    assert one["mean"] == pytest.approx(73.0)
+    assert one["std"] == pytest.approx(1.0)  # ddof 1; 0.816 with ddof 0
+    assert table["in_comparison"].all()
+
+
+def test_csa_1_keeps_participants_with_a_missing_contrast_and_says_so():
+    drop = {("3", "soft_all", "dwi"), ("4", "soft_all", "dwi"), ("4", "soft_all", "T2w")}
+    values = area_values(cohort(drop=drop), QUERY)
+    table = csa_1(values, QUERY, "soft_all").set_index("participant")
+    assert table.loc["d/3", "n_contrasts"] == 2
+    assert np.isnan(table.loc["d/3", "dwi"])
+    assert table.loc["d/3", "std"] == pytest.approx(np.sqrt(2.0))
+    assert np.isnan(table.loc["d/4", "std"])
+    assert not table.loc[["d/3", "d/4"], "in_comparison"].any()
+    assert len(comparison_set(values, QUERY)) == 6
+
+
+def test_csa_1_of_a_method_that_was_not_supplied_is_empty():
+    assert csa_1(VALUES, QUERY, "propseg").empty
+
+
+def test_csa_2_against_closed_forms():
+    table = csa_2(VALUES, QUERY).set_index(["method", "column"])
+    people = np.arange(1, 9) + 70.0
+    cell = table.loc[("soft_all", "T1w")]
+    assert cell["mean"] == pytest.approx(people.mean() + 1.0)
+    assert cell["sd"] == pytest.approx(people.std(ddof=1))
+    assert cell["n"] == 8
+    assert table.loc[("soft_all", "all"), "n"] == 24
+    pooled = np.concatenate([people + 1, people - 1, people])
+    assert table.loc[("soft_all", "all"), "sd"] == pytest.approx(pooled.std(ddof=1))
+    assert table.loc[("soft_all", "STD"), "mean"] == pytest.approx(1.0)
+    assert table.loc[("soft_all", "STD"), "sd"] == pytest.approx(0.0, abs=1e-12)
+    assert table.loc[("GT_soft", "STD"), "mean"] == pytest.approx(0.0)
+
+
+def test_methods_that_were_not_supplied_stay_as_rows():
+    table = csa_2(VALUES, QUERY)
+    assert list(dict.fromkeys(table["method"])) == list(METHODS)
+    absent = table[table["method"] == "propseg"]
+    assert set(absent["status"]) == {"not supplied"}
+    assert (absent["n"] == 0).all()
+    page = laid_out(table).set_index("method")
+    assert list(page.columns) == [*CONTRASTS, "all", "STD"]
+    assert set(page.loc["propseg"]) == {"not supplied"}
+    assert page.loc["soft_all", "STD"] == "1.00 ± 0.00"
+
+
+def test_all_methods_are_judged_by_the_same_people():
+    values = area_values(cohort(drop={("8", "hard_all", "dwi")}), QUERY)
+    table = csa_2(values, QUERY)
+    used = table[(table["column"] == "T1w") & (table["status"] == "")]
+    assert set(used["n"]) == {7}
+
+
+def test_csa_3_absolute_error_is_averaged_within_a_participant_first():
+    by_person = csa_3(VALUES, QUERY, "GT_soft").set_index(["method", "column"])
+    pooled = csa_3(VALUES, QUERY, "GT_soft", UNIT_CONTRAST).set_index(["method", "column"])
+    assert by_person.loc[("soft_all", "all"), "mean"] == pytest.approx(2.0 / 3.0)
+    assert by_person.loc[("soft_all", "all"), "sd"] == pytest.approx(0.0, abs=1e-9)
+    assert by_person.loc[("soft_all", "all"), "n"] == 8
+    errors = np.tile([1.0, 1.0, 0.0], 8)
+    assert pooled.loc[("soft_all", "all"), "mean"] == pytest.approx(errors.mean())
+    assert pooled.loc[("soft_all", "all"), "sd"] == pytest.approx(errors.std(ddof=1))
+    assert pooled.loc[("soft_all", "all"), "n"] == 24
+    assert by_person.loc[("hard_all", "T2w"), "mean"] == pytest.approx(3.0)
+    assert "GT_soft" not in by_person.index.get_level_values("method")
+    assert by_person.loc[("propseg", "all"), "status"] == "not supplied"
+
+
+def test_csa_3_without_a_supplied_reference_has_no_numbers():
+    values = VALUES[VALUES["method"] != "GT_soft"]
+    table = csa_3(values, QUERY, "GT_soft")
+    assert table["mean"].isna().all()
+    assert set(table["status"]) == {"not supplied"}
+
+
+def test_csa_4_is_wilcoxon_with_bonferroni_within_the_family():
+    query = AreaQuery(CONTRASTS, (*METHODS, "other"))
+    values = pd.concat([VALUES, VALUES[VALUES["method"] == "hard_all"].assign(method="other")])
+    bump = (values["method"] == "other") & (values["contrast"] == "T2w")
+    values.loc[bump, "value"] -= values.loc[bump, "participant"].str[2:].astype(float) / 7.0
+    families = {"ours": ["soft_all", "hard_all", "other"], "theirs": ["propseg", "soft_all"]}
+    table = csa_4(values, query, families, "GT_soft")
+    ours = table[(table["family"] == "ours") & (table["quantity"] == "STD")]
+    assert list(zip(ours["a"], ours["b"], strict=True)) == [
+        ("soft_all", "hard_all"), ("soft_all", "other"), ("hard_all", "other"),
+    ]  # fmt: skip
+    first = ours.iloc[0]
+    std = {
+        m: values[values["method"] == m].groupby("participant")["value"].std(ddof=1)
+        for m in ("soft_all", "hard_all")
+    }
+    expected = stats.wilcoxon(std["soft_all"] - std["hard_all"], method="exact")
+    assert first["w"] == pytest.approx(float(expected.statistic))
+    assert first["p"] == pytest.approx(float(expected.pvalue))
+    assert first["p_adjusted"] == pytest.approx(min(1.0, 3 * first["p"]))
+    assert first["rank_biserial"] == -1.0  # the soft one varies less, in everybody
+    absent = table[table["family"] == "theirs"]
+    assert set(absent["status"]) == {"not supplied"}
+    assert absent["p"].isna().all()
+    assert len(absent) == 2
+
+
+def test_csa_4_pairs_are_participants_or_each_contrast_of_them():
+    families = {"f": ["soft_all", "hard_all"]}
+    by_person = csa_4(VALUES, QUERY, families, "GT_soft")
+    pooled = csa_4(VALUES, QUERY, families, "GT_soft", UNIT_CONTRAST)
+    error = by_person["quantity"] == "absolute error"
+    assert by_person.loc[error, "n_pairs"].tolist() == [8]
+    assert pooled.loc[error, "n_pairs"].tolist() == [24]
+    assert by_person.loc[~error, "n_pairs"].tolist() == pooled.loc[~error, "n_pairs"].tolist()
+    assert set(pooled.loc[error, "unit"]) == {UNIT_CONTRAST}
+
+
+def test_the_reference_in_a_family_has_no_error_and_says_why():
+    table = csa_4(VALUES, QUERY, {"f": ["GT_soft", "soft_all"]}, "GT_soft")
+    error = table[table["quantity"] == "absolute error"].iloc[0]
+    assert error["status"] == "no value"
+    assert "reference" in error["reason"]
+
+
+@pytest.mark.parametrize("call", [csa_3, lambda *a: csa_4(a[0], a[1], {"f": ["x"]}, *a[2:])])
+def test_unknown_units_and_references_are_refused(call):
+    with pytest.raises(ConfigError, match="unit"):
+        call(VALUES, QUERY, "GT_soft", "slice")
+    with pytest.raises(ConfigError, match="reference"):
+        call(VALUES, QUERY, "nobody", UNIT_CONTRAST)
+
+
+def test_an_empty_cohort_gives_tables_without_numbers():
+    empty = area_values(as_long(pd.DataFrame(columns=LONG_COLUMNS)), QUERY)
+    assert csa_1(empty, QUERY, "soft_all").empty
+    assert set(csa_2(empty, QUERY)["status"]) == {"not supplied"}
+    assert set(csa_3(empty, QUERY, "GT_soft")["status"]) == {"not supplied"}
+    assert set(csa_4(empty, QUERY, {"f": METHODS}, "GT_soft")["status"]) == {"not supplied"}
+    assert absolute_errors(empty, QUERY, "GT_soft").empty
+    assert seg_1(as_long(pd.DataFrame(columns=LONG_COLUMNS)), METHODS, "manual").empty
+
+
+def test_a_contrast_that_nobody_has_leaves_no_complete_participant():
+    values = VALUES[VALUES["contrast"] != "dwi"]
+    table = csa_2(values, QUERY)
+    assert set(table.loc[table["method"] == "soft_all", "status"]) == {"no value"}
+
+
+def test_seg_1_has_a_block_a_data_set_and_averages_scans_of_a_participant_first():
+    def score(dataset, subject, run, method, *, dice, rve):
+        more = {"dataset": dataset, "run": run, "level": "", "level_kind": "", "statistic": "",
+                "reference": "manual"}  # fmt: skip
+        return [
+            row(subject, method, "T2w", dice, **more, measure="dice", unit="1"),
+            row(subject, method, "T2w", rve, **more, measure="rve_percent", unit="percent"),
+        ]
+
+    rows = [
+        *score("a", "1", "1", "soft_all", dice=0.90, rve=4.0),
+        *score("a", "1", "2", "soft_all", dice=0.94, rve=-4.0),
+        *score("a", "2", "1", "soft_all", dice=0.96, rve=2.0),
+        *score("b", "1", "1", "hard_all", dice=0.80, rve=10.0),
+    ]
+    table = seg_1(as_long(pd.DataFrame(rows)), ["soft_all", "hard_all"], "manual")
+    assert list(dict.fromkeys(table["dataset"])) == ["a", "b"]
+    cells = table.set_index(["dataset", "method", "column"])
+    dice = cells.loc[("a", "soft_all", "dice")]
+    assert dice["mean"] == pytest.approx(0.94)
+    assert dice["sd"] == pytest.approx(np.std([0.92, 0.96], ddof=1))
+    assert dice["n"] == 2
+    assert cells.loc[("a", "soft_all", "rve_percent"), "mean"] == pytest.approx(1.0)
+    assert cells.loc[("a", "hard_all", "dice"), "status"] == "not supplied"
+    assert cells.loc[("a", "soft_all", "asd_mm"), "status"] == "no value"
+    page = laid_out(table)
+    assert page.loc[(page["dataset"] == "b") & (page["method"] == "hard_all"), "dice"].item() == (
+        "0.80 ± n/a"
+    )
+
+
+def test_the_order_of_rows_does_not_matter():
+    shuffled = cohort().sample(frac=1.0, random_state=0)
+    values = area_values(shuffled, QUERY)
+    pd.testing.assert_frame_equal(csa_2(values, QUERY), csa_2(VALUES, QUERY))
