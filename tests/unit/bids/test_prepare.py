@@ -60,7 +60,7 @@ VARIABILITY = {"name": "a", "kind": "variability", "over": "site"}
             r"select.method: .*'rater-9'",
         ),
         (
-            {"analyses": [VARIABILITY | {"select": {"contrst": "T2w"}}]},
+            {"analyses": [VARIABILITY | {"select": {"contrastt": "T2w"}}]},
             r"a column of the long table or a score.*did you mean contrast",
         ),
         ({"analyses": [VARIABILITY | {"split_by": ["agee"]}]}, r"split_by: .*did you mean age"),
