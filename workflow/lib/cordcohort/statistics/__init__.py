@@ -3,16 +3,22 @@
 from cordcohort.statistics import (
     agreement,
     correlation,
+    groups,
     method_comparison,
+    normality,
     paired,
     reliability,
+    repeated,
     variability,
 )
 from cordcohort.statistics.registry import check_analyses, check_analysis, kinds
 from cordcohort.statistics.run import AnalysisResult, run_analysis, write_result
 
 # Importing a module of analyses registers them.
-MODULES = (agreement, correlation, method_comparison, paired, reliability, variability)
+MODULES = (
+    agreement, correlation, groups, method_comparison, normality, paired, reliability, repeated,
+    variability,
+)  # fmt: skip
 
 __all__ = [
     "MODULES",

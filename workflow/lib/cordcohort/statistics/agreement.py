@@ -69,9 +69,9 @@ def agreement(selection: Selection, p: Parameters) -> Outcome:
     """
     rows: list[dict[str, object]] = []
     used: list[pd.Index] = [selection.rows.index[:0]]
-    everything = parts(selection.rows[[*selection.strata, "method", "reference"]], selection.strata)
-    for stratum, part in selection.groups():
-        inside = everything[tuple(stratum.values())]
+    everything = parts(selection.rows[["stratum", "method", "reference"]])
+    for code, (stratum, part) in enumerate(selection.groups()):
+        inside = everything[code]
         values = _difference_values
         if (inside["reference"] == p["reference"]).any():
             values = _score_values

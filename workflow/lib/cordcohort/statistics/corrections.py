@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 CORRECTIONS = ("none", "bonferroni", "holm", "fdr_bh")
 CORRECTION_PARAMETERS = {
@@ -40,6 +39,8 @@ def adjust(p_values: np.ndarray, correction: str) -> np.ndarray:
     >>> adjust(np.array([0.01, 0.04, np.nan]), "bonferroni").tolist()
     [0.02, 0.08, nan]
     """
+    from statsmodels.stats.multitest import multipletests  # noqa: PLC0415 - slow import
+
     p_values = np.asarray(p_values, dtype=float)
     adjusted = p_values.copy()
     known = np.isfinite(p_values)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from cordcohort.statistics.spread import cell_means
+from cordcohort.statistics.select import combination_codes
 
 PLACE_COLUMNS = ["person_key", "site", "session", "acquisition", "run", "contrast"]
 SITE_COLUMNS = ("site", "vendor", "dataset")
@@ -73,19 +74,28 @@ def form_pairs(
     unit : sequence of str
         What one independent observation is: a subset of ``key``.
     """
-    keys = list(key)
-    plain = rows.assign(slice=rows["slice"].astype("str").fillna("")) if len(rows) else rows
-    sides = {
-        name: plain[plain[compare] == label] for name, label in zip(("a", "b"), values, strict=True)
-    }
-    left, right = (cell_means(side, keys).rename(columns={"value": n}) for n, side in sides.items())
-    both = left.merge(right, on=keys, how="inner")
-    extra = [c for c in ("person_key", "site") if c not in unit and c in both]
-    groups = both.groupby(list(unit), sort=True)
-    averaged = groups[["a", "b"]].mean().reset_index()
-    if extra and len(both):
-        averaged = averaged.merge(groups[extra].first().reset_index(), on=list(unit))
-    whole = pd.concat(sides.values())
-    marked = whole[keys].merge(both[keys].assign(_used=1), on=keys, how="left")["_used"].notna()
-    used = whole.index[marked.to_numpy(dtype=bool)]
-    return Pairs(averaged, len(left) - len(both), len(right) - len(both), used)
+    plain = rows[rows[compare].astype("str").isin(values)]
+    is_a = (plain[compare].astype("str") == values[0]).to_numpy(dtype=bool)
+    code = combination_codes(plain, key)
+    n_keys = int(code.max(initial=-1)) + 1
+    value = plain["value"].to_numpy(dtype=float)
+    (n_a, mean_a), (n_b, mean_b) = (_means(code[s], value[s], n_keys) for s in (is_a, ~is_a))
+    complete = (n_a > 0) & (n_b > 0)
+    _, first = np.unique(code, return_index=True)
+    columns = list(dict.fromkeys([*unit, *(c for c in ("person_key", "site") if c in key)]))
+    both = plain.iloc[first[complete]][columns].reset_index(drop=True)
+    unit_code = combination_codes(both, unit)
+    n_units = int(unit_code.max(initial=-1)) + 1
+    _, first_pair = np.unique(unit_code, return_index=True)
+    table = both.iloc[first_pair].reset_index(drop=True)
+    table["a"] = _means(unit_code, mean_a[complete], n_units)[1]
+    table["b"] = _means(unit_code, mean_b[complete], n_units)[1]
+    only_a, only_b = int(((n_a > 0) & ~complete).sum()), int(((n_b > 0) & ~complete).sum())
+    return Pairs(table, only_a, only_b, plain.index[complete[code]])
+
+
+def _means(codes: np.ndarray, values: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Number and mean of the values of each code (NaN where there is none)."""
+    counts = np.bincount(codes, minlength=n)
+    with np.errstate(invalid="ignore"):
+        return counts, np.bincount(codes, weights=values, minlength=n) / counts

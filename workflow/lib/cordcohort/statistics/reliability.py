@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from cordcohort.statistics.boundary import records
 from cordcohort.statistics.icc import FORMS, MEAN_NAMES, NAMES, Icc, of_mean, one_way, two_way
 from cordcohort.statistics.registry import Outcome, Parameters, analysis
 from cordcohort.statistics.select import Selection, parts
@@ -67,11 +68,11 @@ def reliability(selection: Selection, p: Parameters) -> Outcome:
     factor = str(p["over"])
     held = [c for c in HELD[factor] if c not in selection.strata]
     target = ["person_key", *held]
-    cells = cell_means(selection.usable, [*selection.strata, *target, factor])
-    cells_of = parts(cells, selection.strata)
+    cells = cell_means(selection.usable, ["stratum", *target, factor])
+    cells_of = parts(cells)
     rows: list[dict[str, object]] = []
-    for stratum, _ in selection.groups():
-        mine = cells_of.get(tuple(stratum.values()), cells.iloc[:0])
+    for code, stratum in enumerate(records(selection.all_strata())):
+        mine = cells_of.get(code, cells.iloc[:0])
         for form in p["forms"]:
             head = {**stratum, "over": factor}
             rows += [{**head, **row} for row in _form_rows(mine, target, factor, form, p)]

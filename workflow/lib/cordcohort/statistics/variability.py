@@ -88,14 +88,14 @@ def variability(selection: Selection, p: Parameters) -> Outcome:
     usable = selection.usable
     if factor in SITE_FACTORS:  # an unknown site or vendor is not a site or vendor
         usable = usable[usable[factor] != ""]
-    keys = [*selection.strata, "person_key", *_free(HELD[factor], selection.strata)]
+    keys = ["stratum", "person_key", *_free(HELD[factor], selection.strata)]
     by_site = cell_means(usable, [*keys, factor, "site"]) if factor == "vendor" else usable
     cells = cell_means(by_site, [*keys, factor])
     units = grouped_spread(cells, keys, ddof=ddof)
     rows: list[dict[str, object]] = []
-    units_of = parts(units, selection.strata)
-    for stratum, part in selection.groups():
-        mine = units_of.get(tuple(stratum.values()), units.iloc[:0])
+    units_of = parts(units)
+    for code, (stratum, part) in enumerate(selection.groups()):
+        mine = units_of.get(code, units.iloc[:0])
         found = within_rows(mine, factor, ddof, list_persons=bool(p["list_persons"]))
         if factor in SITE_FACTORS:
             travels = bool((mine["n"] > 1).any())
