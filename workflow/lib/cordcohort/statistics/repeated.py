@@ -24,9 +24,9 @@ MIN_CONDITIONS = 3
 ROUNDING = 1e-12  # residuals below this share of the values are rounding error
 Row = dict[str, object]
 COLUMNS = [
-    "compared", "test", "a", "b", "n_conditions", "n_complete", "n_incomplete", "test_statistic",
-    "df1", "df2", "p", "p_method", "epsilon", "p_greenhouse_geisser", "effect", "effect_name", "ci_low",
-    "ci_high", "ci_method", "p_adjusted", "correction", "flag", "reason",
+    "compared", "test", "a", "b", "n_conditions", "n_complete", "n_incomplete",
+    "test_statistic", "df1", "df2", "p", "p_method", "epsilon", "p_greenhouse_geisser", "effect",
+    "effect_name", "ci_low", "ci_high", "ci_method", "p_adjusted", "correction", "flag", "reason",
 ]  # fmt: skip
 PARAMETERS = {
     "compare": {"enum": COMPARABLE, "description": "column whose values are the conditions"},
@@ -174,7 +174,7 @@ def rm_anova(table: np.ndarray) -> Row:
     options: dict[str, Any] = {"correction": True, "detailed": True}
     result = pingouin.rm_anova(long, dv="value", within="condition", subject="unit", **options)
     names = {
-        "F": "test_statistic",
+        "F": "f",
         "p_unc": "p",
         "p_GG_corr": "p_gg",
         "ng2": "effect",
