@@ -1,7 +1,8 @@
 # All small tables become the one long table, with the exclusion list and measures from elsewhere.
 rule cohort:
     input:
-        tables=PLAN.measure_tables(),
+        # Unnamed: of a named list the engine hashes the whole for every member.
+        made_by_rules(PLAN.measure_tables()),
         index=paths.INDEX,
         exclude=PLAN.exclusion_files(),
         external=PLAN.external_files(),

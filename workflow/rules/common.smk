@@ -12,16 +12,39 @@ configfile: "config/config.yaml"
 
 
 sys.path.insert(
-    0, str(Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent / "scripts")
+    0,
+    str(
+        Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
+        / "scripts"
+    ),
 )
 import _bootstrap  # noqa: E402,F401
 
 from cordcohort import scan as paths  # noqa: E402
+from cordcohort.batches import rules_of_job  # noqa: E402
 from cordcohort.digest import science_digest  # noqa: E402
 from cordcohort.plan import MEASURE_KINDS, load_plan  # noqa: E402
 
-# The index is made here, once, in the main process; a job on a node reads what lies on disk.
-PLAN = load_plan(config, refresh=workflow.is_main_process)
+# The index is made here, once, in the main process; a job on a node reads the scans of its own rules
+# and defines no others.
+PLAN = load_plan(
+    config,
+    refresh=workflow.is_main_process,
+    only=() if workflow.is_main_process else rules_of_job(sys.argv),
+)
+# Outputs of the rules defined so far. An input taken from here tells the engine which rule makes
+# it; a bare path would have to be matched against the outputs of all rules.
+MADE = {}
+
+
+def remember(rule):
+    """Keep the outputs of a rule just defined."""
+    MADE.update({str(made): made for made in getattr(rules, rule).output})
+
+
+def made_by_rules(files):
+    """Files, each as the output of its rule where one makes it."""
+    return [MADE.get(name, name) for name in files]
 
 
 def memory_mb(base_mb):

@@ -5,9 +5,9 @@ for kind in MEASURE_KINDS:
 
         rule:
             name:
-                f"{kind}_{batch.name}"
+                batch.rule
             input:
-                batch.inputs,
+                made_by_rules(batch.inputs),
             output:
                 batch.outputs,
             log:
@@ -28,3 +28,5 @@ for kind in MEASURE_KINDS:
                 science=science_digest(f"measures.{kind}", "measures.tasks"),
             script:
                 "../scripts/measure.py"
+
+        remember(batch.rule)

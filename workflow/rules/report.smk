@@ -3,9 +3,9 @@ for batch in PLAN.picture_batches():
 
     rule:
         name:
-            f"pictures_{batch.name}"
+            batch.rule
         input:
-            batch.inputs,
+            made_by_rules(batch.inputs),
         output:
             batch.outputs,
         log:
@@ -24,13 +24,15 @@ for batch in PLAN.picture_batches():
         script:
             "../scripts/pictures.py"
 
+    remember(batch.rule)
+
 
 rule subject_pages:
     input:
         paths.COHORT,
         paths.SCANS,
         paths.SCORES,
-        PLAN.picture_records(),
+        made_by_rules(PLAN.picture_records()),
     output:
         directory("results/report/subjects"),
     log:

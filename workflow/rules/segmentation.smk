@@ -5,9 +5,9 @@ for model in PLAN.config.segmentation.models:
 
         rule:
             name:
-                f"segment_{model}_{batch.name}"
+                batch.rule
             input:
-                batch.inputs,
+                made_by_rules(batch.inputs),
                 model=PLAN.model_files(model),
             output:
                 batch.outputs,
@@ -29,3 +29,5 @@ for model in PLAN.config.segmentation.models:
                 science=science_digest("segmentation.scans"),
             script:
                 "../scripts/segment.py"
+
+        remember(batch.rule)

@@ -9,7 +9,7 @@ with job(snakemake) as j:
     index = read_parquet(j.input.index)
     exclusions = list(j.params.exclusions)
     external = [read_external(table) for table in j.params.external]
-    table = build_cohort(j.input.tables, index, exclusions, external)
+    table = build_cohort(j.unnamed_inputs(), index, exclusions, external)
     write_parquet(j.output.table, table)
     write_tsv(j.output.text, table)
     write_parquet(j.output.scans, scans_table(index, table, exclusions))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,15 +33,24 @@ class Job:
         self.threads = int(engine_job.threads)
         self.config: dict[str, Any] = engine_job.config
 
+    def unnamed_inputs(self) -> list[str]:
+        """Inputs that the rule gives no name, in its order."""
+        named = {name for _, value in self.input.items() for name in _listed(value)}
+        return [str(path) for path in self.input if str(path) not in named]
+
     def scans(self) -> list[dict[str, Any]]:
         """Rows of the index that this job works on, in the order of ``params.scans``."""
-        from cordcohort.bids.index import read_rows  # noqa: PLC0415 - not every job has scans
+        from cordcohort.bids.shards import read_rows  # noqa: PLC0415 - not every job has scans
 
         return read_rows(list(self.params.scans))
 
 
+def _listed(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else [str(item) for item in value]
+
+
 @contextmanager
-def job(engine_job: Any) -> Iterator[Job]:
+def job(engine_job: Any) -> Generator[Job]:
     """Run the body of an adapter: log to the rule's log, fail with one line.
 
     The engine sets the thread count of the numerical libraries from the rule's ``threads`` before

@@ -5,90 +5,24 @@ Targets never come from a product of wildcards: a session that does not exist as
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cordcohort import scan as paths
-from cordcohort.bids.index import read_index, rows_of
-from cordcohort.bids.prepare import prepare
+from cordcohort.batches import Batch, batches, numbers_of
+from cordcohort.bids.shards import rows_of_batches, write_shards
 from cordcohort.config import Config, make_config
-from cordcohort.report.links import picture_record
+from cordcohort.report.links import PICTURES
 from cordcohort.root import workflow_root
-from cordcohort.scan import Row, scan_id
+from cordcohort.scan import Row
 
 REPORT_FOLDER = f"{paths.RESULTS}/report"
 MEASURE_KINDS = ("shape", "agreement", "regions")
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The scans of one job.
-
-    Attributes
-    ----------
-    name : str
-        Unique within a stage: data set and number.
-    scans : list of str
-        Identifiers (:func:`cordcohort.scan.scan_id`).
-    inputs, outputs : list of str
-        Files that the job reads and the record or table that it must write for every scan.
-    """
-
-    name: str
-    scans: list[str]
-    inputs: list[str]
-    outputs: list[str]
-
-
-def batches(
-    scans: Iterable[Row],
-    size: int,
-    inputs: Callable[[Row], Sequence[str]],
-    outputs: Callable[[Row], Sequence[str]],
-) -> list[Batch]:
-    """Split scans into batches that stay the same when scans are added elsewhere.
-
-    A scan's batch follows from its own name: within a data set, ``2**k`` batches are the fewest
-    that keep the mean at or below ``size``. A new scan therefore changes one batch, not all after
-    it; only a doubling of the data set deals anew.
-
-    Parameters
-    ----------
-    scans : iterable of index rows
-        What to do.
-    size : int
-        Wanted number of scans a job.
-    inputs, outputs : callable
-        From a row to its files.
-    """
-    by_dataset: dict[str, list[Row]] = {}
-    for row in scans:
-        by_dataset.setdefault(str(row["dataset"]), []).append(row)
-    result: list[Batch] = []
-    for dataset in sorted(by_dataset):
-        rows = sorted(by_dataset[dataset], key=scan_id)
-        n_buckets = 2 ** max(0, math.ceil(math.log2(len(rows) / size)))
-        buckets: dict[int, list[Row]] = {}
-        for row in rows:
-            buckets.setdefault(_bucket(scan_id(row), n_buckets), []).append(row)
-        result += [
-            Batch(
-                name=f"{dataset}_{number:04d}of{n_buckets:04d}",
-                scans=[scan_id(row) for row in members],
-                inputs=list(dict.fromkeys(f for row in members for f in inputs(row))),
-                outputs=[f for row in members for f in outputs(row)],
-            )
-            for number, members in sorted(buckets.items())
-        ]
-    return result
-
-
-def _bucket(name: str, n_buckets: int) -> int:
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % n_buckets
+# Rules whose inputs are made from every scan.
+WHOLE_STUDY_RULES = frozenset({"cohort", "subject_pages"})
 
 
 @dataclass(frozen=True)
@@ -100,17 +34,20 @@ class Plan:
     config : Config
         The validated configuration.
     rows : list of dict
-        The index, one row a scan.
+        The index, one row a scan; in a job that works on batches, their rows only.
+    only : frozenset of str
+        Rules that are wanted, where a job on a node needs its own only; else empty.
     """
 
     config: Config
     rows: list[dict[str, Any]]
+    only: frozenset[str] = frozenset()
 
     def b0_batches(self) -> list[Batch]:
         """Mean b=0 images of diffusion series."""
-        return batches(
+        return self._batches(
+            "mean_b0",
             self._diffusion_scans(),
-            self.config.measures.batch_size,
             _diffusion_files,
             lambda row: [paths.image_record(row, "b0")],
         )
@@ -118,43 +55,41 @@ class Plan:
     def segmentation_batches(self, model: str) -> list[Batch]:
         """Scans that go through one network: those with an image that take no manual mask."""
         return batches(
+            f"segment_{model}",
             [row for row in self.rows if self._is_segmented(row)],
             self.config.segmentation.batch_size,
             _network_inputs,
             lambda row: [paths.mask_record(row, model)],
+            only=self.only,
         )
 
     def tensor_batches(self) -> list[Batch]:
         """Tensor maps inside the dilated cord."""
-        return batches(
+        return self._batches(
+            "tensor",
             self._diffusion_scans(),
-            self.config.measures.batch_size,
             lambda row: [*_diffusion_files(row), *_mask_files(row), *self._mask_records(row)],
             lambda row: [paths.image_record(row, "tensor")],
         )
 
     def measure_batches(self, kind: str) -> list[Batch]:
         """Small tables of one kind for every scan that has, or should have, a mask."""
-        return batches(
-            [row for row in self.rows if self._is_measured(kind, row)],
-            self.config.measures.batch_size,
+        return self._batches(
+            kind,
+            self._measured(kind),
             lambda row: self._measure_inputs(kind, row),
             lambda row: [paths.measure_table(row, kind)],
         )
 
     def picture_batches(self) -> list[Batch]:
-        """Pictures of every mask of a scan."""
+        """Pictures of every mask of a scan, with one record a batch."""
         if not self.config.report.pictures:
             return []
-        return batches(
-            self.rows,
-            self.config.measures.batch_size,
-            self._picture_inputs,
-            lambda row: [f"{REPORT_FOLDER}/{picture_record(row)}"],
-        )
+        found = self._batches("pictures", self.rows, self._picture_inputs, _no_files)
+        return [replace(batch, outputs=[_pictures_record(batch)]) for batch in found]
 
     def picture_records(self) -> list[str]:
-        """Records of all pictures."""
+        """Records of the pictures of all batches."""
         return [record for batch in self.picture_batches() for record in batch.outputs]
 
     def report_settings(self) -> dict[str, Any]:
@@ -164,7 +99,9 @@ class Plan:
 
     def measure_tables(self) -> list[str]:
         """All small tables, from which the cohort table is made."""
-        return [f for kind in MEASURE_KINDS for b in self.measure_batches(kind) for f in b.outputs]
+        return [
+            paths.measure_table(row, kind) for kind in MEASURE_KINDS for row in self._measured(kind)
+        ]
 
     def tensor_options(self) -> dict[str, Any]:
         """Options of the tensor fit."""
@@ -201,6 +138,19 @@ class Plan:
     def analysis_options(self, name: str) -> dict[str, Any]:
         """Declaration of one analysis."""
         return next(dict(a) for a in self.config.analyses if a["name"] == name)
+
+    def _batches(
+        self,
+        stage: str,
+        scans: Sequence[Row],
+        inputs: Callable[[Row], Sequence[str]],
+        outputs: Callable[[Row], Sequence[str]],
+    ) -> list[Batch]:
+        size = self.config.measures.batch_size
+        return batches(stage, scans, size, inputs, outputs, only=self.only)
+
+    def _measured(self, kind: str) -> list[dict[str, Any]]:
+        return [row for row in self.rows if self._is_measured(kind, row)]
 
     def _diffusion_scans(self) -> list[dict[str, Any]]:
         return [row for row in self.rows if _has_series(row)]
@@ -240,7 +190,13 @@ class Plan:
         return [paths.mask_record(row, model) for model in self.config.segmentation.models]
 
 
-def load_plan(content: Mapping[str, Any], *, refresh: bool, study_dir: Path | str = ".") -> Plan:
+def load_plan(
+    content: Mapping[str, Any],
+    *,
+    refresh: bool,
+    only: Collection[str] = (),
+    study_dir: Path | str = ".",
+) -> Plan:
     """Make the plan of the study in a folder.
 
     Parameters
@@ -250,14 +206,35 @@ def load_plan(content: Mapping[str, Any], *, refresh: bool, study_dir: Path | st
     refresh : bool
         Walk the data sets, check everything and keep the index (the main process does this once);
         else read the index that lies there, as a job on a node does.
+    only : collection of str
+        Rules that a job on a node runs. Where all work on batches, the rows of these are read and
+        nothing else.
     study_dir : path
         The study's folder.
     """
     if refresh:
+        from cordcohort.bids.index import rows_of  # noqa: PLC0415 - pandas, which no job needs
+        from cordcohort.bids.prepare import prepare  # noqa: PLC0415
+
         config, index = prepare(study_dir, content)
-    else:
-        config, index = make_config(content, study_dir, check=False), read_index(study_dir)
-    return Plan(config, rows_of(index.scans))
+        rows = rows_of(index.scans)
+        write_shards(rows, study_dir)
+        return Plan(config, rows)
+    config = make_config(content, study_dir, check=False)
+    numbers = numbers_of(only)
+    if only and not set(only) & WHOLE_STUDY_RULES:
+        return Plan(config, rows_of_batches(numbers, study_dir), frozenset(only))
+    from cordcohort.bids.index import read_index, rows_of  # noqa: PLC0415
+
+    return Plan(config, rows_of(read_index(study_dir).scans), frozenset(only))
+
+
+def _pictures_record(batch: Batch) -> str:
+    return f"{REPORT_FOLDER}/{PICTURES}/{batch.name}.json"
+
+
+def _no_files(row: Row) -> list[str]:
+    return []
 
 
 def _has_series(row: Row) -> bool:
@@ -276,6 +253,12 @@ def _network_inputs(row: Row) -> list[str]:
     return [row["image"]] if row["status"] == "ok" else []
 
 
-def _mask_files(row: Row) -> list[str]:
+@functools.lru_cache(maxsize=1 << 12)
+def _readable_masks(masks: str) -> tuple[str, ...]:
+    found = paths.masks_of({"masks": masks})
+    return tuple(mask["path"] for mask in found if mask["status"] == "ok")
+
+
+def _mask_files(row: Row) -> tuple[str, ...]:
     """List the readable manual and external masks of a scan."""
-    return [mask["path"] for mask in paths.masks_of(row) if mask["status"] == "ok"]
+    return _readable_masks(row["masks"])

@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from cordcohort.table import SCAN_KEY
-
 Row = Mapping[str, Any]
 
+SCAN_KEY = ["dataset", "subject", "session", "acquisition", "run", "contrast"]
 RESULTS = "results"
 INDEX = f"{RESULTS}/bids/index.parquet"
 SCORES = f"{RESULTS}/bids/scores.parquet"

@@ -16,9 +16,9 @@ import pandas as pd
 
 from cordcohort.errors import SheetError
 from cordcohort.files import atomic_path, write_bytes
+from cordcohort.scan import SCAN_KEY
 
 SCHEMA_VERSION = 1
-SCAN_KEY = ["dataset", "subject", "session", "acquisition", "run", "contrast"]
 JOINED_COLUMNS = ["site", "vendor", "person", "resolution", "split"]
 LONG_COLUMNS = [
     "dataset", "site", "vendor", "subject", "person", "session", "acquisition", "run", "contrast",

@@ -1,0 +1,29 @@
+# Tensor maps, fitted inside the dilated cord: of images, but after the masks that they need.
+for batch in PLAN.tensor_batches():
+
+    rule:
+        name:
+            batch.rule
+        input:
+            made_by_rules(batch.inputs),
+        output:
+            batch.outputs,
+        log:
+            log_of("images", f"tensor_{batch.name}"),
+        benchmark:
+            benchmark_of("images", f"tensor_{batch.name}")
+        conda:
+            "../../envs/images.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory_mb(3000),
+            runtime=5 + 2 * len(batch.scans),
+        params:
+            scans=batch.scans,
+            models=list(PLAN.config.segmentation.models),
+            options=PLAN.tensor_options(),
+            science=science_digest("images.derive"),
+        script:
+            "../scripts/tensor.py"
+
+    remember(batch.rule)
