@@ -30,6 +30,9 @@ FloatArray = NDArray[np.floating[Any]]
 
 LARGEST_PIXEL_MM = 3.0
 SMALLEST_SCORE = 1.2
+SHORT_MM = 20.0
+SURE = 0.7
+SURE_WHEN_SHORT = 0.8
 CLIP_PERCENT = 99.9
 BLEND_SIGMA_MM = 0.8
 SMALLEST_BATCH = 1
@@ -114,8 +117,9 @@ def segment_volume(
         line = centreline(path, volume, step, model.stages["localiser"])
         soft = refine(model.stages["cord"], volume, line, batch_size=batch_size, mirror=mirror)
     soft = keep_on_path(soft, line, volume)
-    if not (soft >= THRESHOLD).any():
-        return _nothing(image, "no voxel holds more than half cord where the cord was expected")
+    problem = _implausible(soft, sz)
+    if problem:
+        return _nothing(image, problem)
     native = np.ascontiguousarray(image.to_native(soft.transpose(2, 1, 0)))
     mask = (native >= THRESHOLD).astype(np.uint8)
     n_slices = int((soft >= THRESHOLD).any((1, 2)).sum())
@@ -130,6 +134,19 @@ def _unusable(data: FloatArray, spacing_mm: tuple[float, float, float]) -> str:
         )
     if float(data.max()) - float(data.min()) <= 0:
         return "the image is constant"
+    return ""
+
+
+def _implausible(soft: FloatArray, step_mm: float) -> str:
+    """Why a mask is not believed: empty, unsure everywhere, or a short and unsure piece."""
+    inside = soft >= THRESHOLD
+    if not inside.any():
+        return "no cord found (no voxel holds more than half cord where it was expected)"
+    sure = float(soft[inside].mean())
+    length = int(inside.any((1, 2)).sum()) * step_mm
+    short = length < min(SHORT_MM, soft.shape[0] * step_mm / 2)
+    if sure < (SURE_WHEN_SHORT if short else SURE):
+        return f"no cord found (mean cord fraction {sure:.2f} over {length:.0f} mm is too unsure)"
     return ""
 
 

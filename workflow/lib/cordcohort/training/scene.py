@@ -265,7 +265,7 @@ def _plan(rng: np.random.Generator, g: int, maker: SceneMaker) -> dict[str, Any]
         "spine": spine,
         "warp_mm": rng.uniform(0, 1.8, g),
         "fine_warp_mm": rng.uniform(0, 0.3, g),
-        "has_cord": (rng.random(g) > 0.04).astype(float),
+        "has_cord": (rng.random(g) > 0.08).astype(float),
         "cauda": rng.random(g) < 0.5,
         "own": rng.random(g) < 0.75,
     }
