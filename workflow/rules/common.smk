@@ -22,6 +22,7 @@ import _bootstrap  # noqa: E402,F401
 
 from cordcohort import scan as paths  # noqa: E402
 from cordcohort.batches import rules_of_job  # noqa: E402
+from cordcohort.cluster.memory import job_memory_mb  # noqa: E402
 from cordcohort.digest import science_digest  # noqa: E402
 from cordcohort.plan import MEASURE_KINDS, load_plan  # noqa: E402
 
@@ -37,9 +38,11 @@ PLAN = load_plan(
 MADE = {}
 
 
-def remember(rule):
-    """Keep the outputs of a rule just defined."""
+def remember(rule, stage):
+    """Keep the outputs of a rule just defined; give it what the profile sets for its stage."""
     MADE.update({str(made): made for made in getattr(rules, rule).output})
+    asked = workflow.resource_settings.overwrite_resources.get(stage, {})
+    workflow.get_rule(rule).resources.update(asked)
 
 
 def made_by_rules(files):
@@ -52,6 +55,15 @@ def memory_mb(base_mb):
 
     def asked_for(wildcards, attempt):
         return base_mb * 2 ** (attempt - 1)
+
+    return asked_for
+
+
+def batch_memory_mb(stage, batch):
+    """Memory of a batch: of the voxels of its largest image and of the attempt."""
+
+    def asked_for(wildcards, attempt):
+        return job_memory_mb(stage, batch.largest_image_bytes, attempt)
 
     return asked_for
 

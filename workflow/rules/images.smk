@@ -16,7 +16,7 @@ for batch in PLAN.b0_batches():
             "../../envs/images.yaml"
         threads: 1
         resources:
-            mem_mb=memory_mb(2000),
+            mem_mb=batch_memory_mb("mean_b0", batch),
             runtime=5 + len(batch.scans),
         params:
             scans=batch.scans,
@@ -25,4 +25,4 @@ for batch in PLAN.b0_batches():
         script:
             "../scripts/mean_b0.py"
 
-    remember(batch.rule)
+    remember(batch.rule, "mean_b0")

@@ -18,7 +18,7 @@ for kind in MEASURE_KINDS:
                 "../../envs/measures.yaml"
             threads: 1
             resources:
-                mem_mb=memory_mb(2000),
+                mem_mb=batch_memory_mb("measure", batch),
                 runtime=5 + len(batch.scans),
             params:
                 scans=batch.scans,
@@ -29,4 +29,4 @@ for kind in MEASURE_KINDS:
             script:
                 "../scripts/measure.py"
 
-        remember(batch.rule)
+        remember(batch.rule, kind)

@@ -16,7 +16,7 @@ for batch in PLAN.picture_batches():
             "../../envs/report.yaml"
         threads: 1
         resources:
-            mem_mb=memory_mb(3000),
+            mem_mb=batch_memory_mb("pictures", batch),
             runtime=5 + len(batch.scans),
         params:
             scans=batch.scans,
@@ -24,7 +24,7 @@ for batch in PLAN.picture_batches():
         script:
             "../scripts/pictures.py"
 
-    remember(batch.rule)
+    remember(batch.rule, "pictures")
 
 
 rule subject_pages:

@@ -19,7 +19,7 @@ for model in PLAN.config.segmentation.models:
                 "../../envs/segmentation.yaml"
             threads: 1
             resources:
-                mem_mb=memory_mb(4000),
+                mem_mb=batch_memory_mb("segment", batch),
                 runtime=5 + 2 * len(batch.scans),
                 gpu=int(PLAN.config.segmentation.device == "cuda"),
             params:
@@ -30,4 +30,4 @@ for model in PLAN.config.segmentation.models:
             script:
                 "../scripts/segment.py"
 
-        remember(batch.rule)
+        remember(batch.rule, "segment")

@@ -16,7 +16,7 @@ for batch in PLAN.tensor_batches():
             "../../envs/images.yaml"
         threads: 1
         resources:
-            mem_mb=memory_mb(3000),
+            mem_mb=batch_memory_mb("tensor", batch),
             runtime=5 + 2 * len(batch.scans),
         params:
             scans=batch.scans,
@@ -26,4 +26,4 @@ for batch in PLAN.tensor_batches():
         script:
             "../scripts/tensor.py"
 
-    remember(batch.rule)
+    remember(batch.rule, "tensor")

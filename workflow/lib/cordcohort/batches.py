@@ -29,6 +29,8 @@ class Batch:
         Identifiers (:func:`cordcohort.scan.scan_id`).
     inputs, outputs : list of str
         Files that the job reads and the record or table that it must write for every scan.
+    largest_image_bytes : int
+        Size on disk of the largest image, which decides the job's memory.
     """
 
     rule: str
@@ -36,6 +38,7 @@ class Batch:
     scans: list[str]
     inputs: list[str]
     outputs: list[str]
+    largest_image_bytes: int = 0
 
 
 def batches(
@@ -82,6 +85,7 @@ def batches(
                     scans=[scan for scan, _ in named],
                     inputs=list(dict.fromkeys(f for row in rows for f in inputs(row))),
                     outputs=[f for row in rows for f in outputs(row)],
+                    largest_image_bytes=max(int(row.get("image_size") or 0) for row in rows),
                 )
             )
     return result
