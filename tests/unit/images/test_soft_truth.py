@@ -97,7 +97,7 @@ def test_values_between_zero_and_one_exist_where_the_contrasts_differ():
     assert values.max() <= 1
     mean = np.mean([volume_mm3(m) for m in masks.values()])
     assert volume_mm3(truth.soft["T2w"]) == pytest.approx(mean, rel=1e-5)
-    np.testing.assert_array_equal(truth.binary["T2w"].data, values > 0.5)
+    np.testing.assert_array_equal(truth.binary["T2w"].data, values >= 0.5)
 
 
 def test_each_voxel_is_averaged_over_the_contrasts_that_cover_it():

@@ -70,7 +70,7 @@ class SoftTruthOptions:
     min_dice : float
         Lowest median overlap over slices (soft Dice) after alignment.
     threshold : float
-        A voxel of the binary version is 1 above this value.
+        A voxel of the binary version is 1 from this value on.
     """
 
     edge_slices: Mapping[str, int] = field(default_factory=lambda: dict(EDGE_SLICES))
@@ -96,7 +96,7 @@ class SoftTruth:
     soft : dict of str to Image
         Soft mask of every contrast that was used, float32, on its native grid.
     binary : dict of str to Image
-        The same above the threshold, uint8.
+        The same from the threshold on, uint8.
     covered : dict of str to array of bool
         Whether each axial slice (canonical, from below) of the native grid is known.
     shifts : DataFrame
@@ -266,7 +266,7 @@ def _gather(
         for contrast, (values, _) in results.items()
     }
     binary = {
-        contrast: replace(image, data=(image.data > options.threshold).astype(np.uint8))
+        contrast: replace(image, data=(image.data >= options.threshold).astype(np.uint8))
         for contrast, image in soft.items()
     }
     return SoftTruth(
