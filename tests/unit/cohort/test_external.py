@@ -40,7 +40,7 @@ def test_wide_table_becomes_long_rows_with_units_and_stripped_labels(tmp_path: P
     first = table.iloc[0]
     assert first["subject"] == "01"
     assert first["session"] == "1"
-    assert first["person"] == "01"
+    assert first["person"] == ""
     assert first["method"] == "lab"
     assert first["level"] == "C2"
     assert first["unit"] == "mm2"
@@ -142,5 +142,5 @@ def test_missing_file_and_other_format_are_one_line_errors(tmp_path: Path) -> No
 def test_scores_of_the_same_file_come_out_long(tmp_path: Path) -> None:
     _write(tmp_path)
     scores = external_scores(WIDE | {"scores": {"age": "age"}, "time_point": "scan"}, tmp_path)
-    assert scores.values.tolist() == [["siteset", "01", "01", "1", "scan", "age", "33"]]
+    assert scores.values.tolist() == [["siteset", "01", "", "1", "scan", "age", "33"]]
     assert external_scores(WIDE, tmp_path).empty

@@ -25,7 +25,7 @@ QUERY = AreaQuery(CONTRASTS, METHODS)
 
 def row(subject, method, contrast, value, **more):
     base = dict.fromkeys(LONG_COLUMNS, "") | {
-        "dataset": "d", "subject": subject, "person": subject, "contrast": contrast,
+        "dataset": "d", "subject": subject, "person": "", "contrast": contrast,
         "method": method, "structure": "cord", "level_kind": "vertebral", "level": "C2-C3",
         "measure": "csa_mm2", "statistic": "mean", "unit": "mm2", "value": value,
         "slice": pd.NA, "n_voxels": pd.NA,

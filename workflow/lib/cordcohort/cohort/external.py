@@ -201,7 +201,7 @@ def _mapped_columns(spec: Spec, source: pd.DataFrame, where: str) -> pd.DataFram
         raise SheetError(str(spec["file"]), "a subject on every line", f"none on line {line}",
                          "fill it in")  # fmt: skip
     if "person" not in out:
-        out["person"] = out["subject"]
+        out["person"] = ""  # the subjects of this table are people of its own
     return out
 
 
