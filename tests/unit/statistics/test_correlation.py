@@ -19,7 +19,7 @@ MakeLong = Callable[..., pd.DataFrame]
 
 def _scores(values: dict[str, str], variable: str = "lems", time_point: str = "") -> pd.DataFrame:
     rows = [
-        {"dataset": "a", "subject": s, "person": s, "session": "", "time_point": time_point,
+        {"dataset": "a", "subject": s, "person": "", "session": "", "time_point": time_point,
          "variable": variable, "value": v} for s, v in values.items()
     ]  # fmt: skip
     return pd.DataFrame(rows).astype("str")
@@ -66,7 +66,7 @@ def test_persons_are_averaged_and_incomplete_ones_counted(make_long: MakeLong) -
     rows = [{"subject": f"{i}", "session": t, "value": 60.0 + i} for i in range(6) for t in "12"]
     scores = _scores({"0": "50", "1": "48", "2": "49", "3": "40", "4": "n/a", "9": "1"})
     row = _run(make_long(rows), scores).iloc[0]
-    assert (row["n"], row["n_incomplete"], row["with"]) == (4, 3, "lems")
+    assert (row["n"], row["n_incomplete"], row["with"]) == (4, 2, "lems")
     assert row["rho"] == pytest.approx(stats.spearmanr(range(4), [50, 48, 49, 40]).statistic)
     assert (row["n_used"], row["n_unpaired"]) == (8, 4)
 

@@ -3,6 +3,7 @@
 from cordcohort.statistics import (
     agreement,
     correlation,
+    dependent,
     groups,
     method_comparison,
     normality,
@@ -16,7 +17,8 @@ from cordcohort.statistics.run import AnalysisResult, run_analysis, write_result
 
 # Importing a module of analyses registers them.
 MODULES = (
-    agreement, correlation, groups, method_comparison, normality, paired, reliability, repeated,
+    agreement, correlation, dependent, groups, method_comparison, normality, paired, reliability,
+    repeated,
     variability,
 )  # fmt: skip
 

@@ -12,21 +12,23 @@ from scipy import stats
 from cordcohort.cohort.persons import person_keys
 from cordcohort.statistics.boundary import statistic_and_p
 from cordcohort.statistics.corrections import CORRECTION_PARAMETERS, with_correction
+from cordcohort.statistics.covariates import COVARIATES_PARAMETER, covariate_table, design_of
 from cordcohort.statistics.intervals import (
     DEFAULT_SEED,
     Interval,
     bootstrap_interval,
     fisher_interval,
 )
+from cordcohort.statistics.partial import partial_spearman_row
 from cordcohort.statistics.registry import Outcome, Parameters, analysis
-from cordcohort.statistics.select import Selection
+from cordcohort.statistics.select import Selection, parts
 from cordcohort.statistics.spread import cell_means
 
 MIN_PAIRS = 4  # Fisher's interval needs n - 3 >= 1, and rho of 3 pairs is one of 4 values
 EXACT_MAX = 8  # up to 8! = 40,320 orders are enumerated
 COLUMNS = [
-    "with", "time_point", "n", "n_incomplete", "rho", "p", "p_method", "ci_low", "ci_high",
-    "ci_method", "p_adjusted", "correction", "family", "n_family", "flag", "reason",
+    "with", "time_point", "controlled_for", "n", "n_incomplete", "rho", "p", "p_method",
+    "ci_low", "ci_high", "ci_method", "p_adjusted", "correction", "family", "n_family", "flag", "reason",
 ]  # fmt: skip
 PARAMETERS = {
     "with": {
@@ -45,6 +47,7 @@ PARAMETERS = {
         "default": "fisher",
         "description": "Fisher z with Bonett-Wright variance, or percentile bootstrap by person",
     },
+    "covariates": COVARIATES_PARAMETER,
     **CORRECTION_PARAMETERS,
 }
 
@@ -74,17 +77,24 @@ def correlation(selection: Selection, p: Parameters) -> Outcome:
     """
     rows: list[dict[str, object]] = []
     used: list[pd.Index] = [selection.rows.index[:0]]
-    for stratum, part in selection.groups():
+    everyone = parts(selection.rows[["stratum", "person_key"]])
+    controls = covariate_table(selection.rows, p["covariates"])
+    for code, (stratum, part) in enumerate(selection.groups()):
         for target, time_point, x, y in _couples(part, selection.scores, p):
             joined = x.merge(y, on="person_key", how="outer", suffixes=("_x", "_y"))
+            joined = joined[joined["person_key"].isin(set(everyone[code]["person_key"]))]
+            joined = joined.merge(controls, on="person_key", how="left")
             complete = joined.dropna().sort_values("person_key")
             used.append(part.index[part["person_key"].isin(set(complete["person_key"]))])
-            row = spearman_row(
-                complete["value_x"].to_numpy(dtype=float),
-                complete["value_y"].to_numpy(dtype=float),
-                str(p["interval"]),
-            )
-            head = {"with": target, "time_point": time_point}
+            x_values = complete["value_x"].to_numpy(dtype=float)
+            y_values = complete["value_y"].to_numpy(dtype=float)
+            if p["covariates"]:
+                design = design_of(complete[list(p["covariates"])])
+                row = partial_spearman_row(x_values, y_values, design, str(p["interval"]))
+            else:
+                row = spearman_row(x_values, y_values, str(p["interval"]))
+            head = {"with": target, "time_point": time_point, "controlled_for":
+                    ", ".join(p["covariates"])}  # fmt: skip
             rows.append({**stratum, **head, "n_incomplete": len(joined) - len(complete), **row})
     table = with_correction(pd.DataFrame(rows), str(p["correction"]), p["family"])
     return Outcome(
@@ -192,8 +202,9 @@ def _method_text(p: Parameters) -> str:
     how = "Fisher's z with the Bonett-Wright variance" if p["interval"] == "fisher" else (
         "a percentile bootstrap by person")  # fmt: skip
     corrected = "no correction" if p["correction"] == "none" else f"{p['correction']} correction"
+    partial = f", partial on {', '.join(p['covariates'])}" if p["covariates"] else ""
     return (
-        "Spearman rank correlations over persons, each person's values averaged first; incomplete "
+        f"Spearman rank correlations{partial} over persons, values averaged by person; incomplete "
         f"persons counted; two-sided p (exact by permutation up to {EXACT_MAX} persons, else "
         f"Student t); 95 % interval by {how}; {corrected} over each family of tests."
     )

@@ -43,6 +43,12 @@ COMMON_PARAMETERS: dict[str, dict[str, Any]] = {
     "split_by": COLUMN_LIST
     | {"description": "columns or score variables; each combination is analysed on its own"},
     "pool": COLUMN_LIST | {"description": "columns that are normally kept apart, averaged instead"},
+    "leave_one_out": {
+        "enum": ["", "site", "vendor", "dataset", "person"],
+        "default": "",
+        "description": "repeat the analysis without each of these in turn; the column left_out "
+        "says which, and is empty for the whole",
+    },
     "per": COLUMN_LIST
     | {
         "items": {"enum": ["slice", "object"]},

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cordcohort.cohort.persons import person_keys
 from cordcohort.files import write_json
 from cordcohort.statistics.boundary import library_versions
 from cordcohort.statistics.registry import Kind, Outcome, check_analysis, kinds
@@ -75,6 +76,24 @@ def run_analysis(
     ['inter_site', 'within_person', 3.928]
     """
     checked = check_analysis(spec, f"analyses {spec.get('name')!r}")
+    whole = _run_checked(checked, cohort, scores)
+    column = str(checked["leave_one_out"])
+    if not column:
+        return whole
+    of_rows = person_keys(cohort) if column == "person" else cohort[column]
+    tables = [whole.table.assign(left_out="")]
+    for label in sorted(set(of_rows) - {""}):
+        left = _run_checked(checked, cohort[(of_rows != label).to_numpy(dtype=bool)], scores)
+        tables.append(left.table.assign(left_out=label))
+    table = pd.concat(tables, ignore_index=True)
+    table.insert(0, "left_out", table.pop("left_out").astype("str"))
+    text = f"{whole.method_text} Repeated leaving out each {column} in turn (left_out)."
+    return AnalysisResult(table, whole.counts, text, whole.params)
+
+
+def _run_checked(
+    checked: Mapping[str, Any], cohort: pd.DataFrame, scores: pd.DataFrame | None
+) -> AnalysisResult:
     kind = kinds()[checked["kind"]]
     selection = select_rows(cohort, checked, list(kind.merged(checked)), scores)
     if selection.rows.empty:
