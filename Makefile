@@ -45,7 +45,7 @@ bench: $(READY)
 
 # Resolve the lock anew from its direct pins (needs uv).
 lock: $(READY)
-	$(BIN)/python tools/lock.py
+	$(BIN)/python envs/lock.py
 
 clean:
 	rm -rf $(VENV) demo results/*/ .snakemake

@@ -20,6 +20,7 @@ for batch in PLAN.b0_batches():
             runtime=5 + len(batch.scans),
         params:
             scans=batch.scans,
+            identity=batch.identity,
             b0_threshold_s_per_mm2=PLAN.config.images.b0_threshold_s_per_mm2,
             science=science_digest("images.derive"),
         script:

@@ -22,6 +22,7 @@ for kind in MEASURE_KINDS:
                 runtime=5 + len(batch.scans),
             params:
                 scans=batch.scans,
+                identity=batch.identity,
                 kind=kind,
                 models=list(PLAN.config.segmentation.models),
                 options=PLAN.measure_options(),

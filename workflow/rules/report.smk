@@ -20,6 +20,7 @@ for batch in PLAN.picture_batches():
             runtime=5 + len(batch.scans),
         params:
             scans=batch.scans,
+            identity=batch.identity,
             science=science_digest("report.pictures"),
         script:
             "../scripts/pictures.py"

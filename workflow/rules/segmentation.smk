@@ -24,6 +24,7 @@ for model in PLAN.config.segmentation.models:
                 gpu=int(PLAN.config.segmentation.device == "cuda"),
             params:
                 scans=batch.scans,
+                identity=batch.identity,
                 model=model,
                 device=PLAN.config.segmentation.device,
                 science=science_digest("segmentation.scans"),

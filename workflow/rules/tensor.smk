@@ -20,6 +20,7 @@ for batch in PLAN.tensor_batches():
             runtime=5 + 2 * len(batch.scans),
         params:
             scans=batch.scans,
+            identity=batch.identity,
             models=list(PLAN.config.segmentation.models),
             options=PLAN.tensor_options(),
             science=science_digest("images.derive"),

@@ -3,11 +3,19 @@
 import _bootstrap  # noqa: F401
 from pathlib import Path
 
+from cordcohort import __version__
 from cordcohort.adapter import job
+from cordcohort.files import sha256_of
 from cordcohort.statistics.run import run_analysis, write_result
 from cordcohort.table import read_parquet
 
 with job(snakemake) as j:
     scores = read_parquet(j.input.scores)
     result = run_analysis(j.params.options, read_parquet(j.input.table), scores)
-    write_result(result, Path(j.output.table).parent)
+    provenance = {
+        "cordcohort": __version__,
+        "science": j.params.science,
+        "measures_sha256": sha256_of(j.input.table),
+        "scores_sha256": sha256_of(j.input.scores),
+    }
+    write_result(result, Path(j.output.table).parent, provenance)

@@ -22,12 +22,16 @@ def test_area_of_a_round_section_is_that_of_a_superellipse(healthy: Person):
     assert float(truth.axial_csa_mm2(plain, -40.0)) == pytest.approx(float(expected), rel=1e-4)
 
 
-def test_perpendicular_area_is_the_axial_one_times_the_cosines_of_the_tilt(healthy: Person):
+def test_perpendicular_area_is_that_of_the_plane_across_the_axis(healthy: Person):
     frame = build_frame(healthy)
-    dx, dy = float(frame.at("dx", -60.0)), float(frame.at("dy", -60.0))
-    cosines = np.cos(np.arctan(dx)) * np.cos(np.arctan(dy))
+    axis = np.array([float(frame.at("dx", -60.0)), float(frame.at("dy", -60.0)), 1.0])
+    axis /= np.linalg.norm(axis)
+    # A small patch of the axial plane, seen along the axis, shrinks by the angle between normals.
+    right, front = np.eye(3)[0], np.eye(3)[1]
+    seen = [edge - (edge @ axis) * axis for edge in (right, front)]
+    share = float(np.linalg.norm(np.cross(*seen)))
     axial = float(truth.axial_csa_mm2(healthy, -60.0))
-    assert float(truth.csa_mm2(healthy, -60.0)) == pytest.approx(axial * cosines, rel=1e-6)
+    assert float(truth.csa_mm2(healthy, -60.0)) == pytest.approx(axial * share, rel=1e-9)
 
 
 @pytest.mark.parametrize("z", [-10.0, -40.0, -70.0])

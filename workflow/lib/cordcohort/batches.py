@@ -29,6 +29,9 @@ class Batch:
         Identifiers (:func:`cordcohort.scan.scan_id`).
     inputs, outputs : list of str
         Files that the job reads and the record or table that it must write for every scan.
+    identity : str
+        Digest of what the index says of the scans and their masks: a mask that gets another method
+        or status reruns the job although its path stays.
     largest_image_bytes : int
         Size on disk of the largest image, which decides the job's memory.
     """
@@ -38,6 +41,7 @@ class Batch:
     scans: list[str]
     inputs: list[str]
     outputs: list[str]
+    identity: str = ""
     largest_image_bytes: int = 0
 
 
@@ -85,10 +89,19 @@ def batches(
                     scans=[scan for scan, _ in named],
                     inputs=list(dict.fromkeys(f for row in rows for f in inputs(row))),
                     outputs=[f for row in rows for f in outputs(row)],
+                    identity=_identity(rows),
                     largest_image_bytes=max(int(row.get("image_size") or 0) for row in rows),
                 )
             )
     return result
+
+
+def _identity(rows: Iterable[Row]) -> str:
+    text = "\x1e".join(
+        "\x1f".join((scan_id(row), str(row["status"]), str(row["reason"]), row["masks"]))
+        for row in rows
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _name_of(member: tuple[str, Row]) -> str:

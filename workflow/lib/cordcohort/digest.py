@@ -47,7 +47,8 @@ def science_digest(*modules: str, root: Path = _ROOT) -> str:
         name = waiting.pop()
         if name not in found:
             found[name], imported = _module_digest(name, root)
-            waiting.extend(imported)
+            # Importing a.b runs a/__init__.py first, which may register more (statistics does).
+            waiting.extend([*imported, *filter(None, [name.rpartition(".")[0]])])
     text = "\n".join(f"{name} {found[name]}" for name in sorted(found))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

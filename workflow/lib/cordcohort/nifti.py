@@ -121,7 +121,7 @@ def read_image(path: Path | str, *, ndim: int | None = 3, dtype: DTypeLike = np.
     affine, notes = _checked_affine(path, image)
     try:
         data = image.get_fdata(dtype=np.dtype(dtype), caching="unchanged")
-    except (ValueError, OSError, TypeError, OverflowError, MemoryError) as error:
+    except (ValueError, OSError, TypeError, OverflowError) as error:
         raise ImageError(path, "values", "readable voxel values", str(error), _COPY) from error
     data = _squeezed(path, data, ndim)
     if not np.isfinite(data).all():
@@ -381,6 +381,11 @@ def _checked_affine(path: Path, image: Any) -> tuple[NDArray[np.float64], list[s
     spacing = np.asarray(header.get_zooms()[:3], dtype=float)
     if len(spacing) < 3 or not np.isfinite(spacing).all() or (spacing <= 0).any():  # noqa: PLR2004
         raise ImageError(path, "spacing", "three positive voxel sizes", f"{spacing}", _COPY)
+    unit = header.get_xyzt_units()[0]
+    if unit not in ("mm", "unknown"):
+        raise ImageError(
+            path, "units", "millimetres", f"{unit}", "scale the affine to mm and set the unit"
+        )
     with np.errstate(all="ignore"):
         affine = np.asarray(image.affine, dtype=np.float64)
     if not np.isfinite(affine).all():

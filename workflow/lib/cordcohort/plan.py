@@ -174,7 +174,8 @@ class Plan:
         return True
 
     def _measure_inputs(self, kind: str, row: Row) -> list[str]:
-        files = [*_mask_files(row), *self._mask_records(row)]
+        image = [row["image"]] if row["status"] == "ok" else []  # masks must lie on its grid
+        files = [*image, *_mask_files(row), *self._mask_records(row)]
         if kind == "regions":
             files.append(paths.image_record(row, "tensor"))
         return files

@@ -7,7 +7,7 @@ that could not be derived costs its neighbours nothing and is never silently mis
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ def derive_mean_b0(scan: paths.Row, b0_threshold_s_per_mm2: float) -> dict[str, 
         The record, as written.
     """
     record = paths.image_record(scan, "b0")
+    _remove_old(scan, ["b0"])
 
     def derive() -> dict[str, Any]:
         series = _series(scan)
@@ -73,6 +74,7 @@ def derive_tensor(
         The record, as written; ``mask_methods`` says whose masks were united.
     """
     record = paths.image_record(scan, "tensor")
+    _remove_old(scan, paths.DIFFUSION_MAPS)
 
     def derive() -> dict[str, Any]:
         series = _series(scan)
@@ -147,6 +149,12 @@ def _cord_masks(scan: paths.Row, models: Sequence[str]) -> Iterator[tuple[str, s
             found = read_json(record)
             path = str(record.parent / found["mask"]) if found["status"] == "ok" else ""
             yield model, path, str(found["reason"])
+
+
+def _remove_old(scan: paths.Row, names: Iterable[str]) -> None:
+    """Remove earlier images: they must not outlive a scan that now fails."""
+    for name in names:
+        Path(paths.image_file(scan, name)).unlink(missing_ok=True)
 
 
 def _series(scan: paths.Row) -> Image:

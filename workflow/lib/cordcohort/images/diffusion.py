@@ -27,6 +27,7 @@ from cordcohort.measures.catalogue import map_name, measures_of
 from cordcohort.nifti import Array, Image
 
 Floats = NDArray[np.float64]
+ROUNDING = 1e-5
 FITS = ("WLS", "OLS", "NLLS", "RESTORE")
 _DIPY_NAMES = {"WLS": "WLS", "OLS": "LS", "NLLS": "NLLS", "RESTORE": "RESTORE"}
 FLOOR_MM2_PER_S_TIMES_B = 1.01e-6  # dipy raises smaller eigenvalues to 1e-6 / largest b-value
@@ -192,7 +193,8 @@ def dilated(mask: Image, radius_mm: float) -> NDArray[np.bool_]:
     mask : Image
         Binary mask on its own axes.
     radius_mm : float
-        Voxels whose centre lies at most this far from a voxel of the mask are added.
+        Voxels whose centre lies at most this far from a voxel of the mask are added; at least the
+        neighbours in the slice, where the voxels are larger than the radius.
 
     Returns
     -------
@@ -203,9 +205,11 @@ def dilated(mask: Image, radius_mm: float) -> NDArray[np.bool_]:
     grown = canonical.data > 0
     if radius_mm > 0:
         spacing = canonical.spacing_mm[:2]
+        # At least one voxel, and not decided by the last bit of a spacing stored in 32 bits.
+        reach_mm = max(radius_mm, *spacing) * (1 + ROUNDING)
         for k in np.flatnonzero(grown.any(axis=(0, 1))):
             distance = ndimage.distance_transform_edt(~grown[:, :, k], sampling=spacing)
-            grown[:, :, k] = np.asarray(distance) <= radius_mm
+            grown[:, :, k] = np.asarray(distance) <= reach_mm
     return mask.to_native(grown)
 
 

@@ -80,11 +80,13 @@ def groups_of(
 
 
 def failed_rows(kind: str, base: Mapping[str, Any], reason: str, statistic: str = "") -> list[Row]:
-    """One row for each main measure of a kind, with the keys that a success would have."""
+    """One row for each measure of a kind, with the keys that a success would have.
+
+    Every measure, so that the count of failed scans is right whichever of them is analysed.
+    """
     return [
         dict(base) | valued(measure, NAN, "failed", reason) | {"statistic": statistic}
         for measure in measures_of(kind)
-        if measure.main
     ]
 
 

@@ -62,10 +62,10 @@ def axial_csa_mm2(person: Person, z_mm: Array | float) -> Array:
 
 
 def csa_mm2(person: Person, z_mm: Array | float) -> Array:
-    """Area of the cord perpendicular to its axis, in mm2 (axial area times cosines of the tilt)."""
+    """Area of the cord perpendicular to its axis, in mm2: axial area times cosine of the tilt."""
     frame = build_frame(person)
-    tilt = np.hypot(1.0, frame.at("dx", z_mm)) * np.hypot(1.0, frame.at("dy", z_mm))
-    return axial_csa_mm2(person, z_mm) / tilt
+    dx, dy = frame.at("dx", z_mm), frame.at("dy", z_mm)
+    return axial_csa_mm2(person, z_mm) / np.sqrt(1.0 + dx**2 + dy**2)
 
 
 def region_areas_mm2(person: Person, z_mm: float) -> dict[int, float]:

@@ -81,7 +81,7 @@ def against(measures: pd.DataFrame, ranges: pd.DataFrame) -> pd.DataFrame:
     joined = whole_scan_values(measures).merge(ranges, on=MEASURE_KEY, how="left")
     spread = joined["robust_sd"].to_numpy(dtype=float)
     enough = (joined["n"].fillna(0).to_numpy(dtype=float) >= MIN_COHORT) & (spread > 0)
-    fine = ~joined["flag"].isin(("failed", "undefined")).to_numpy()
+    fine = joined["flag"].isin(("", "warning")).to_numpy()
     distance = (joined["value"] - joined["median"]).to_numpy(dtype=float)
     with np.errstate(invalid="ignore", divide="ignore"):
         z = np.where(enough & fine, distance / np.where(spread > 0, spread, np.nan), np.nan)

@@ -18,7 +18,6 @@ from cordcohort.segmentation.registry import Model
 
 RECORD_SCHEMA = 1
 MASK_END, SOFT_END = "_seg", "_softseg"
-_CATCH = (CordcohortError, RuntimeError, ValueError, ArithmeticError, MemoryError, OSError)
 
 
 @dataclass(frozen=True)
@@ -89,9 +88,12 @@ def segment_batch(
 
 
 def _segment_one(task: Task, model: Model, batch_size: int, mirror: bool) -> dict[str, Any]:
-    """Read, segment, write; every fault becomes the record's reason."""
+    """Read, segment, write; a fault of the data becomes the record's reason.
+
+    A full disk, a lack of memory or a fault of ours stops the job instead, to be tried again.
+    """
     record = empty_record(task, model)
-    _remove_old(task)
+    remove_old(task)
     try:
         image = read_image(task.image)
         record["image_sha256"] = sha256_of(task.image)
@@ -101,9 +103,8 @@ def _segment_one(task: Task, model: Model, batch_size: int, mirror: bool) -> dic
             _write(task, image, found, record)
     except ImageError as error:
         record.update(status="failed", reason=error.reason)
-    except _CATCH as error:
-        text = " ".join(str(error).split())
-        record.update(status="failed", reason=f"[{type(error).__name__}] {text}")
+    except CordcohortError as error:
+        record.update(status="failed", reason=str(error))
     return record
 
 
@@ -117,7 +118,7 @@ def empty_record(task: Task, model: Model) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _remove_old(task: Task) -> None:
+def remove_old(task: Task) -> None:
     """An earlier mask must not outlive a scan that now fails."""
     for path in (task.mask, task.soft):
         path.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from cordcohort import scan as paths
 from cordcohort.files import read_json, write_if_changed, write_json
-from cordcohort.segmentation.batch import Task, empty_record, segment_batch
+from cordcohort.segmentation.batch import Task, empty_record, remove_old, segment_batch
 from cordcohort.segmentation.registry import Model
 
 _DESCRIPTION = b"""{
@@ -46,6 +46,7 @@ def segment_scans(scans: Iterable[paths.Row], model: Model) -> list[dict[str, An
         image, reason = _network_image(scan)
         task = Task(Path(image), stem)
         if reason:
+            remove_old(task)
             record = empty_record(task, model) | {"reason": reason}
             write_json(task.record, record)
             records.append(record)

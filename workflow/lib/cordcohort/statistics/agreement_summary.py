@@ -12,9 +12,9 @@ from scipy import stats
 from cordcohort.statistics.intervals import (
     CONFIDENCE,
     NO_INTERVAL,
+    Interval,
     bootstrap_interval,
     mean_interval,
-    means_of_resamples,
 )
 
 LIMIT_SD = 1.96  # limits of agreement hold 95 % of normal differences
@@ -114,12 +114,22 @@ def _mean_interval(
     if len(values) < 2:  # noqa: PLR2004 - a spread needs two values
         interval = NO_INTERVAL
     elif repeated:
-        _, person = np.unique(sample.person, return_inverse=True)
-        sums = np.bincount(person, weights=sample.value)
-        interval = bootstrap_interval(sums / np.bincount(person), means_of_resamples)
+        interval = _interval_by_person(sample)
     else:
         interval = mean_interval(float(values.mean()), float(values.std(ddof=1)), len(values))
     return {"ci_low": interval.low, "ci_high": interval.high, "ci_method": interval.method}
+
+
+def _interval_by_person(sample: Observations) -> Interval:
+    """Bootstrap the mean over scans by drawing persons with all their scans."""
+    _, person = np.unique(sample.person, return_inverse=True)
+    sums = np.bincount(person, weights=sample.value)
+    counts = np.bincount(person)
+
+    def mean_over_scans(drawn: np.ndarray) -> np.ndarray:
+        return sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+
+    return bootstrap_interval(np.arange(len(sums)), mean_over_scans)
 
 
 def _limits(values: np.ndarray, reference: np.ndarray, sd: float) -> dict[str, object]:

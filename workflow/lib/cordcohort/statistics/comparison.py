@@ -13,6 +13,7 @@ from scipy import stats
 
 from cordcohort.statistics.boundary import statistic_and_p
 from cordcohort.statistics.intervals import CONFIDENCE, Interval
+from cordcohort.statistics.wilcoxon import paired_differences
 
 LIMIT_SD = 1.96
 TINY = 1e-12  # rounding error of a correlation
@@ -242,7 +243,7 @@ def tost(differences: np.ndarray, low: float, high: float, *, ranks: bool = Fals
 def _rank_tost(differences: np.ndarray, low: float, high: float) -> Equivalence:
     p_values: list[float] = []
     for margin, side in ((low, "greater"), (high, "less")):
-        moved = differences - margin
+        moved = paired_differences(differences, np.full(len(differences), margin))
         if not moved.any():
             p_values.append(1.0)
             continue

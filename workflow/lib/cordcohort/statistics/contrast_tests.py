@@ -20,7 +20,7 @@ from cordcohort.statistics.contrast_values import (
     unit_keys,
 )
 from cordcohort.statistics.corrections import adjust
-from cordcohort.statistics.wilcoxon import signed_rank
+from cordcohort.statistics.wilcoxon import paired_differences, signed_rank
 
 ABSOLUTE_ERROR = "absolute error"
 TEST_COLUMNS = [
@@ -93,7 +93,7 @@ def _test(wide: pd.DataFrame, a: str, b: str, known: Sequence[str]) -> dict[str,
     if missing:
         what = "nobody has every contrast in every method, or it is the reference"
         return empty | {"status": NO_VALUE, "reason": f"{', '.join(missing)}: {what}"}
-    differences = (wide[a] - wide[b]).to_numpy(dtype=float)
+    differences = paired_differences(wide[a].to_numpy(), wide[b].to_numpy())
     result = signed_rank(differences[np.isfinite(differences)], with_interval=False)
     return empty | {
         "n_pairs": result.n_pairs, "w": result.w, "p": result.p, "p_method": result.p_method,

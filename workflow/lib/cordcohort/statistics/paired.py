@@ -18,7 +18,13 @@ from cordcohort.statistics.paired_parts import (
 from cordcohort.statistics.pairs import Pairs
 from cordcohort.statistics.registry import Outcome, Parameters, analysis
 from cordcohort.statistics.select import Selection
-from cordcohort.statistics.wilcoxon import ALPHA, SignedRank, signed_rank, smallest_p
+from cordcohort.statistics.wilcoxon import (
+    ALPHA,
+    SignedRank,
+    paired_differences,
+    signed_rank,
+    smallest_p,
+)
 
 COLUMNS = [
     *PAIR_COLUMNS, "n_zero",
@@ -81,7 +87,7 @@ def paired_test(selection: Selection, p: Parameters) -> Outcome:
 def _test_row(pairs: Pairs) -> dict[str, object]:
     table = pairs.table
     a, b = table["a"].to_numpy(dtype=float), table["b"].to_numpy(dtype=float)
-    result = signed_rank(a - b)
+    result = signed_rank(paired_differences(a, b))
     row: dict[str, object] = {
         "n_zero": result.n_zero, "n_nonzero": result.n_nonzero,
         "n_tied": result.n_tied, "w": result.w, "w_plus": result.w_plus, "w_minus": result.w_minus,

@@ -17,7 +17,7 @@ from cordcohort.statistics.pairs import pair_key
 from cordcohort.statistics.registry import Outcome, Parameters, analysis
 from cordcohort.statistics.select import Selection
 from cordcohort.statistics.spread import cell_means
-from cordcohort.statistics.wilcoxon import signed_rank
+from cordcohort.statistics.wilcoxon import paired_differences, signed_rank
 
 MIN_UNITS = 3
 MIN_CONDITIONS = 3
@@ -192,7 +192,7 @@ def rm_anova(table: np.ndarray) -> Row:
 def _post_hoc(complete: pd.DataFrame, correction: str) -> list[Row]:
     rows: list[Row] = []
     for a, b in itertools.combinations([str(c) for c in complete.columns], 2):
-        result = signed_rank((complete[a] - complete[b]).to_numpy(dtype=float))
+        result = signed_rank(paired_differences(complete[a].to_numpy(), complete[b].to_numpy()))
         rows.append({
             "test": "wilcoxon", "a": a, "b": b, "test_statistic": result.w, "p": result.p,
             "p_method": result.p_method, "effect": result.rank_biserial,

@@ -13,6 +13,7 @@ from cordcohort.statistics.boundary import statistic_and_p
 from cordcohort.statistics.intervals import NO_INTERVAL, Interval, bootstrap_interval
 
 MAX_EXACT = 50  # beyond, the normal approximation is good to three digits
+_SIGNIFICANT_DIGITS = 10
 MAX_EXACT_TIES = 13  # 2^13 sign patterns are enumerated when ranks are tied
 ALPHA = 0.05
 EXACT, EXACT_TIES, NORMAL = "exact", "exact by sign permutation", "normal approximation"
@@ -38,6 +39,27 @@ class SignedRank:
     def n_nonzero(self) -> int:
         """Pairs that enter the ranks."""
         return self.n_pairs - self.n_zero
+
+
+def paired_differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Differences ``a - b`` whose zeros and ties survive decimal numbers.
+
+    70.2 - 70.1 and 71.2 - 71.1 differ in the 15th digit only because decimals have no exact binary
+    form; as ranks they would break a tie. Differences are therefore rounded to ten digits of the
+    largest value, five digits finer than any measure is known.
+
+    Examples
+    --------
+    >>> sorted(set(paired_differences(np.array([70.2, 71.2, 0.3]), np.array([70.1, 71.1, 0.2]))))
+    [0.1]
+    """
+    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    sizes = np.abs(np.concatenate([a, b]))
+    largest = float(sizes[np.isfinite(sizes)].max(initial=0.0))
+    if largest == 0:
+        return a - b
+    decimals = _SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(largest))
+    return np.round(a - b, decimals)
 
 
 def signed_rank(differences: np.ndarray, *, with_interval: bool = True) -> SignedRank:
