@@ -1,5 +1,5 @@
 # Small tables, one a scan and kind of measure: shape of every mask, agreement of every method with
-# the reference, diffusion maps by region.
+# the reference, diffusion maps by region, lesions.
 for kind in MEASURE_KINDS:
     for batch in PLAN.measure_batches(kind):
 
@@ -26,7 +26,7 @@ for kind in MEASURE_KINDS:
                 kind=kind,
                 models=list(PLAN.config.segmentation.models),
                 options=PLAN.measure_options(),
-                science=science_digest(f"measures.{kind}", "measures.tasks"),
+                science=science_digest(MEASURE_KINDS[kind], "measures.tasks"),
             script:
                 "../scripts/measure.py"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
-from cordcohort.measures.kinds import Task, measure_batch
+from cordcohort.measures.kinds import measure_batch
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.shape import measure_shape
+from cordcohort.measures.task import Task
 from cordcohort.table import LONG_COLUMNS, SCAN_KEY
 from unit.measures.shapes import tube
 

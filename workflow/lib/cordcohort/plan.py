@@ -20,7 +20,13 @@ from cordcohort.root import workflow_root
 from cordcohort.scan import Row
 
 REPORT_FOLDER = f"{paths.RESULTS}/report"
-MEASURE_KINDS = ("shape", "agreement", "regions")
+# Kind of measure to the module that holds its science.
+MEASURE_KINDS = {
+    "shape": "measures.shape",
+    "agreement": "measures.agreement",
+    "regions": "measures.regions",
+    "lesion": "measures.lesions",
+}
 # Rules whose inputs are made from every scan.
 WHOLE_STUDY_RULES = frozenset({"cohort", "subject_pages"})
 
@@ -168,6 +174,8 @@ class Plan:
     def _is_measured(self, kind: str, row: Row) -> bool:
         if kind == "regions":
             return _has_series(row)
+        if kind == "lesion":
+            return any(mask["structure"] == "lesion" for mask in paths.masks_of(row))
         if kind == "agreement":
             reference = self.config.measures.reference
             return any(mask["method"] == reference for mask in paths.masks_of(row))

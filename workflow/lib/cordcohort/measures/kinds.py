@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -13,37 +11,9 @@ from cordcohort.measures.lesions import measure_lesion
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.regions import measure_regions
 from cordcohort.measures.shape import measure_shape
+from cordcohort.measures.task import Task
 
 KINDS = ("shape", "agreement", "regions", "lesion")
-
-
-@dataclass(frozen=True)
-class Task:
-    """One scan to measure.
-
-    Attributes
-    ----------
-    scan : mapping
-        Row of the index (its scan key is used).
-    masks : sequence of mappings
-        ``method, structure, kind, path, status, reason`` each: those of the index and, alike, what
-        the models' records say (status ``ok``, ``failed`` or ``no_cord``).
-    output : str
-        Where the table will be written.
-    image : str
-        The image that masks must lie on; "" where there is none.
-    maps : mapping
-        For regions: ``fa, md, ad, rd`` to file.
-    maps_reason : str
-        For regions: why there are no maps.
-    """
-
-    scan: Mapping[str, Any]
-    masks: Sequence[Mapping[str, Any]]
-    output: str
-    image: str = ""
-    maps: Mapping[str, str] = field(default_factory=dict)
-    maps_reason: str = ""
 
 
 def measure(kind: str, task: Task, options: MeasureOptions) -> pd.DataFrame:

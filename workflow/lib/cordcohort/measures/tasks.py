@@ -8,7 +8,7 @@ from typing import Any
 
 from cordcohort import scan as paths
 from cordcohort.files import read_json
-from cordcohort.measures.kinds import Task
+from cordcohort.measures.task import Task
 
 
 def measuring_task(kind: str, scan: paths.Row, models: Sequence[str]) -> Task:
@@ -16,7 +16,7 @@ def measuring_task(kind: str, scan: paths.Row, models: Sequence[str]) -> Task:
 
     Parameters
     ----------
-    kind : {"shape", "agreement", "regions"}
+    kind : {"shape", "agreement", "regions", "lesion"}
         Kind of measure.
     scan : mapping
         Row of the index.
