@@ -2,10 +2,12 @@
 
 from cordcohort.statistics import (
     agreement,
+    components,
     correlation,
     dependent,
     groups,
     method_comparison,
+    models,
     normality,
     paired,
     reliability,
@@ -17,9 +19,8 @@ from cordcohort.statistics.run import AnalysisResult, run_analysis, write_result
 
 # Importing a module of analyses registers them.
 MODULES = (
-    agreement, correlation, dependent, groups, method_comparison, normality, paired, reliability,
-    repeated,
-    variability,
+    agreement, components, correlation, dependent, groups, method_comparison, models, normality,
+    paired, reliability, repeated, variability,
 )  # fmt: skip
 
 __all__ = [

@@ -28,7 +28,8 @@ MIN_PAIRS = 4  # Fisher's interval needs n - 3 >= 1, and rho of 3 pairs is one o
 EXACT_MAX = 8  # up to 8! = 40,320 orders are enumerated
 COLUMNS = [
     "with", "time_point", "controlled_for", "n", "n_incomplete", "rho", "p", "p_method",
-    "ci_low", "ci_high", "ci_method", "p_adjusted", "correction", "family", "n_family", "flag", "reason",
+    "ci_low", "ci_high", "ci_method", "p_adjusted", "correction", "family", "n_family",
+    "flag", "reason",
 ]  # fmt: skip
 PARAMETERS = {
     "with": {
