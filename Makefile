@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
 
-.PHONY: demo test test-real test-slow lint bench clean lock
+.PHONY: demo test test-real test-slow test-slurm lint bench bench-scale clean lock
 
 # The locked packages with their hashes; then torch, whose CPU and CUDA builds share one version but
 # not one hash, and which pins its own CUDA packages exactly where its build needs them.
@@ -32,6 +32,10 @@ test-real: $(READY)
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
 
+# A real SLURM on this machine (root, apt); where it cannot be installed this fails and says so.
+test-slurm: $(READY)
+	CORDCOHORT_TEST_SLURM=1 $(BIN)/python -m pytest tests/cluster
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,6 +46,9 @@ lint: $(READY)
 
 bench: $(READY)
 	for b in tests/benchmarks/bench_*.py; do $(BIN)/python $$b; done
+
+bench-scale: $(READY)
+	$(BIN)/python tests/benchmarks/bench_scale.py --sizes 100 1000 10000
 
 # Resolve the lock anew from its direct pins (needs uv).
 lock: $(READY)

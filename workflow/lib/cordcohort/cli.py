@@ -83,13 +83,66 @@ def check(
 
 
 @app.command(context_settings=_PASS_THROUGH)
-def run(context: typer.Context, study: StudyArgument = Path()) -> None:
+def run(
+    context: typer.Context,
+    study: StudyArgument = Path(),
+    prepare_only: Annotated[
+        bool,
+        typer.Option("--prepare", help="Check data and models, build environments, run no job."),
+    ] = False,
+    at_end: Annotated[
+        str, typer.Option(help="Command to call at the end, for example to send a mail.")
+    ] = "",
+) -> None:
     """Run a study. Further arguments go to Snakemake, for example `-n` or `--cores 4`."""
     from cordcohort.bids.prepare import prepare
+    from cordcohort.cluster.refusals import refuse_early
     from cordcohort.launch import run_study
 
-    prepare(study)
-    raise typer.Exit(run_study(study, context.args))
+    config, _ = prepare(study)
+    refuse_early(study, context.args, config)
+    if prepare_only:
+        from cordcohort.cluster.ready import make_ready
+
+        raise typer.Exit(make_ready(study, config, context.args))
+    code = run_study(study, context.args)
+    if at_end:
+        from cordcohort.cluster.ready import call_at_end
+
+        call_at_end(at_end, study, code, config.segmentation.models)
+    raise typer.Exit(code)
+
+
+@app.command()
+def status(study: StudyArgument = Path()) -> None:
+    """Print jobs done, running, failed and waiting by stage, and scans by site."""
+    from cordcohort.cluster.status import status_lines
+    from cordcohort.config import CONFIG_PATH, load_config
+
+    config = load_config(study / CONFIG_PATH)
+    typer.echo("\n".join(status_lines(study, config.segmentation.models)))
+
+
+@app.command()
+def estimate(
+    study: StudyArgument = Path(),
+    records: Annotated[
+        Path | None, typer.Option(help="A study that has run; the study itself by default.")
+    ] = None,
+) -> None:
+    """Print jobs, CPU and GPU hours, memory and disk that a study will take."""
+    from cordcohort.bids.index import rows_of
+    from cordcohort.bids.prepare import prepare
+    from cordcohort.cluster import estimate as costs
+    from cordcohort.plan import Plan, load_plan, read_content
+
+    config, index = prepare(study)
+    plan = Plan(config, rows_of(index.scans))
+    told = costs.error_line(plan, study)
+    source = records or study
+    source_plan = load_plan(read_content(source), refresh=False, study_dir=source)
+    result = costs.estimate(plan, study, source, source_plan)
+    typer.echo("\n".join([*costs.estimate_lines(result, config), *([told] if told else [])]))
 
 
 @app.command()
@@ -147,4 +200,4 @@ def demo(
     for path in make_demo(study):
         typer.echo(f"wrote {path}")
     if not only_data:
-        run(context, study)
+        run(context, study, prepare_only=False, at_end="")

@@ -14,7 +14,8 @@ from typing import Any
 from cordcohort import scan as paths
 from cordcohort.batches import Batch, batches, numbers_of
 from cordcohort.bids.shards import rows_of_batches, write_shards
-from cordcohort.config import Config, make_config
+from cordcohort.config import CONFIG_PATH, Config, make_config
+from cordcohort.files import read_yaml
 from cordcohort.report.links import PICTURES
 from cordcohort.root import workflow_root
 from cordcohort.scan import Row
@@ -244,6 +245,11 @@ def _pictures_record(batch: Batch) -> str:
 
 def _no_files(row: Row) -> list[str]:
     return []
+
+
+def read_content(study_dir: Path | str) -> Any:
+    """Configuration of a study as it stands in its file, unchecked."""
+    return read_yaml(Path(study_dir) / CONFIG_PATH)
 
 
 def _has_series(row: Row) -> bool:

@@ -71,6 +71,13 @@ def rows_of_batches(
     ]
 
 
+def all_rows(study_dir: Path | str = ".") -> list[IndexRow]:
+    """All rows of the index, sorted by name; none where nothing was ever run."""
+    folder = Path(study_dir) / SHARDS
+    rows = {name: row for path in folder.glob("*.json") for name, row in read_json(path).items()}
+    return [rows[name] for name in sorted(rows)]
+
+
 def read_rows(scan_ids: Iterable[str], study_dir: Path | str = ".") -> list[IndexRow]:
     """Rows by :func:`cordcohort.scan.scan_id`, in the order asked for.
 

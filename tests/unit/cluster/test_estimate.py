@@ -1,0 +1,51 @@
+"""Estimates: right where the cost is known, honest where nothing was recorded."""
+
+from __future__ import annotations
+
+import pytest
+from cordcohort.cluster import estimate as costs
+from cordcohort.cluster.estimate import PlannedJob, Record, rate_of, read_records
+from hypothesis import given
+from hypothesis import strategies as st
+
+HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+
+
+@given(
+    offset=st.floats(0, 100), slope=st.floats(0.1, 100),
+    sizes=st.lists(st.integers(1, 200), min_size=3, max_size=20, unique=True),
+)  # fmt: skip
+def test_linear_cost_is_found_exactly(offset, slope, sizes):
+    rate = rate_of([Record(n, 1.0, offset + slope * n, 1.0) for n in sizes])
+    for n in (1, 1000):
+        assert rate.cpu_s_per_job + rate.cpu_s_per_scan * n == pytest.approx(
+            offset + slope * n, rel=1e-6, abs=1e-4
+        )
+
+
+@given(st.lists(st.floats(0.1, 1e4), min_size=1, max_size=10))
+def test_jobs_of_one_size_give_their_mean_and_nothing_negative(seconds):
+    rate = rate_of([Record(8, s, s, 100.0) for s in seconds])
+    assert rate.cpu_s_per_job == 0
+    assert rate.cpu_s_per_scan * 8 == pytest.approx(sum(seconds) / len(seconds))
+
+
+def _benchmark(study, name, seconds, cpu, memory):
+    path = study / costs.BENCHMARKS / f"{name}.tsv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(HEADER + f"{seconds}\t0:00:01\t{memory}\t0\t0\t0\t0\t0\t0\t{cpu}\n")
+
+
+def test_records_are_read_by_kind_and_short_jobs_count_their_elapsed_time(tmp_path):
+    _benchmark(tmp_path, "measures/shape_a_0000of0001", 10, 8, 300)
+    _benchmark(tmp_path, "cohort/cohort", 0.5, "NA", "NA")
+    jobs = [
+        PlannedJob("measures/shape", "measures/shape_a_0000of0001", 4),
+        PlannedJob("cohort/cohort", "cohort/cohort", 4),
+        PlannedJob("report/report", "report/report", 4),
+    ]
+    records = read_records(tmp_path, jobs)
+    assert records == {
+        "measures/shape": [Record(4, 10.0, 8.0, 300.0)],
+        "cohort/cohort": [Record(4, 0.5, 0.5, 0.0)],
+    }

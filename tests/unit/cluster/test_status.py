@@ -1,0 +1,72 @@
+"""Status: counts from what the engine logged, whatever state the run is in."""
+
+from __future__ import annotations
+
+import pytest
+from cordcohort.bids.shards import write_shards
+from cordcohort.cluster.status import read_engine_log, scans_by_site, status_lines
+from cordcohort.errors import CordcohortError
+from cordcohort.scan import mask_record, measure_table
+
+LOG = """job                   count
+------------------  -------
+all                       1
+cohort                    1
+shape_a_0000of0002        1
+shape_a_0001of0002        1
+segment_m_a_0000of0001    1
+total                     5
+
+[Sat Nov 21 11:17:07 2026]
+rule segment_m_a_0000of0001:
+    input: x
+    jobid: 4
+[Sat Nov 21 11:18:07 2026]
+Finished jobid: 4 (Rule: segment_m_a_0000of0001)
+rule shape_a_0000of0002:
+    jobid: 2
+rule shape_a_0001of0002:
+    jobid: 3
+Error in rule shape_a_0001of0002:
+    message: None
+    jobid: 3
+"""
+
+
+def test_every_planned_job_is_in_exactly_one_state():
+    stages = read_engine_log(LOG.splitlines()).by_stage()
+    assert stages["segmentation"] == {"done": 1, "running": 0, "failed": 0, "waiting": 0}
+    assert stages["measures"] == {"done": 0, "running": 1, "failed": 1, "waiting": 0}
+    assert stages["cohort"] == {"done": 0, "running": 0, "failed": 0, "waiting": 1}
+    assert "all" not in stages
+
+
+def test_a_job_that_is_tried_again_is_running_and_then_done():
+    again = LOG + "rule shape_a_0001of0002:\n    jobid: 3\n"
+    assert read_engine_log(again.splitlines()).by_stage()["measures"]["running"] == 2
+    end = again + "Finished jobid: 3\n"
+    assert read_engine_log(end.splitlines()).by_stage()["measures"]["failed"] == 0
+
+
+def test_an_empty_log_counts_nothing():
+    assert read_engine_log([]).by_stage() == {}
+
+
+def test_scans_are_counted_by_data_set_and_site(tmp_path):
+    rows = [
+        {"dataset": d, "site": "one", "folder": "sub-01/anat", "stem": "sub-01_T2w", "masks": ""}
+        for d in ("a", "b")
+    ]
+    write_shards(rows, tmp_path)
+    for path in (mask_record(rows[0], "m"), measure_table(rows[1], "shape")):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert scans_by_site(tmp_path, ["m"]) == {
+        "a/one": {"scans": 1, "segmented": 1, "measured": 0},
+        "b/one": {"scans": 1, "segmented": 0, "measured": 1},
+    }
+
+
+def test_a_study_never_run_says_how_to_start(tmp_path):
+    with pytest.raises(CordcohortError, match="cordcohort run"):
+        status_lines(tmp_path, [])

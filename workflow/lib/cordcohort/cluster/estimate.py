@@ -1,0 +1,214 @@
+"""What a study will cost, from the recorded seconds and memory of earlier jobs."""
+
+from __future__ import annotations
+
+import csv
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cordcohort.config import Config
+from cordcohort.errors import CordcohortError
+from cordcohort.files import read_json, write_json
+from cordcohort.plan import MEASURE_KINDS, Plan
+
+BENCHMARKS = Path("results") / "benchmarks"
+KEPT = Path("results") / "logs" / "estimate.json"
+HOUR_S = 3600.0
+GB = 10**9
+# A cluster job starts the engine twice before its payload.
+ENGINE_S_PER_JOB = 4.6
+_RESULT_FOLDERS = ("images", "segmentation", "measures", "report", "cohort")
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """A job of the plan: kind of work, its benchmark file, number of scans, whether on a GPU."""
+
+    kind: str
+    benchmark: str
+    n_scans: int
+    gpu: bool = False
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Cost of one kind of job: seconds a job and a scan (CPU and elapsed), peak memory in MB."""
+
+    cpu_s_per_job: float
+    cpu_s_per_scan: float
+    wall_s_per_scan: float
+    memory_mb: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a finished job took."""
+
+    n_scans: int
+    wall_s: float
+    cpu_s: float
+    memory_mb: float
+
+
+def planned_jobs(plan: Plan) -> list[PlannedJob]:
+    """Every job that a study asks for if nothing of it is there yet."""
+    config = plan.config
+    gpu = config.segmentation.device == "cuda"
+    n = len(plan.rows)
+    jobs = [
+        PlannedJob(f"segmentation/{m}", f"segmentation/{m}_{b.name}", len(b.scans), gpu)
+        for m in config.segmentation.models
+        for b in plan.segmentation_batches(m)
+    ]
+    groups = [("images/mean_b0", plan.b0_batches()), ("images/tensor", plan.tensor_batches())]
+    groups += [(f"measures/{kind}", plan.measure_batches(kind)) for kind in MEASURE_KINDS]
+    groups.append(("report/pictures", plan.picture_batches()))
+    jobs += [PlannedJob(k, f"{k}_{b.name}", len(b.scans)) for k, found in groups for b in found]
+    jobs += [PlannedJob("statistics", f"statistics/{name}", n) for name in plan.analyses()]
+    whole = ("cohort/cohort", "report/subject_pages", "report/report")
+    return jobs + [PlannedJob(name, name, n) for name in whole]
+
+
+def read_records(study: Path, jobs: Iterable[PlannedJob]) -> dict[str, list[Record]]:
+    """Benchmarks of the jobs that have run, by kind of job."""
+    found: dict[str, list[Record]] = {}
+    for job in jobs:
+        path = study / BENCHMARKS / f"{job.benchmark}.tsv"
+        if path.is_file():
+            with path.open(encoding="utf-8", newline="") as handle:
+                rows = list(csv.DictReader(handle, delimiter="\t"))
+            found.setdefault(job.kind, []).extend(_record(row, job.n_scans) for row in rows)
+    return found
+
+
+def _record(row: dict[str, str], n_scans: int) -> Record:
+    wall_s = _number(row.get("s"))
+    # Jobs shorter than the engine's sampling have no CPU time or memory.
+    return Record(
+        n_scans, wall_s, _number(row.get("cpu_time")) or wall_s, _number(row.get("max_rss"))
+    )
+
+
+def _number(text: str | None) -> float:
+    try:
+        value = float(text or 0)
+    except ValueError:
+        return 0.0
+    return value if math.isfinite(value) else 0.0
+
+
+def rate_of(records: Sequence[Record]) -> Rate:
+    """Cost a job and a scan: the least-squares line through the records, no part negative.
+
+    Examples
+    --------
+    >>> rate_of([Record(1, 3, 3, 100), Record(2, 5, 5, 120), Record(4, 9, 9, 110)])
+    Rate(cpu_s_per_job=1.0, cpu_s_per_scan=2.0, wall_s_per_scan=2.5, memory_mb=120)
+    """
+    n = len(records)
+    mean_x = sum(r.n_scans for r in records) / n
+    mean_y = sum(r.cpu_s for r in records) / n
+    spread = sum((r.n_scans - mean_x) ** 2 for r in records)
+    together = sum((r.n_scans - mean_x) * (r.cpu_s - mean_y) for r in records)
+    slope = together / spread if spread else 0.0
+    offset = mean_y - slope * mean_x
+    if slope <= 0 or offset < 0:  # too alike, or too noisy, for a line: all cost is by scan
+        slope, offset = mean_y / mean_x, 0.0
+    return Rate(
+        cpu_s_per_job=offset,
+        cpu_s_per_scan=slope,
+        wall_s_per_scan=statistics.median(r.wall_s / r.n_scans for r in records),
+        memory_mb=max(r.memory_mb for r in records),
+    )
+
+
+def estimate(plan: Plan, study: Path, source: Path, source_plan: Plan) -> dict[str, Any]:
+    """Estimate the cost of a study from the records of a source study (which may be itself).
+
+    Returns
+    -------
+    dict
+        ``jobs``, ``cpu_hours``, ``gpu_hours``, ``memory_mb``, ``disk_gb``,
+        ``kinds_without_record`` ...
+
+    Raises
+    ------
+    CordcohortError
+        If the source has no records.
+    """
+    records = read_records(source, planned_jobs(source_plan))
+    if not records:
+        raise CordcohortError(
+            f"{source / BENCHMARKS}: no recorded job to estimate from; run a few subjects first "
+            "and name that study with --records"
+        )
+    rates = {kind: rate_of(found) for kind, found in records.items()}
+    jobs = planned_jobs(plan)
+    known = [(job, rates[job.kind]) for job in jobs if job.kind in rates]
+    cpu_s = sum(r.cpu_s_per_job + r.cpu_s_per_scan * j.n_scans for j, r in known)
+    gpu_s = sum(r.wall_s_per_scan * j.n_scans for j, r in known if j.gpu)
+    disk = disk_bytes(source) / max(1, len(source_plan.rows)) * len(plan.rows)
+    result = {
+        "jobs": len(jobs),
+        "cpu_hours": cpu_s / HOUR_S,
+        "engine_cpu_hours_on_a_cluster": len(jobs) * ENGINE_S_PER_JOB / HOUR_S,
+        "gpu_hours": gpu_s / HOUR_S,
+        "memory_mb": max((r.memory_mb for _, r in known), default=0.0),
+        "disk_gb": disk / GB,
+        "kinds_without_record": sorted({job.kind for job in jobs} - set(rates)),
+    }
+    write_json(study / KEPT, result)
+    return result
+
+
+def disk_bytes(study: Path) -> int:
+    """Size of the results that grow with the number of scans."""
+    folders = [study / "results" / name for name in _RESULT_FOLDERS]
+    return sum(p.stat().st_size for f in folders for p in f.rglob("*") if p.is_file())
+
+
+def actual(plan: Plan, study: Path) -> dict[str, float]:
+    """CPU hours and peak memory of the jobs that have run, and how many of the planned did."""
+    jobs = planned_jobs(plan)
+    found = [r for records in read_records(study, jobs).values() for r in records]
+    return {
+        "jobs": len(found),
+        "planned": len(jobs),
+        "cpu_hours": sum(r.cpu_s for r in found) / HOUR_S,
+        "memory_mb": max((r.memory_mb for r in found), default=0.0),
+    }
+
+
+def error_line(plan: Plan, study: Path) -> str:
+    """One line on how far off the kept estimate was; empty where there is nothing to compare."""
+    if not (study / KEPT).is_file():
+        return ""
+    kept = read_json(study / KEPT)
+    took = actual(plan, study)
+    if took["jobs"] < took["planned"] or not took["cpu_hours"]:
+        return ""
+    ratio = kept["cpu_hours"] / took["cpu_hours"]
+    return (
+        f"estimated {kept['cpu_hours']:.2f} CPU hours, took {took['cpu_hours']:.2f} "
+        f"(estimate / actual {ratio:.2f})"
+    )
+
+
+def estimate_lines(result: dict[str, Any], config: Config) -> list[str]:
+    """Lines that ``cordcohort estimate`` prints."""
+    on_gpu = config.segmentation.device == "cuda"
+    gpu_note = "" if on_gpu else " (segmentation.device is not cuda)"
+    lines = [
+        f"jobs       {result['jobs']}",
+        f"CPU hours  {result['cpu_hours']:.2f} "
+        f"(and {result['engine_cpu_hours_on_a_cluster']:.2f} to start them on a cluster)",
+        f"GPU hours  {result['gpu_hours']:.2f}{gpu_note}",
+        f"memory     {result['memory_mb']:.0f} MB for the largest job",
+        f"disk       {result['disk_gb']:.3f} GB of results",
+    ]
+    missing = result["kinds_without_record"]
+    return lines + ([f"no record, left out: {', '.join(missing)}"] if missing else [])

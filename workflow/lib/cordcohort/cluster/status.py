@@ -1,0 +1,168 @@
+"""How far a run is: jobs by stage and scans by site, from what the engine itself wrote down.
+
+Read while a run goes on and after it. Nothing is asked of the scheduler and nothing is locked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cordcohort import scan as paths
+from cordcohort.bids.shards import all_rows
+from cordcohort.errors import CordcohortError
+
+ENGINE_LOGS = Path(".snakemake") / "log"
+STATES = ("done", "running", "failed", "waiting")
+_PLANNED = re.compile(r"^(\w[\w.-]*)\s+(\d+)$")
+_RULE = re.compile(r"^(?:local)?rule (\S+):")
+_JOB_ID = re.compile(r"^\s+jobid: (\d+)")
+_FINISHED = re.compile(r"^Finished jobid: (\d+)")
+_FAILED = re.compile(r"^Error in rule ([^\s,:]+)")
+_BATCH = re.compile(r"_\d+of\d+$")
+
+
+@dataclass
+class JobCounts:
+    """Jobs of the last run, by rule.
+
+    Attributes
+    ----------
+    planned : dict
+        Rule to number of jobs, as the engine announced them.
+    done, started, failed : dict
+        Job number to rule.
+    """
+
+    planned: dict[str, int] = field(default_factory=dict)
+    started: dict[int, str] = field(default_factory=dict)
+    done: dict[int, str] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+
+    def by_stage(self, stages: Mapping[str, str] | None = None) -> dict[str, dict[str, int]]:
+        """Done, running, failed and waiting jobs by stage."""
+        total: Counter[str] = Counter()
+        for rule, number in self.planned.items():
+            total[_stage(rule, stages)] += number
+        done = Counter(_stage(rule, stages) for rule in self.done.values())
+        failed_ids = set(self.failed) - set(self.done)
+        failed = Counter(_stage(self.failed[job], stages) for job in failed_ids)
+        live_ids = set(self.started) - set(self.done) - failed_ids
+        live = Counter(_stage(self.started[job], stages) for job in live_ids)
+        return {
+            stage: {
+                "done": done[stage],
+                "running": live[stage],
+                "failed": failed[stage],
+                "waiting": max(0, n - done[stage] - live[stage] - failed[stage]),
+            }
+            for stage, n in total.items()
+        }
+
+
+def _stage(rule: str, stages: Mapping[str, str] | None) -> str:
+    name = _BATCH.sub("", rule)
+    return next((s for prefix, s in (stages or STAGES).items() if name.startswith(prefix)), name)
+
+
+STAGES = {
+    "mean_b0": "images", "tensor": "images", "segment": "segmentation", "shape": "measures",
+    "agreement": "measures", "regions": "measures", "pictures": "report",
+    "subject_pages": "report", "report": "report", "analysis": "statistics",
+}  # fmt: skip
+
+
+def read_engine_log(lines: Iterable[str]) -> JobCounts:
+    """Count jobs in what the engine logged of one run.
+
+    Examples
+    --------
+    >>> counts = read_engine_log(["rule cohort:", "    jobid: 3", "Finished jobid: 3"])
+    >>> counts.done
+    {3: 'cohort'}
+    """
+    counts = JobCounts()
+    rule = ""
+    heading = {}  # the table or the list of jobs that following lines belong to
+    for line in lines:
+        if line.startswith("job ") and "count" in line:
+            heading = counts.planned
+            heading.clear()
+        elif heading is counts.planned and (planned := _PLANNED.match(line)):
+            if planned[1] in {"total", "all"}:
+                continue
+            counts.planned[planned[1]] = int(planned[2])
+        elif begun := _RULE.match(line):
+            rule, heading = begun[1], counts.started
+        elif error := _FAILED.match(line):
+            rule, heading = error[1], counts.failed
+        elif rule and (job := _JOB_ID.match(line)):
+            _note(int(job[1]), rule, heading, counts)
+            rule = ""
+        elif finished := _FINISHED.match(line):
+            number = int(finished[1])
+            if number in counts.started:
+                counts.done[number] = counts.started[number]
+    return counts
+
+
+def _note(number: int, rule: str, where: dict[Any, Any], counts: JobCounts) -> None:
+    if rule == "all":
+        return
+    where[number] = rule
+    if where is counts.started:
+        counts.failed.pop(number, None)  # tried again
+
+
+def newest_log(study: Path) -> Path:
+    """Engine's log of the last run.
+
+    Raises
+    ------
+    CordcohortError
+        If nothing was ever run here.
+    """
+    found = sorted((study / ENGINE_LOGS).glob("*.snakemake.log"))
+    if not found:
+        raise CordcohortError(f"{study}: no run yet; start one with `cordcohort run {study}`")
+    return found[-1]
+
+
+def scans_by_site(study: Path, models: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Scans by site: all, with the masks of every model, measured."""
+    names = list(models)
+    counts: dict[str, Counter[str]] = {}
+    for row in all_rows(study):
+        site = counts.setdefault(f"{row['dataset']}/{row['site'] or '(no site)'}", Counter())
+        site["scans"] += 1
+        site["segmented"] += all((study / paths.mask_record(row, name)).is_file() for name in names)
+        site["measured"] += (study / paths.measure_table(row, "shape")).is_file()
+    return {site: dict(count) for site, count in sorted(counts.items())}
+
+
+def status_lines(study: Path, models: Iterable[str]) -> list[str]:
+    """Lines that `cordcohort status` prints: jobs by stage, then scans by site."""
+    log = newest_log(study)
+    text = log.read_text(encoding="utf-8", errors="replace")
+    stages = read_engine_log(text.splitlines()).by_stage()
+    rows = [[stage, *(str(count[state]) for state in STATES)] for stage, count in stages.items()]
+    lines = _columns(["jobs of the last run", *STATES], rows)
+    if not stages:
+        lines.append("nothing had to be done")
+    sites = scans_by_site(study, models)
+    kinds = ("scans", "segmented", "measured")
+    rows = [[site, *(str(count.get(k, 0)) for k in kinds)] for site, count in sites.items()]
+    return [*lines, "", *_columns(["site", *kinds], rows)]
+
+
+def _columns(head: list[str], rows: list[list[Any]]) -> list[str]:
+    widths = [max(len(str(row[i])) for row in (head, *rows)) for i in range(len(head))]
+    return [
+        "  ".join(str(cell).ljust(w) if i == 0 else str(cell).rjust(w)
+                  for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        for row in (head, *rows)
+    ]  # fmt: skip
