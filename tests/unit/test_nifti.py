@@ -255,3 +255,10 @@ def test_any_changed_header_byte_gives_an_image_or_a_named_error(tmp_path_factor
         return
     assert np.isfinite(image.data).all()
     assert np.isfinite(image.affine).all()
+
+
+@pytest.mark.parametrize(("code", "name"), [(1, "metres"), (3, "micrometres")])
+def test_units_other_than_millimetres_are_refused(good, tmp_path, code, name):
+    target = _rewrite(good, tmp_path / "u.nii.gz", lambda raw: raw.__setitem__(123, code))
+    with pytest.raises(ImageError, match=name):
+        read_image(target)

@@ -48,7 +48,8 @@ def science_digest(*modules: str, root: Path = _ROOT) -> str:
         if name not in found:
             found[name], imported = _module_digest(name, root)
             # Importing a.b runs a/__init__.py first, which may register more (statistics does).
-            waiting.extend([*imported, *filter(None, [name.rpartition(".")[0]])])
+            parent = name.rpartition(".")[0]
+            waiting.extend([*imported, *([parent] if _exists(parent, root) else [])])
     text = "\n".join(f"{name} {found[name]}" for name in sorted(found))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -41,6 +41,7 @@ MAX_VOXELS = 4_000_000_000
 # Below a fifth of a voxel every voxel centre lies well inside the voxel of the same index, and the
 # overlap of two cords 24 voxels wide changes by less than 1 %; real label headers are off by 0.14.
 MAX_GRID_SHIFT_VOXELS = 0.2
+SPACE_UNIT_BITS, MILLIMETRE = 7, 2  # of the header field xyzt_units; 0 says nothing
 MAX_SHEAR_COSINE = 1e-3
 _CHUNK_BYTES = 1 << 20
 _GEOMETRY_FIELDS = (
@@ -381,11 +382,10 @@ def _checked_affine(path: Path, image: Any) -> tuple[NDArray[np.float64], list[s
     spacing = np.asarray(header.get_zooms()[:3], dtype=float)
     if len(spacing) < 3 or not np.isfinite(spacing).all() or (spacing <= 0).any():  # noqa: PLR2004
         raise ImageError(path, "spacing", "three positive voxel sizes", f"{spacing}", _COPY)
-    unit = header.get_xyzt_units()[0]
-    if unit not in ("mm", "unknown"):
-        raise ImageError(
-            path, "units", "millimetres", f"{unit}", "scale the affine to mm and set the unit"
-        )
+    unit = int(header["xyzt_units"]) & SPACE_UNIT_BITS
+    if unit not in (0, MILLIMETRE):
+        came = {1: "metres", 3: "micrometres"}.get(unit, f"unit code {unit}")
+        raise ImageError(path, "units", "millimetres", came, "scale the affine and set the unit")
     with np.errstate(all="ignore"):
         affine = np.asarray(image.affine, dtype=np.float64)
     if not np.isfinite(affine).all():

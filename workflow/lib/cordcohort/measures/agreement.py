@@ -86,14 +86,18 @@ def _is_soft(mask: ScanMask) -> bool:
 def _compared(mask: ScanMask, reference: ScanMask) -> list[Row]:
     base = mask.base | {"reference": reference.method}
     if reference.image is None:
-        return failed_rows(KIND, base, f"reference: {reference.reason}")
+        return _failed(base, f"reference: {reference.reason}")
     if mask.image is None and mask.status != NO_CORD:
-        return failed_rows(KIND, base, mask.reason)
+        return _failed(base, mask.reason)
     data = mask.image.data if mask.image is not None else _nothing_like(reference.image)
     soft = _is_soft(mask) or _is_soft(reference)
     rows = pair_rows(data, reference.image, mask.structure, soft=soft)
     note = NO_CORD_REASON if mask.status == NO_CORD else ""
     return [base | _noted(row, note) for row in rows]
+
+
+def _failed(base: Row, reason: str) -> list[Row]:
+    return failed_rows(KIND, base, reason) + failed_rows("surface", base, reason)
 
 
 def pair_rows(mask: Array, reference: Image, structure: str, *, soft: bool = False) -> list[Row]:

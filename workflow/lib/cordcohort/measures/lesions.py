@@ -72,9 +72,11 @@ def measure_lesion(
 
 def _failed(mask: ScanMask) -> list[Row]:
     """One row for each main measure, with the statistic that a success would have."""
-    rows = failed_rows(KIND, mask.base, mask.reason) + failed_rows(
-        SCAN_KIND, mask.base, mask.reason
-    )
+    rows = [
+        row
+        for kind in (KIND, SCAN_KIND)
+        for row in failed_rows(kind, mask.base, mask.reason, main_only=True)
+    ]
     return [row | {"statistic": CATALOGUE[row["measure"]].reduce} for row in rows]
 
 

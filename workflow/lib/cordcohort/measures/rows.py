@@ -14,6 +14,7 @@ from cordcohort.measures.measure import Measure
 
 Row = dict[str, Any]
 NAN = float("nan")
+SOFT_MASKS_ONLY = ("soft_dice",)
 SD_DDOF = 1  # of every "sd" row: over slices for shape, over voxels for maps
 BOUND_TOLERANCE = 1e-9
 VERTEBRAL = "vertebral"
@@ -79,14 +80,25 @@ def groups_of(
     return groups
 
 
-def failed_rows(kind: str, base: Mapping[str, Any], reason: str, statistic: str = "") -> list[Row]:
+def failed_rows(
+    kind: str,
+    base: Mapping[str, Any],
+    reason: str,
+    statistic: str = "",
+    *,
+    main_only: bool = False,
+) -> list[Row]:
     """One row for each measure of a kind, with the keys that a success would have.
 
-    Every measure, so that the count of failed scans is right whichever of them is analysed.
+    Every measure, so that the count of failed scans is right whichever of them is analysed;
+    ``main_only`` where some measures exist for some masks only.
     """
     return [
-        dict(base) | valued(measure, NAN, "failed", reason) | {"statistic": statistic}
+        dict(base)
+        | valued(measure, NAN, "failed", reason)
+        | {"statistic": "sum" if statistic and measure.reduce == "sum" else statistic}
         for measure in measures_of(kind)
+        if measure.main or not (main_only or measure.name in SOFT_MASKS_ONLY)
     ]
 
 
