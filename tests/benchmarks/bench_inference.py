@@ -54,6 +54,9 @@ def slide(model: Model, image: Image) -> np.ndarray:
     half = stage.patch * stage.spacing_mm / 2
     total, weight = torch.zeros_like(data), torch.zeros(data.shape[1:])
     index = torch.arange(data.shape[0])
+    # Gaussian weights of SD patch / 8, as nnU-Net blends its patches
+    axis = (torch.arange(stage.patch) - (stage.patch - 1) / 2) / (stage.patch / 8)
+    bump = torch.exp(-0.5 * axis[:, None] ** 2 - 0.5 * axis[None] ** 2)
     for cy in np.arange(half / 2, grid.y.n * sy, half):
         for cx in np.arange(half / 2, grid.x.n * sx, half):
             at = [torch.full(index.shape, float(c)) for c in (cy, cx)]
@@ -66,10 +69,9 @@ def slide(model: Model, image: Image) -> np.ndarray:
                 from_crop(a, c, stage.patch, stage.spacing_mm)
                 for a, c in zip((grid.y, grid.x), at, strict=True)
             ]
-            total += back[0] @ (fine * inside) @ back[1].transpose(1, 2)
-            ones = torch.ones(1, stage.patch, stage.patch)
-            weight += (back[0][:1] @ ones @ back[1][:1].transpose(1, 2))[0]
-    return (total / weight.clamp(min=1e-3)).numpy()
+            total += back[0] @ (fine * inside * bump) @ back[1].transpose(1, 2)
+            weight += (back[0][:1] @ (inside[:1] * bump) @ back[1][:1].transpose(1, 2))[0]
+    return (total / weight.clamp(min=1e-6)).numpy()
 
 
 def main() -> None:

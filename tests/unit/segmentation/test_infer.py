@@ -124,3 +124,20 @@ def test_a_blank_slice_holds_no_cord(model: Model, draw: Draw) -> None:
     data = image.data.copy()
     data[:, :, :3] = np.random.default_rng(0).normal(0, 0.01, data[:, :, :3].shape)
     assert not segment_volume(model, replace(image, data=data)).mask[:, :, :2].any()
+
+
+def test_a_negative_offset_moves_contours_inwards(model: Model, draw: Draw) -> None:
+    image, _ = draw()
+    areas = []
+    for offset in (0.0, -1.0):
+        cord = replace(model.stages["cord"], logit_offset=offset)
+        other = replace(model, stages={**model.stages, "cord": cord})
+        areas.append(int(segment_volume(other, image).mask.sum()))
+    assert 0.7 * areas[0] < areas[1] < areas[0]
+
+
+def test_mirroring_gives_nearly_the_same_mask(model: Model, draw: Draw) -> None:
+    image, truth = draw()
+    plain, both = (segment_volume(model, image, mirror=m).mask for m in (False, True))
+    assert dice(plain, both) > 0.95
+    assert dice(both, truth) > 0.85

@@ -18,8 +18,9 @@ from cordcohort.training.state import save_tensors
 
 
 def publish(
-    folder: Path, runs: Mapping[str, Path], *, name: str, notes: Mapping[str, Any] | None = None
-) -> Path:
+    folder: Path, runs: Mapping[str, Path], *, name: str,
+    notes: Mapping[str, Any] | None = None, logit_offset: float = 0.0,
+) -> Path:  # fmt: skip
     """Write a model folder and list it in the registry beside it.
 
     Parameters
@@ -31,6 +32,9 @@ def publish(
         (``localiser`` and ``cord``).
     notes
         Further keys of the card: ``description``, ``validation``, ``citation``.
+
+    logit_offset
+        Added to the cord network's raw output: corrects a constant bias of area.
 
     Returns
     -------
@@ -47,6 +51,7 @@ def publish(
             shutil.copyfile(run / file, folder / f"{stage}-{file}")
         stages[stage] = _stage(recipe, stage)
         training[stage] = _training(recipe, run)
+    stages["cord"]["logit_offset"] = float(logit_offset)
     card = {
         "schema": SCHEMA, "name": name, "task": "cord", "labels": {"1": "cord"},
         "orientation": "RAS", "threshold": 0.5, "stages": stages, "training": training,
