@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cordcohort.errors import CordcohortError
 from cordcohort.files import write_text
 from cordcohort.report.against_cohort import cohort_ranges
 from cordcohort.report.agreement_figures import agreement_figures
@@ -23,6 +24,7 @@ from cordcohort.report.inputs import (
     STATES,
     Config,
     Inputs,
+    contact_of,
     read_inputs,
     records,
     report_folder,
@@ -35,7 +37,7 @@ from cordcohort.report.pages import write_assets, write_page
 from cordcohort.report.palette import REFERENCE_METHOD, declared_methods
 from cordcohort.report.privacy import public_text
 from cordcohort.report.scan_list import scan_list
-from cordcohort.report.subject_pages import write_subject_page
+from cordcohort.report.subject_pages import tables_by_subject, write_subject_page
 from cordcohort.report.words import STATE_TEXT
 from cordcohort.table import read_parquet, read_tsv
 
@@ -119,14 +121,24 @@ def build_subject_pages(
     -------
     list of Path
         The pages.
+
+    Raises
+    ------
+    CordcohortError
+        If a subject is not in the cohort.
     """
     inputs = read_inputs(study_dir, config, statistics=False)
     report = report_folder(study_dir)
     write_assets(report)
     ranges = cohort_ranges(inputs.measures)
-    known = inputs.scans[["dataset", "subject"]].drop_duplicates().itertuples(index=False)
-    wanted = [(str(d), str(s)) for d, s in (known if subjects is None else subjects)]
-    return [write_subject_page(inputs, ranges, report, d, s) for d, s in wanted]
+    tables = tables_by_subject(inputs)
+    wanted = list(tables) if subjects is None else list(subjects)
+    unknown = sorted(set(wanted) - set(tables))
+    if unknown:
+        raise CordcohortError(
+            f"expected subjects of the cohort, got {unknown[:5]}; run the cohort stage again"
+        )
+    return [write_subject_page(tables[name], ranges, report, config) for name in wanted]
 
 
 def build_index_page(study_dir: Path | str, config: Config) -> Path:
@@ -155,6 +167,7 @@ def build_index_page(study_dir: Path | str, config: Config) -> Path:
     write_page(
         page, "index.html", "",
         title=study_title(config),
+        contact=contact_of(config),
         authors=", ".join(public_text(a) for a in setting(config, "study.authors", ())),
         lead=_lead(inputs),
         few=FEW_SCANS,

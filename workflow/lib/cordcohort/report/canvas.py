@@ -16,7 +16,7 @@ from cordcohort.report.privacy import public_text
 
 WIDTH_INCHES = 5.2
 WIDTH_PX = 520
-MAX_VECTOR_POINTS = 3000  # more points are drawn as pixels within the SVG, which keeps it small
+MAX_VECTOR_POINTS = 800  # more points are drawn as pixels within the SVG, which keeps it small
 LABEL_CHARACTERS = 24
 LEGEND_COLUMNS = 3
 MAX_TICKS = 7

@@ -75,7 +75,7 @@ def site_overview(inputs: Inputs) -> list[Record]:
         ``site, vendor, field_strength, subjects, persons, sessions, contrasts, age, sex``, all
         ready to print; ages above 89 years count as 90.
     """
-    people = _people(inputs)
+    people = people_of(inputs)
     rows: list[Record] = []
     scans = inputs.scans
     sites = site_names(scans)
@@ -99,7 +99,7 @@ def site_overview(inputs: Inputs) -> list[Record]:
     return rows
 
 
-def _people(inputs: Inputs) -> pd.DataFrame:
+def people_of(inputs: Inputs) -> pd.DataFrame:
     """Age, sex and field strength of each subject, from the allowed variables only."""
     people = inputs.scans[_SUBJECT].drop_duplicates()
     scores = inputs.scores.assign(variable=inputs.scores["variable"].str.lower())
@@ -113,19 +113,23 @@ def _people(inputs: Inputs) -> pd.DataFrame:
     return people
 
 
-def subject_facts(inputs: Inputs, dataset: str, subject: str) -> Record:
-    """Site, vendor, person, age and sex of one subject, fit to be shown."""
-    scans = inputs.scans
-    part = scans[(scans["dataset"] == dataset) & (scans["subject"] == subject)]
-    people = _people(inputs)
-    row = people[(people["dataset"] == dataset) & (people["subject"] == subject)]
-    persons = [p for p in sorted(set(part["person"])) if p not in ("", subject)]
-    sex = row["sex"].dropna()
+def subject_facts(scans: pd.DataFrame, person: pd.DataFrame) -> Record:
+    """Site, vendor, person, age and sex of one subject, fit to be shown.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        The subject's scans.
+    person : DataFrame
+        The subject's row of :func:`people_of`, or none.
+    """
+    persons = sorted(set(scans["person"]) - {"", *scans["subject"]})
+    sex = person["sex"].dropna()
     return {
-        "site": _listed(part["site"]),
-        "vendor": _listed(part["vendor"]),
-        "field_strength": _listed(row["field_strength"]),
-        "age": age_text(float(row["age"].iloc[0])) if len(row) else "",
+        "site": _listed(scans["site"]),
+        "vendor": _listed(scans["vendor"]),
+        "field_strength": _listed(person["field_strength"]),
+        "age": age_text(float(person["age"].iloc[0])) if len(person) else "",
         "sex": str(sex.iloc[0]) if len(sex) else "",
         "person": ", ".join(public_text(p) for p in persons),
     }

@@ -35,6 +35,7 @@ SHOWN = (
     ("cord", "dice"), ("gm", "dice"), ("cord", "rve_percent"),
     ("cord", "fa"), ("wm", "fa"), ("cord", "md_mm2_per_s"), ("wm", "md_mm2_per_s"),
 )  # fmt: skip
+QUARTILES = (0.25, 0.5, 0.75)
 MAX_SESSIONS = 6
 MIN_FOR_QUARTILES = 5
 _ROW_INCHES = 0.24
@@ -88,13 +89,10 @@ def _draw(values: pd.DataFrame, styles: dict[str, Look], report: Path, file: str
     height = _FRAME_INCHES + len(sites) * max(_ROW_INCHES * len(styles), 2 * _ROW_INCHES)
     values = values.assign(value=values["value"] * axis_scale(first["unit"]))
     with svg_axes(report / file, height) as axes:
-        for row, site in enumerate(sites):
-            for place, look in enumerate(styles.values()):
-                here = values[(values["site"] == site) & (values["method"] == look.name)]
-                slot = _SLOT / len(styles)
-                middle = row + _SLOT / 2 - slot * (place + 0.5)
-                _draw_points(axes, here, middle, slot, look.colour)
-                _draw_quartiles(axes, here["value"].to_numpy(dtype=float), middle, slot)
+        placed = _placed(values, sites, list(styles))
+        for look in styles.values():
+            _draw_points(axes, placed[placed["method"] == look.name], look.colour, len(placed))
+        _draw_quartiles(axes, placed, _SLOT / len(styles))
         axes.set_yticks(range(len(sites)), [short(site) for site in sites])
         axes.set_ylim(-0.5, len(sites) - 0.5)
         axes.set_xlim(*padded(float(values["value"].min()), float(values["value"].max())))
@@ -106,28 +104,39 @@ def _draw(values: pd.DataFrame, styles: dict[str, Look], report: Path, file: str
     return _described(values, file, figure_height_px(height))
 
 
-def _draw_points(axes: Any, values: pd.DataFrame, place: float, slot: float, colour: str) -> None:
-    """The points of one site and method; ``session_marker`` says the marker of each."""
-    ordered = values.sort_values(SCAN_KEY, kind="stable")
-    heights = place + jitter(len(ordered), slot * 0.3)
-    for marker in dict.fromkeys(ordered["session_marker"]):
-        mine = (ordered["session_marker"] == marker).to_numpy()
+def _placed(values: pd.DataFrame, sites: list[str], methods: list[str]) -> pd.DataFrame:
+    """Add ``slot_middle``, where a site's and method's points lie, and ``height``, with jitter."""
+    slot = _SLOT / len(methods)
+    rows = values["site"].map({site: i for i, site in enumerate(sites)}).to_numpy(dtype=float)
+    order = values["method"].map({m: i for i, m in enumerate(methods)}).to_numpy(dtype=float)
+    out = values.assign(slot_middle=rows + _SLOT / 2 - slot * (order + 0.5))
+    out = out.sort_values(["site", "method", *SCAN_KEY], kind="stable")
+    place = out.groupby(["site", "method"]).cumcount().to_numpy()
+    spread = jitter(int(place.max(initial=0)) + 1, slot * 0.3)
+    return out.assign(height=out["slot_middle"].to_numpy(dtype=float) + spread[place])
+
+
+def _draw_points(axes: Any, values: pd.DataFrame, colour: str, n_points: int) -> None:
+    """The points of one method; ``session_marker`` says the marker of each."""
+    for marker, part in values.groupby("session_marker", sort=True):
         axes.plot(
-            ordered["value"].to_numpy()[mine], heights[mine], linestyle="none", marker=marker,
+            part["value"], part["height"], linestyle="none", marker=marker,
             markersize=4.5, markerfacecolor=colour, markeredgecolor=INK, markeredgewidth=0.4,
-            alpha=0.85, rasterized=as_pixels(len(ordered)),
+            alpha=0.85, rasterized=as_pixels(n_points),
         )  # fmt: skip
 
 
-def _draw_quartiles(axes: Any, values: np.ndarray, place: float, slot: float) -> None:
+def _draw_quartiles(axes: Any, values: pd.DataFrame, slot: float) -> None:
     """A bar over the quartiles and a line at the median, where there are enough values."""
-    if len(values) < MIN_FOR_QUARTILES:
+    groups = values.groupby("slot_middle", sort=True)["value"]
+    table = pd.DataFrame({q: groups.quantile(q) for q in QUARTILES})
+    table = table[groups.size() >= MIN_FOR_QUARTILES]
+    if table.empty:
         return
-    low, middle, high = np.percentile(values, (25, 50, 75))
-    bar = {"color": INK, "linewidth": 5, "alpha": 0.25, "zorder": 1.5, "solid_capstyle": "butt"}
-    axes.plot([low, high], [place, place], **bar)
-    ends = [place - slot * 0.4, place + slot * 0.4]
-    axes.plot([middle, middle], ends, color=INK, linewidth=1.6, zorder=3)
+    places = table.index.to_numpy(dtype=float)
+    axes.hlines(places, table[0.25], table[0.75], color=INK, linewidth=5, alpha=0.25, zorder=1.5)
+    ends = (places - slot * 0.4, places + slot * 0.4)
+    axes.vlines(table[0.5], *ends, color=INK, linewidth=1.6, zorder=3)
 
 
 def _session_markers(sessions: pd.Series) -> dict[str, str]:

@@ -205,3 +205,8 @@ def study_title(config: Config) -> str:
     """The title of the study, or its name, or a plain word."""
     name = setting(config, "study.name", "")
     return public_text(setting(config, "study.title", "") or name) or "Spinal cord study"
+
+
+def contact_of(config: Config) -> str:
+    """Whom a reader may ask, as the config says."""
+    return public_text(setting(config, "report.contact", ""))

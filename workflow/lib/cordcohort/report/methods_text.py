@@ -145,7 +145,7 @@ def _masks(inputs: Inputs, cards: dict[str, dict[str, Any]]) -> str:
     if not methods:
         return ""
     made = [
-        f"{name} was drawn by a network ({public_text(card.get('task', 'segmentation'))})"
+        f"{name} was drawn by a network ({public_text(card.get('description') or 'cord')})"
         for name, card in cards.items()
     ]
     text = f"Measures were taken in these masks: {', '.join(methods)}"
@@ -203,6 +203,7 @@ def _model_cards(inputs: Inputs) -> dict[str, dict[str, Any]]:
 def _model_reference(name: str, card: dict[str, Any]) -> Reference:
     told: Any = card.get("citation") or f"Model {name}, shipped with cordcohort {__version__}."
     text = public_text(told.get("text", told) if isinstance(told, dict) else told)
+    text = text if name in text else f"Model {name}. {text}"
     doi = _DOI.search(text)
     return Reference(re.sub(r"\W", "", name), text, doi.group().rstrip(".") if doi else "")
 

@@ -14,17 +14,18 @@ from cordcohort.errors import SheetError
 from cordcohort.report.against_cohort import used_values
 from cordcohort.report.palette import looks
 from cordcohort.report.privacy import public_text
-from cordcohort.table import LONG_COLUMNS
+from cordcohort.table import SCAN_KEY
 
 WIDTH, HEIGHT = 620, 240
 LEFT, RIGHT, TOP, BOTTOM = 56, 608, 24, 192
 MIN_SLICES = 3
 MAX_TICKS = 6
 _STEPS = (1, 2, 5)
+_COLUMNS = [*SCAN_KEY, "method", "slice", "value", "flag"]
 
 
-def slice_values(path: Path, dataset: str, subject: str) -> pd.DataFrame:
-    """The cord's area in every slice of a subject's scans, from the long table.
+def slice_values(path: Path) -> pd.DataFrame:
+    """The cord's area in every slice of every scan, from the long table.
 
     Raises
     ------
@@ -32,16 +33,14 @@ def slice_values(path: Path, dataset: str, subject: str) -> pd.DataFrame:
         If the table cannot be read.
     """
     if not path.is_file():
-        return pd.DataFrame({c: [] for c in LONG_COLUMNS})
+        return pd.DataFrame({c: [] for c in _COLUMNS})
     wanted = (
         pc.field("slice").is_valid()
-        & (pc.field("dataset") == dataset)
-        & (pc.field("subject") == subject)
         & (pc.field("measure") == "csa_mm2")
         & (pc.field("structure") == "cord")
     )
     try:
-        frame = pd.read_parquet(path, columns=LONG_COLUMNS, filters=wanted)
+        frame = pd.read_parquet(path, columns=_COLUMNS, filters=wanted)
     except (OSError, ValueError, KeyError) as error:
         raise SheetError(path, "the long table", str(error), "delete it and run again") from error
     return used_values(frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import pandas as pd
 
 from cordcohort.errors import SheetError
 from cordcohort.files import read_json
-from cordcohort.report.against_cohort import UNUSUAL_Z, against, strip
-from cordcohort.report.cohort_tables import WITHOUT_REASON, subject_facts
-from cordcohort.report.inputs import Inputs, records, study_title
+from cordcohort.report.against_cohort import UNUSUAL_Z, against, strip, whole_scan_values
+from cordcohort.report.cohort_tables import WITHOUT_REASON, people_of, subject_facts
+from cordcohort.report.inputs import Config, Inputs, contact_of, records, study_title
 from cordcohort.report.links import picture_record, scan_anchor, subject_link
 from cordcohort.report.pages import write_page
 from cordcohort.report.palette import declared_methods, method_order
@@ -41,44 +42,90 @@ _KIND_TEXT = {"seg": "mask", "softseg": "soft mask", "dseg": "label map", "dlabe
 _MEASURE_ORDER = ("csa_mm2", "dice")
 
 
-def write_subject_page(
-    inputs: Inputs, ranges: pd.DataFrame, report: Path, dataset: str, subject: str
-) -> Path:
-    """Write the page of one subject of one data set.
+@dataclass(frozen=True)
+class SubjectTables:
+    """What the tables hold about one subject of one data set.
+
+    Attributes
+    ----------
+    dataset, subject : str
+        Whose.
+    scans, measures, slices, people : DataFrame
+        The subject's rows of the scans, of the whole-scan measures, of the area by slice, and of
+        who is who; empty where there are none.
+    """
+
+    dataset: str
+    subject: str
+    scans: pd.DataFrame
+    measures: pd.DataFrame
+    slices: pd.DataFrame
+    people: pd.DataFrame
+
+
+def tables_by_subject(inputs: Inputs) -> dict[tuple[str, str], SubjectTables]:
+    """The study's tables dealt out to its subjects, in the order of the labels.
 
     Parameters
     ----------
     inputs : Inputs
         The study's tables.
+    """
+    stems = inputs.index[[*SCAN_KEY, "stem"]].drop_duplicates(SCAN_KEY)
+    scans = inputs.scans.merge(stems, on=SCAN_KEY, how="left").fillna({"stem": ""})
+    slices = slice_values(inputs.results / "cohort" / "measures.parquet")
+    whole = whole_scan_values(inputs.measures)
+    frames = [scans, whole, slices, people_of(inputs)]
+    dealt = [_dealt(frame) for frame in frames]
+    return {
+        key: SubjectTables(
+            *key, *[parts.get(key, f.iloc[:0]) for parts, f in zip(dealt, frames, strict=True)]
+        )
+        for key in dealt[0]
+    }
+
+
+def _dealt(frame: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    groups = frame.groupby(["dataset", "subject"], sort=True)
+    return {(str(key[0]), str(key[1])): part for key, part in groups}
+
+
+def write_subject_page(
+    tables: SubjectTables, ranges: pd.DataFrame, report: Path, config: Config
+) -> Path:
+    """Write the page of one subject of one data set.
+
+    Parameters
+    ----------
+    tables : SubjectTables
+        What is known about the subject.
     ranges : DataFrame
         The cohort's ranges (:func:`cordcohort.report.against_cohort.cohort_ranges`).
     report : Path
         The report's folder.
-    dataset, subject : str
-        Whose page.
+    config : Config or mapping
+        The study's configuration.
 
     Returns
     -------
     Path
         The page.
     """
-    mine = _of(inputs.scans, dataset, subject)
-    compared = against(_of(inputs.measures, dataset, subject), ranges)
-    slices = slice_values(inputs.results / "cohort" / "measures.parquet", dataset, subject)
-    stems = _of(inputs.index, dataset, subject)[[*SCAN_KEY, "stem"]].drop_duplicates(SCAN_KEY)
-    rows = records(mine.merge(stems, on=SCAN_KEY, how="left").fillna({"stem": ""}))
-    methods = declared_methods(inputs.config)
-    profiles = [profile_of(_same_scan(slices, row), methods) for row in rows]
+    compared = against(tables.measures, ranges)
+    rows = records(tables.scans)
+    methods = declared_methods(config)
+    profiles = [profile_of(_same_scan(tables.slices, row), methods) for row in rows]
     scans = [
         _scan_entry(row, _same_scan(compared, row), profile, _picture_record(row, report))
         for row, profile in zip(rows, profiles, strict=True)
     ]
-    facts = subject_facts(inputs, dataset, subject)
-    path = report / subject_link(dataset, subject)
+    facts = subject_facts(tables.scans, tables.people)
+    path = report / subject_link(tables.dataset, tables.subject)
     write_page(
         path, "subject.html", ROOT,
-        title=study_title(inputs.config), dataset=public_text(dataset),
-        subject=public_text(subject), scans=scans, unusual_z=UNUSUAL_Z,
+        title=study_title(config), contact=contact_of(config),
+        dataset=public_text(tables.dataset), subject=public_text(tables.subject),
+        scans=scans, unusual_z=UNUSUAL_Z,
         facts=[{"name": n, "value": facts[k]} for k, n in _FACTS.items() if _told(facts[k])],
     )  # fmt: skip
     return path
@@ -86,10 +133,6 @@ def write_subject_page(
 
 def _told(value: str) -> bool:
     return value not in ("", "–")
-
-
-def _of(frame: pd.DataFrame, dataset: str, subject: str) -> pd.DataFrame:
-    return frame[(frame["dataset"] == dataset) & (frame["subject"] == subject)]
 
 
 def _same_scan(frame: pd.DataFrame, scan: Record) -> pd.DataFrame:
