@@ -6,10 +6,12 @@ from cordcohort.statistics import (
     correlation,
     dependent,
     groups,
+    harmonisation,
     method_comparison,
     models,
     normality,
     paired,
+    planning,
     reliability,
     repeated,
     variability,
@@ -19,8 +21,8 @@ from cordcohort.statistics.run import AnalysisResult, run_analysis, write_result
 
 # Importing a module of analyses registers them.
 MODULES = (
-    agreement, components, correlation, dependent, groups, method_comparison, models, normality,
-    paired, reliability, repeated, variability,
+    agreement, components, correlation, dependent, groups, harmonisation, method_comparison,
+    models, normality, paired, planning, reliability, repeated, variability,
 )  # fmt: skip
 
 __all__ = [

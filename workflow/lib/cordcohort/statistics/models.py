@@ -62,7 +62,8 @@ def linear_model(selection: Selection, p: Parameters) -> Outcome:
     rows: list[Row] = []
     used: list[pd.Index] = [selection.rows.index[:0]]
     for stratum, part in selection.groups():
-        table, labels = _observations(part, list(p["covariates"]), by_scan=bool(p["random"]))
+        keys = _SCAN if p["random"] else ["person_key"]
+        table, labels = observations(part, list(p["covariates"]), keys)
         complete = table.dropna().reset_index(drop=True)
         used.append(part.index[part["person_key"].isin(set(complete["person_key"]))])
         head: Row = {"n_values": len(complete), "n_persons": complete["person_key"].nunique(),
@@ -84,12 +85,28 @@ def linear_model(selection: Selection, p: Parameters) -> Outcome:
     return Outcome(corrected, text, unit, used[0].append(used[1:]).unique(), facts=facts)
 
 
-def _observations(
-    part: pd.DataFrame, covariates: list[str], *, by_scan: bool
+def observations(
+    part: pd.DataFrame, covariates: list[str], keys: list[str]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """One row an observation with its covariates under safe names (missing where unknown)."""
+    """One row an observation with its covariates (missing where unknown or ambiguous).
+
+    Parameters
+    ----------
+    part : DataFrame
+        Usable rows of one stratum, with the covariates as columns.
+    covariates : list of str
+        Columns; numbers when every known value reads as one, else text.
+    keys : list of str
+        What makes one observation.
+
+    Returns
+    -------
+    table : DataFrame
+        ``keys``, ``value`` and the covariates under the names in ``labels``.
+    labels : list of str
+        ``covariate_0`` ..., which collide with no column.
+    """
     labels = [f"covariate_{i}" for i in range(len(covariates))]
-    keys = _SCAN if by_scan else ["person_key"]
     frame = part[[*dict.fromkeys(["value", *keys])]].copy()
     for label, covariate in zip(labels, covariates, strict=True):
         text = part[covariate].astype("str")

@@ -255,6 +255,7 @@ def with_counts(table: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
     by_site = counts.groupby([*keys, "site"], observed=True)[numbers].sum().reset_index()
     both = pd.concat([total, by_site], ignore_index=True)
     sites = table["site"] if "site" in table else pd.Series("all", index=table.index)
+    sites = sites.astype("object").where(sites.notna(), "all").astype("str")
     joined = table.assign(site=sites).merge(both, on=[*keys, "site"], how="left")
     joined[numbers] = joined[numbers].fillna(0).astype("int64")
     if "site" not in table:
