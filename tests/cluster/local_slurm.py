@@ -228,7 +228,8 @@ def slurm_conf(
     ports = f"[{first_node}-{last_node}]" if shape.nodes > 1 else str(first_node)
     settings = {
         "ClusterName": CLUSTER, "SlurmctldHost": "localhost(127.0.0.1)",
-        "SlurmctldPort": controller, "SlurmUser": "root", "SlurmdUser": "root", "AuthType": "auth/munge",
+        "SlurmctldPort": controller, "SlurmUser": "root",
+        "SlurmdUser": "root", "AuthType": "auth/munge",
         "StateSaveLocation": STATE / "controller", "SlurmdSpoolDir": STATE / "spool-%n",
         "SlurmctldPidFile": STATE / "slurmctld.pid", "SlurmdPidFile": STATE / "slurmd-%n.pid",
         # Without cgroups: processes are followed by parent, memory is polled and enforced.

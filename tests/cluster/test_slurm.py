@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from cordcohort.phantom.config import DEMO_PROTOCOLS, DEMO_SITES, PhantomStudy
+from cordcohort.phantom.study import write_study
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -181,21 +183,24 @@ def _tables(study: Path) -> dict[str, bytes]:
 
 
 def _small_study(folder: Path) -> Path:
-    """Make the demo study cut down to one data set, with manual masks only."""
-    made = subprocess.run(
-        [sys.executable, "-m", "cordcohort", "demo", str(folder), "--only-data"],
-        capture_output=True, text=True, check=False, env=_environment(),
-    )  # fmt: skip
-    assert made.returncode == 0, made.stderr
-    path = folder / "config" / "config.yaml"
-    config = yaml.safe_load(path.read_text())
-    config["datasets"] = config["datasets"][:1]
-    config["segmentation"]["models"] = []
-    config["analyses"] = [
-        {"name": "csa", "kind": "variability", "over": "subject", "select": {"measure": "csa_mm2"}}
-    ]
-    path.write_text(yaml.safe_dump(config))
-    (folder / "config" / "exclude.yaml").unlink(missing_ok=True)
+    """Write phantoms of one site, with manual masks only, and their config."""
+    sites = (replace(DEMO_SITES[0], subjects=3),)
+    protocols = tuple(p for p in DEMO_PROTOCOLS if p.contrast in {"T2w", "dwi"})
+    phantoms = PhantomStudy(
+        sites=sites, protocols=protocols, traveller=False, missing=(), sessions=1
+    )
+    datasets = write_study(phantoms, folder / "data")
+    config = {
+        "study": {"name": "small"},
+        "datasets": [{"name": path.name, "path": str(path.resolve())} for path in datasets],
+        "segmentation": {"models": []},
+        "measures": {"batch_size": 2},
+        "analyses": [
+            {"name": "csa", "kind": "variability", "over": "site", "select": {"measure": "csa_mm2"}}
+        ],
+    }
+    (folder / "config").mkdir()
+    (folder / "config" / "config.yaml").write_text(yaml.safe_dump(config))
     return folder
 
 
@@ -206,13 +211,7 @@ def _environment() -> dict[str, str]:
 def test_cluster_and_one_machine_give_the_same_tables(profile, tmp_path):
     local = _small_study(tmp_path / "local")
     cluster = tmp_path / "cluster"
-    # The same absolute paths of data in both, since they are part of the index.
     shutil.copytree(local / "config", cluster / "config")
-    config = json.loads(json.dumps(yaml.safe_load((local / "config/config.yaml").read_text())))
-    for dataset in config["datasets"]:
-        dataset["path"] = str((local / dataset["path"]).resolve())
-    for study in (local, cluster):
-        (study / "config/config.yaml").write_text(yaml.safe_dump(config))
     runs = {
         local: ["--cores", "1"],
         cluster: ["--workflow-profile", str(profile), *QUICK_STATUS],

@@ -1,0 +1,108 @@
+"""Every adapter's imports are covered by the environment of its rule, and pins are exact."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+CONDA_TO_IMPORT = {
+    "pytorch": "torch", "pyyaml": "yaml", "scikit-image": "skimage", "python": "sys",
+    "matplotlib-base": "matplotlib", "connected-components-3d": "cc3d", "cuda-version": "",
+}  # fmt: skip
+# Packages that another one cannot be installed without.
+BROUGHT_BY = {"matplotlib": {"PIL", "contourpy"}}
+PACKAGE = "cordcohort"
+# A pin file whose addresses fail is skipped with a warning, and the engine solves loosely: none.
+PIN_FILES = "*.pin.txt"
+
+
+def _rules(root) -> list[tuple[str, str]]:
+    """(adapter, environment) of every rule."""
+    found = []
+    for file in sorted((root / "workflow" / "rules").glob("*.smk")):
+        text = file.read_text()
+        environments = re.findall(r'conda:\s+"\.\./\.\./envs/(\S+)\.yaml"', text)
+        scripts = re.findall(r'script:\s+"\.\./scripts/(\S+)\.py"', text)
+        assert len(environments) == len(scripts), file.name
+        found += list(zip(scripts, environments, strict=True))
+    return found
+
+
+def _module(package: Path, name: str) -> Path | None:
+    base = package.joinpath(*name.split(".")[1:])
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _imports(path: Path) -> set[str]:
+    """Modules that a file imports when it is loaded or when its functions run."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def _third_party(root, adapter: Path) -> set[str]:
+    """Packages that an adapter needs, through all modules of ours that it imports."""
+    package = root / "workflow" / "lib" / PACKAGE
+    waiting, seen, needed = [adapter], set(), set()
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        for name in _imports(path):
+            if name.split(".")[0] != PACKAGE:
+                needed.add(name.split(".")[0])
+                continue
+            parts = name.split(".")
+            prefixes = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+            waiting += [path for prefix in prefixes if (path := _module(package, prefix))]
+    return needed - set(sys.stdlib_module_names) - {"_bootstrap"}
+
+
+def _provided(root, environment: str) -> set[str]:
+    recipe = yaml.safe_load((root / "envs" / f"{environment}.yaml").read_text())
+    names = [entry.split("=")[0] for entry in recipe["dependencies"]]
+    provided = {CONDA_TO_IMPORT.get(name, name.replace("-", "_")) for name in names}
+    return provided.union(*(BROUGHT_BY.get(name, set()) for name in provided))
+
+
+def test_every_adapter_has_a_rule(root):
+    adapters = {path.stem for path in (root / "workflow" / "scripts").glob("[!_]*.py")}
+    assert adapters == {script for script, _ in _rules(root)}
+
+
+def test_every_import_of_an_adapter_is_in_its_environment(root):
+    for script, environment in _rules(root):
+        needed = _third_party(root, root / "workflow" / "scripts" / f"{script}.py")
+        missing = needed - _provided(root, environment)
+        assert not missing, f"{script}.py needs {sorted(missing)}, envs/{environment}.yaml has not"
+
+
+def test_cpu_and_gpu_environment_differ_in_torch_only(root):
+    cpu, gpu = (
+        set(yaml.safe_load((root / "envs" / name).read_text())["dependencies"])
+        for name in ("segmentation.yaml", "segmentation-cuda.yaml")
+    )
+    assert all("torch" in entry or "cuda" in entry for entry in cpu ^ gpu)
+
+
+def test_every_version_is_exact_and_no_pin_file_can_fall_back(root):
+    assert not list((root / "envs").glob(PIN_FILES))
+    for recipe in (root / "envs").glob("*.yaml"):
+        content = yaml.safe_load(recipe.read_text())
+        assert "defaults" not in content["channels"]
+        for entry in content["dependencies"]:
+            assert isinstance(entry, str), f"{recipe.name}: {entry}"
+            assert re.fullmatch(r"[\w.-]+=\d[\w.]*(=\S+)?", entry), f"{recipe.name}: {entry}"
