@@ -1,0 +1,171 @@
+"""CPU time and memory of planning a cohort of any size, and how they grow with it.
+
+For every size: index, dry run, second run of a finished tree, parse in a job, cohort table. Prints
+figures, their ratio to the budgets at 10,000 subjects, and the exponent of growth. Never fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from cohort_tree import make_study
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = ROOT / "workflow" / "lib"
+# The batch size that docs/scale.md recommends for such cohorts.
+BATCHES = (
+    "segmentation: {models: [cord-v1], device: cpu, batch_size: 100}",
+    "measures: {reference: manual, batch_size: 100}",
+)
+BUDGET_CPU_S = {"index": 20.0, "dry run": 80.0, "job parse": 1.5}
+BUDGET_EXPONENT = 1.05
+BUDGETED_GROWTH = ("index", "dry run", "job parse", "second, no-op run", "cohort table")
+BUDGETED_SUBJECTS = 10_000
+INDEX_CODE = """
+from cordcohort.bids.prepare import prepare
+prepare('.')
+"""
+# Every output as a finished run leaves it, in the order of the stages, without running anything;
+# of the engine's records there are none, so that only times and presence are compared.
+FINISH_CODE = """
+from pathlib import Path
+from cordcohort import scan as paths
+from cordcohort.plan import MEASURE_KINDS, load_plan, read_content
+plan = load_plan(read_content('.'), refresh=True)
+models = plan.config.segmentation.models
+groups = [plan.b0_batches(), *(plan.segmentation_batches(m) for m in models)]
+groups += [plan.tensor_batches(), *(plan.measure_batches(k) for k in MEASURE_KINDS)]
+groups += [plan.picture_batches()]
+files = [name for group in groups for batch in group for name in batch.outputs]
+files += [paths.COHORT, paths.COHORT.replace('.parquet', '.tsv'), paths.SCANS]
+files += [f'results/statistics/{n}{e}' for n in plan.analyses()
+          for e in ('.tsv', '.counts.tsv', '.json')]
+for path in map(Path, files):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b'{}')
+Path('results/report/subjects').mkdir(parents=True)
+Path('results/report/subjects/.snakemake_timestamp').touch()
+Path('results/report/index.html').touch()
+"""
+COHORT_CODE = """
+import sys
+from cordcohort.bids.index import read_index, rows_of
+from cordcohort.bids.shards import all_rows
+from cordcohort.cohort import build_cohort
+from cordcohort.scan import measure_table
+from cordcohort.table import long_table, write_parquet
+from pathlib import Path
+rows = all_rows('.')
+paths = [measure_table(row, 'shape') for row in rows]
+if sys.argv[1] == 'make':
+    values = [{'measure': 'csa_mm2', 'value': 80.0 + i, 'slice': i, 'method': 'cord-v1',
+               'structure': 'cord', 'unit': 'mm2'} for i in range(20)]
+    for row, path in zip(rows, paths):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_parquet(path, long_table(values, row))
+else:
+    table = build_cohort(paths, read_index('.').scans, [], [])
+    write_parquet('results/cohort/measures.parquet', table)
+"""
+
+
+def measured(words: list[str], folder: Path) -> tuple[float, float, int]:
+    """CPU seconds, peak memory in MB and exit status of a command with its children."""
+    environment = os.environ | {"PYTHONPATH": str(LIBRARY), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        words, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, process.returncode
+
+
+def engine(folder: Path, *flags: str) -> list[str]:
+    """Return the engine's command line for a study."""
+    return [
+        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
+        "--directory", str(folder), "--workflow-profile", str(ROOT / "config/profiles/default"),
+        "--quiet", "all", *flags,
+    ]  # fmt: skip
+
+
+def job_parse(folder: Path) -> list[str]:
+    """Return the command line with which a node starts one batch of measures."""
+    code = (
+        "from cordcohort.plan import load_plan, read_content;"
+        "plan = load_plan(read_content('.'), refresh=True);"
+        "print(plan.measure_batches('shape')[0].rule)"
+    )
+    rule = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": str(LIBRARY)},
+    ).stdout.strip()  # fmt: skip
+    return engine(
+        folder, "-n", "--nolock", "--mode", "remote", "--target-jobs", f"{rule}:",
+        "--allowed-rules", rule, "--cores", "1", "-F", "--rerun-triggers", "mtime",
+    )  # fmt: skip
+
+
+def bench(folder: Path, n_subjects: int, *, tables: bool) -> dict[str, tuple[float, float, int]]:
+    """Measure every step on a cohort of one size."""
+    make_study(folder, n_subjects)
+    path = folder / "config" / "config.yaml"
+    kept = [
+        line
+        for line in path.read_text().splitlines()
+        if not line.startswith(("segmentation", "measures"))
+    ]
+    path.write_text("\n".join([*kept, *BATCHES]) + "\n")
+    python = [sys.executable, "-c"]
+    steps: dict[str, Callable[[], list[str]]] = {
+        "index": lambda: [*python, INDEX_CODE],
+        "dry run": lambda: engine(folder, "-n"),
+        "job parse": lambda: job_parse(folder),
+        "(finish all)": lambda: [*python, FINISH_CODE],
+        "second, no-op run": lambda: engine(folder, "-n"),
+    }
+    if tables:
+        steps["(make tables)"] = lambda: [*python, COHORT_CODE, "make"]
+        steps["cohort table"] = lambda: [*python, COHORT_CODE, "merge"]
+    return {name: measured(step(), folder) for name, step in steps.items()}
+
+
+def main() -> None:
+    """Print one line a step and size, then exponents."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000])
+    # Writing the small tables of ten thousand people takes longer than all that is measured.
+    parser.add_argument("--tables-up-to", type=int, default=1000)
+    arguments = parser.parse_args()
+    sizes = arguments.sizes
+    results = {}
+    for n_subjects in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            results[n_subjects] = bench(
+                Path(folder) / "study", n_subjects, tables=n_subjects <= arguments.tables_up_to
+            )
+        for step, (cpu_s, memory_mb, status) in results[n_subjects].items():
+            judged = n_subjects == BUDGETED_SUBJECTS or step == "job parse"
+            budget = BUDGET_CPU_S.get(step) if judged else None
+            note = f", {cpu_s / budget:.2f} of the budget" if budget else ""
+            note += f", FAILED with {status}" if status else ""
+            figures = f"{cpu_s:8.2f} CPU s {memory_mb:7.0f} MB"
+            print(f"{n_subjects:6d} {step:20s} {figures}{note}", flush=True)
+    for step in BUDGETED_GROWTH:
+        known = [n for n in sizes if step in results[n]]
+        if len(known) > 1:
+            small, large = known[-2:]
+            ratio = results[large][step][0] / results[small][step][0]
+            grown = math.log(ratio) / math.log(large / small)
+            print(f"exponent {step:20s} {grown:.2f} (budget {BUDGET_EXPONENT})")
+
+
+if __name__ == "__main__":
+    main()
