@@ -21,7 +21,7 @@ $(READY): requirements.lock requirements-torch.lock
 	touch $@
 
 demo: $(READY)
-	$(BIN)/python -m cordcohort demo --cores $(CORES)
+	$(BIN)/python -m cordcohort demo demo --cores $(CORES)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup -m "not slow"

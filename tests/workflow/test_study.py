@@ -113,3 +113,17 @@ def _run_and_kill(study, wait_s: float) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     run_command("cordcohort", "run", study, "--unlock")
+
+
+def test_flags_of_the_engine_may_stand_where_the_study_is_left_out(finished_demo):
+    done = run_command(
+        "cordcohort", "run", "--cores", "1", "--dry-run", cwd=finished_demo, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_make_demo_calls_the_command_as_the_command_wants(root):
+    line = re.search(r"-m cordcohort (demo .*)", (root / "Makefile").read_text())
+    assert line is not None
+    assert line[1] == "demo demo --cores $(CORES)"

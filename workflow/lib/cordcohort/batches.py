@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from cordcohort.scan import Row, scan_id
 
+_IDENTIFYING = ("status", "reason", "masks")
 _ALLOWED = "--allowed-rules"
 _NUMBERED = re.compile(r"_(\d+)of(\d+)$")
 
@@ -98,7 +99,7 @@ def batches(
 
 def _identity(rows: Iterable[Row]) -> str:
     text = "\x1e".join(
-        "\x1f".join((scan_id(row), str(row["status"]), str(row["reason"]), row["masks"]))
+        "\x1f".join((scan_id(row), *(str(row.get(key, "")) for key in _IDENTIFYING)))
         for row in rows
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -82,6 +82,14 @@ def check(
     typer.echo(f"config and sheets are fine; next: `cordcohort run {study}`")
 
 
+def _named_study(context: typer.Context, study: Path, default: Path) -> Path:
+    """Give the study, also where flags of the engine stand in its place (`run --cores 4`)."""
+    if not str(study).startswith("-"):
+        return study
+    context.args.insert(0, str(study))
+    return default
+
+
 @app.command(context_settings=_PASS_THROUGH)
 def run(
     context: typer.Context,
@@ -99,6 +107,7 @@ def run(
     from cordcohort.cluster.refusals import refuse_early
     from cordcohort.launch import run_study
 
+    study = _named_study(context, study, Path())
     config, _ = prepare(study)
     refuse_early(study, context.args, config)
     if prepare_only:
@@ -197,6 +206,7 @@ def demo(
     """Make the demo study (phantoms of three sites) and run it. Nothing is downloaded."""
     from cordcohort.study_files import make_demo
 
+    study = _named_study(context, study, Path("demo"))
     for path in make_demo(study):
         typer.echo(f"wrote {path}")
     if not only_data:

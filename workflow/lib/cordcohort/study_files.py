@@ -29,7 +29,6 @@ EXCLUDE_TEXT = """\
 #   reason: motion in the lower half
 #   by: initials of the rater
 #   date: 2026-01-31
-[]
 """
 _NAME_CHARS = 64
 
