@@ -23,6 +23,6 @@ rule cohort:
     params:
         exclusions=PLAN.config.exclusions,
         external=PLAN.config.external_measures,
-        science=science_digest("cohort"),
+        science=science("cohort"),
     script:
         "../scripts/cohort.py"

@@ -68,6 +68,15 @@ def batch_memory_mb(stage, batch):
     return asked_for
 
 
+def science(*modules):
+    """Digest of the modules that a rule calls, worked out only where the rule has a job."""
+
+    def digest(wildcards):
+        return science_digest(*modules)
+
+    return digest
+
+
 def log_of(stage, name):
     """Log file of one job."""
     return f"results/logs/{stage}/{name}.log"

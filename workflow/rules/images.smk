@@ -22,7 +22,7 @@ for batch in PLAN.b0_batches():
             scans=batch.scans,
             identity=batch.identity,
             b0_threshold_s_per_mm2=PLAN.config.images.b0_threshold_s_per_mm2,
-            science=science_digest("images.derive"),
+            science=science("images.derive"),
         script:
             "../scripts/mean_b0.py"
 

@@ -26,7 +26,7 @@ for kind in MEASURE_KINDS:
                 kind=kind,
                 models=list(PLAN.config.segmentation.models),
                 options=PLAN.measure_options(),
-                science=science_digest(MEASURE_KINDS[kind], "measures.tasks"),
+                science=science(MEASURE_KINDS[kind], "measures.tasks"),
             script:
                 "../scripts/measure.py"
 

@@ -21,7 +21,7 @@ for batch in PLAN.picture_batches():
         params:
             scans=batch.scans,
             identity=batch.identity,
-            science=science_digest("report.pictures"),
+            science=science("report.pictures"),
         script:
             "../scripts/pictures.py"
 
@@ -48,7 +48,7 @@ rule subject_pages:
         runtime=60,
     params:
         settings=PLAN.report_settings(),
-        science=science_digest("report.build"),
+        science=science("report.build"),
     script:
         "../scripts/subject_pages.py"
 
@@ -74,6 +74,6 @@ rule report:
         runtime=60,
     params:
         settings=PLAN.report_settings(),
-        science=science_digest("report.build"),
+        science=science("report.build"),
     script:
         "../scripts/report.py"

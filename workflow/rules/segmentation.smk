@@ -27,7 +27,7 @@ for model in PLAN.config.segmentation.models:
                 identity=batch.identity,
                 model=model,
                 device=PLAN.config.segmentation.device,
-                science=science_digest("segmentation.scans"),
+                science=science("segmentation.scans"),
             script:
                 "../scripts/segment.py"
 

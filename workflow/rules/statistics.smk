@@ -26,6 +26,6 @@ rule analysis:
         runtime=30,
     params:
         options=declared_analysis,
-        science=science_digest("statistics.run"),
+        science=science("statistics.run"),
     script:
         "../scripts/analysis.py"

@@ -23,7 +23,7 @@ for batch in PLAN.tensor_batches():
             identity=batch.identity,
             models=list(PLAN.config.segmentation.models),
             options=PLAN.tensor_options(),
-            science=science_digest("images.derive"),
+            science=science("images.derive"),
         script:
             "../scripts/tensor.py"
 
