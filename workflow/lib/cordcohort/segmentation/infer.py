@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +34,7 @@ SHORT_MM = 20.0
 SURE = 0.7
 SURE_WHEN_SHORT = 0.8
 CLIP_PERCENT = 99.9
-BLEND_SIGMA_MM = 0.8
+BLEND_SIGMA_MM = 1.6
 SMALLEST_BATCH = 1
 BLANK_SD = 0.01  # of the volume's SD
 
@@ -65,7 +65,7 @@ class Segmentation:
 
 
 @contextmanager
-def deterministic() -> Iterator[None]:
+def deterministic() -> Generator[None]:
     """Only deterministic kernels inside the block; without gradients."""
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)

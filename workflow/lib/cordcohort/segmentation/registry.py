@@ -27,7 +27,7 @@ SCHEMA = 1
 MAX_WEIGHTS_BYTES = 2_000_000_000
 CARD_KEYS = frozenset({
     "schema", "name", "task", "labels", "orientation", "stages", "threshold", "training",
-    "validation", "licence", "citation", "description",
+    "validation", "licence", "citation", "description", "history",
 })  # fmt: skip
 CARD_NEEDED = ("schema", "name", "task", "labels", "orientation", "stages", "licence")
 STAGE_KEYS = frozenset({

@@ -123,8 +123,10 @@ class Painter:
         matrices = []
         for pixel in (py, px):
             numbers = (pixel, rng.random(b), rng.uniform(0.7, 1.3, b))
-            tensors = [torch.as_tensor(v, dtype=torch.float32, device=self.device) for v in numbers]
-            matrices.append(acquire.sampling_matrices(*tensors, self.grid))
+            size, phase, sharpness = (
+                torch.as_tensor(v, dtype=torch.float32, device=self.device) for v in numbers
+            )
+            matrices.append(acquire.sampling_matrices(size, phase, sharpness, self.grid))
         (down_y, up_y), (down_x, up_x) = matrices
         image = down_y[:, None] @ image @ down_x[:, None].transpose(2, 3)
         image = acquire.add_noise(rng, generator, image)

@@ -184,6 +184,7 @@ def _stretched_grey(cord: FloatArray, template: CordStack | None) -> FloatArray:
         ty, tx = _moments(template.maps[0, height])
         cy, cx = _moments(cord[z])
         scale = (ty / cy, tx / cx)
-        offset = [centre * (1 - s) for s in scale]
-        out[z] = ndimage.affine_transform(template.maps[1, height], scale, offset, order=1)
+        rows, columns = (centre + (np.arange(STACK_PIXELS) - centre) * s for s in scale)
+        grid = np.meshgrid(rows, columns, indexing="ij")
+        out[z] = ndimage.map_coordinates(template.maps[1, height], grid, order=1)
     return np.minimum(out, cord)
