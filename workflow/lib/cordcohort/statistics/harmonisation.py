@@ -84,7 +84,6 @@ def _stratum(part: pd.DataFrame, p: Parameters) -> tuple[list[Row], dict[str, An
     kept_labels = [labels[names.index(c)] for c in p["covariates"]]
     complete = table.dropna(subset=kept_labels).reset_index(drop=True)
     design = design_of(complete[kept_labels]).to_numpy(dtype=float)
-    design = design.reshape(len(complete), -1)
     fitted = complete["group"].isin([str(v) for v in p["fit_on"]]).to_numpy(dtype=bool)
     values = complete["value"].to_numpy(dtype=float)
     site = complete["site"].tolist()

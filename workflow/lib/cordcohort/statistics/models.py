@@ -135,7 +135,7 @@ def _model_rows(complete: pd.DataFrame, labels: list[str], p: Parameters) -> lis
         reason = f"{len(y)} complete observations for {x.shape[1]} terms: too few"
     elif np.ptp(y) == 0:
         reason = "the measure is constant"
-    elif np.linalg.matrix_rank(x) < x.shape[1]:
+    elif design.shape[1] == 0 or np.linalg.matrix_rank(x) < x.shape[1]:
         reason = "covariates are collinear or constant: one cannot be told from the others"
     if reason:
         return [{"term": "", "flag": "undefined", "reason": reason}]

@@ -114,14 +114,17 @@ def _numbers(icc: Icc) -> dict[str, object]:
     if not math.isfinite(icc.value):
         return {"k": icc.k, "flag": "undefined", "reason": "the measure is constant"}
     sem = math.sqrt(icc.ms_error)
-    negative = icc.value < 0
+    said = "negative: targets differ less than their repeats do" if icc.value < 0 else ""
+    if not math.isfinite(icc.f):
+        said = "repeats are identical: no F test, no interval"
+    f, p = (icc.f, icc.p) if math.isfinite(icc.f) else (math.nan, math.nan)
     return {
         "k": icc.k, "icc": icc.value, "ci_low": icc.interval.low, "ci_high": icc.interval.high,
-        "ci_method": icc.interval.method, "f": icc.f, "df1": icc.df1, "df2": icc.df2, "p": icc.p,
+        "ci_method": icc.interval.method, "f": f, "df1": icc.df1, "df2": icc.df2, "p": p,
         "ms_between": icc.ms_between, "ms_error": icc.ms_error, "sem": sem,
         "smallest_detectable_change": REPEATABILITY_FACTOR * sem,
-        "flag": "warning" if negative else "",
-        "reason": "negative: targets differ less than their repeats do" if negative else "",
+        "flag": "warning" if said else "",
+        "reason": said,
     }  # fmt: skip
 
 
