@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
+def atomic_path(path: Path | str) -> Generator[Path]:
     """Give a temporary path beside ``path`` and move it into place when the block ends well.
 
     The temporary name keeps the suffixes of ``path`` (writers choose a format by them) and holds

@@ -370,7 +370,7 @@ def _parse(path: Path, raw: bytes) -> Any:
         image = kind.from_bytes(raw)
     except Exception as error:
         raise ImageError(path, "header", "a NIfTI image", str(error), _COPY) from error
-    dtype = image.get_data_dtype()
+    dtype: Any = image.get_data_dtype()
     if dtype.fields is not None or dtype.kind not in "iuf":
         raise ImageError(path, "data_type", "real numbers", f"{dtype}", "export as a scalar image")
     return image
