@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
 
-.PHONY: demo test test-real test-slow test-slurm lint bench bench-scale clean lock
+.PHONY: demo test test-real test-envs test-slow test-slurm lint bench bench-scale clean lock
 
 # The locked packages with their hashes; then torch, whose CPU and CUDA builds share one version but
 # not one hash, and which pins its own CUDA packages exactly where its build needs them.
@@ -28,6 +28,9 @@ test: $(READY)
 
 test-real: $(READY)
 	$(BIN)/python -m pytest tests/end_to_end tests/reference
+
+test-envs: $(READY)
+	$(BIN)/python -m pytest -m "slow or not slow" tests/workflow/test_rule_environments.py tests/workflow/test_environments.py
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow

@@ -40,7 +40,7 @@ MADE = {}
 
 def remember(rule, stage):
     """Keep the outputs of a rule just defined; give it what the profile sets for its stage."""
-    MADE.update({str(made): made for made in getattr(rules, rule).output})
+    MADE.update({str(made): made for made in workflow.get_rule(rule).output})
     asked = workflow.resource_settings.overwrite_resources.get(stage, {})
     workflow.get_rule(rule).resources.update(asked)
 

@@ -75,7 +75,7 @@ class Plan:
         return self._batches(
             "tensor",
             self._diffusion_scans(),
-            lambda row: [*_diffusion_files(row), *_mask_files(row), *self._mask_records(row)],
+            self._state_of,
             lambda row: [paths.image_record(row, "tensor")],
         )
 
@@ -92,7 +92,7 @@ class Plan:
         """Pictures of every mask of a scan, with one record a batch."""
         if not self.config.report.pictures:
             return []
-        found = self._batches("pictures", self.rows, self._picture_inputs, _no_files)
+        found = self._batches("pictures", self.rows, self._state_of, _no_files)
         return [replace(batch, outputs=[_pictures_record(batch)]) for batch in found]
 
     def picture_records(self) -> list[str]:
@@ -183,16 +183,18 @@ class Plan:
         return True
 
     def _measure_inputs(self, kind: str, row: Row) -> list[str]:
-        image = [row["image"]] if row["status"] == "ok" else []  # masks must lie on its grid
-        files = [*image, *_mask_files(row), *self._mask_records(row)]
-        if kind == "regions":
-            files.append(paths.image_record(row, "tensor"))
-        return files
+        # The record of the tensor follows all that the regions are measured from.
+        return [paths.image_record(row, "tensor")] if kind == "regions" else self._state_of(row)
 
-    def _picture_inputs(self, row: Row) -> list[str]:
-        image = [row["image"]] if row["status"] == "ok" else []
-        b0 = [paths.image_record(row, "b0")] if _has_series(row) else []
-        return [*image, *b0, *_mask_files(row), *self._mask_records(row)]
+    def _state_of(self, row: Row) -> list[str]:
+        """List the fewest files one of which is new whenever an image or a mask of a scan is.
+
+        A model's record follows the image that it was drawn on, and the mean b=0 image its series;
+        naming these as well would double what the engine has to compare.
+        """
+        drawn = self._mask_records(row)
+        seen = [] if drawn or row["status"] == "no_image" else _network_inputs(row)
+        return [*drawn, *seen, *_mask_files(row)]
 
     def _mask_records(self, row: Row) -> list[str]:
         if not self._is_segmented(row):
