@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from cordcohort.report.against_cohort import against, cohort_ranges
-from cordcohort.report.agreement_figures import pairs_of
+from cordcohort.report.agreement_figures import agreement_figures, pairs_of
 from cordcohort.report.analysis_tables import readable
+from cordcohort.report.correlation_figures import correlation_figures
+from cordcohort.report.distributions import distribution_figures
+from cordcohort.report.inputs import Analysis, Inputs
 from cordcohort.report.palette import declared_methods, looks
 from cordcohort.report.privacy import public_text, safe_name, spreadsheet_safe
 from cordcohort.report.profiles import profile_of, ticks
@@ -160,3 +164,62 @@ def test_a_profile_needs_three_slices_and_draws_each_method() -> None:
     assert [line["dashed"] for line in drawn["lines"]] == [False, True]
     assert profile_of(rows.iloc[:2]) is None
     assert set(SCAN_KEY) <= set(rows.columns)
+
+
+def test_scans_with_levels_alone_are_drawn_at_their_most_frequent_level(tmp_path: Path) -> None:
+    whole = long_of([70.0, 71.0, 72.0])
+    levels = pd.concat(
+        [long_of([60.0, 61.0, 62.0]).assign(level=level, level_kind="vertebral", dataset="b")
+         for level in ("C2", "C3")]
+    )  # fmt: skip
+    levels = levels[(levels["level"] == "C3") | (levels["subject"] != "00")]
+    drawn = distribution_figures(pd.concat([whole, levels]), tmp_path)
+    assert [d.title for d in drawn] == [
+        "Cross-sectional area of spinal cord, T2w",
+        "Cross-sectional area of spinal cord, T2w at C3",
+    ]
+    assert all((tmp_path / d.file).is_file() for d in drawn)
+
+
+def test_two_scans_make_no_distribution(tmp_path: Path) -> None:
+    assert distribution_figures(long_of([70.0, 71.0]), tmp_path) == []
+
+
+@pytest.mark.parametrize("n_sessions", [1, 3, 40])
+def test_any_number_of_sessions_and_methods_is_drawn(tmp_path: Path, n_sessions: int) -> None:
+    parts = [
+        long_of([70.0 + k, 71.0, 72.0]).assign(session=f"{k:02d}", method=f"m{k}")
+        for k in range(n_sessions)
+    ]
+    drawn = distribution_figures(pd.concat(parts), tmp_path)
+    assert (tmp_path / drawn[0].file).stat().st_size < 1_000_000
+
+
+def test_a_correlation_is_drawn_only_where_it_agrees_with_its_table(tmp_path: Path) -> None:
+    n = 12
+    measures = long_of([60.0 + 2 * k for k in range(n)])
+    measures = measures.assign(person=measures["subject"])
+    scores = pd.DataFrame(
+        {
+            "dataset": "a", "subject": [f"{k:02d}" for k in range(n)], "session": "",
+            "person": [f"{k:02d}" for k in range(n)], "time_point": "baseline",
+            "variable": "lems", "value": [str((k * 7) % n) for k in range(n)],
+        }
+    )  # fmt: skip
+    rho = pd.DataFrame({"x": range(n), "y": [(k * 7) % n for k in range(n)]}).corr().iloc[0, 1]
+    row = {"contrast": "T2w", "method": "manual", "structure": "cord", "measure": "csa_mm2",
+           "unit": "mm2", "with": "lems", "time_point": "baseline"}  # fmt: skip
+    for told, expected in ((rho, 1), (rho + 0.01, 0)):
+        table = pd.DataFrame([row | {"n": "12.0", "rho": str(told)}])
+        analysis = Analysis("x", "correlation", table, pd.DataFrame())
+        inputs = Inputs(tmp_path, scores, scores, scores, measures, (analysis,), {})
+        assert len(correlation_figures(inputs, tmp_path)) == expected
+
+
+def test_agreement_needs_three_pairs(tmp_path: Path) -> None:
+    one, other = long_of([1.0, 2.0]), long_of([1.0, 2.0]).assign(method="x")
+    assert agreement_figures(pd.concat([one, other]), "manual", tmp_path) == []
+    one, other = long_of([1.0, 2.0, 4.0]), long_of([2.0, 3.0, 5.0]).assign(method="x")
+    scatter, difference = agreement_figures(pd.concat([one, other]), "manual", tmp_path)
+    assert "bias 1 mm², limits of agreement 1 to 1 mm², 3 scans" in difference.alt
+    assert (tmp_path / scatter.file).is_file()

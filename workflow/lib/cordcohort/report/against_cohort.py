@@ -53,7 +53,7 @@ def cohort_ranges(measures: pd.DataFrame) -> pd.DataFrame:
     -----
     The robust SD is the larger of 1.4826 times the median absolute deviation and 0.7413 times the
     interquartile range: either alone is small by chance in a small cohort. A value is called
-    unusual when it lies more than 3.5 robust SD from the median.
+    unusual when it lies more than 3.5 robust SD from the median (:func:`against`).
 
     References
     ----------
@@ -73,7 +73,10 @@ def cohort_ranges(measures: pd.DataFrame) -> pd.DataFrame:
 
 
 def against(measures: pd.DataFrame, ranges: pd.DataFrame) -> pd.DataFrame:
-    """Whole-scan values with the cohort's range beside and ``z``, the robust distance.
+    """Whole-scan values with the cohort's range beside, the robust distance, and what is unusual.
+
+    A value is unusual when ``z``, its robust distance, is beyond 3.5 and it lies outside the 5th
+    to 95th percentile too.
 
     ``z`` is missing where fewer than five scans make the cohort or their spread is zero; a value
     that does not count (failed, excluded) has none either.
@@ -85,7 +88,8 @@ def against(measures: pd.DataFrame, ranges: pd.DataFrame) -> pd.DataFrame:
     distance = (joined["value"] - joined["median"]).to_numpy(dtype=float)
     with np.errstate(invalid="ignore", divide="ignore"):
         z = np.where(enough & fine, distance / np.where(spread > 0, spread, np.nan), np.nan)
-    return joined.assign(z=z)
+    outside = (joined["value"] < joined["low"]) | (joined["value"] > joined["high"])
+    return joined.assign(z=z, unusual=(np.abs(z) > UNUSUAL_Z) & outside.to_numpy(dtype=bool))
 
 
 def largest_z(compared: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,7 @@ Record = dict[str, Any]
 
 ALL_SITES = "all sites"
 NOT_REPORTED = "–"
+NO_SITE = "no site named"
 AGE_VARIABLES = ("age", "age_years")
 SEX_VARIABLES = ("sex", "gender")
 FIELD_VARIABLES = ("field_strength_t", "field_strength", "magneticfieldstrength")
@@ -59,7 +60,7 @@ def headline_counts(scans: pd.DataFrame) -> list[Record]:
     ]
     rows: list[Record] = []
     for site, part in [*groups, (ALL_SITES, scans)]:
-        row: Record = {"site": public_text(site) or NOT_REPORTED, "found": len(part)}
+        row: Record = {"site": public_text(site) or NO_SITE, "found": len(part)}
         row["total"] = part is scans
         row |= {state: int((part["state"] == state).sum()) for state in STATES}
         rows.append(row)
@@ -84,7 +85,7 @@ def site_overview(inputs: Inputs) -> list[Record]:
         who = part[_SUBJECT].drop_duplicates().merge(people, on=_SUBJECT, how="left")
         rows.append(
             {
-                "site": ALL_SITES if site is None else public_text(site) or NOT_REPORTED,
+                "site": ALL_SITES if site is None else public_text(site) or NO_SITE,
                 "vendor": _listed(part["vendor"]),
                 "field_strength": _listed(who["field_strength"]),
                 "subjects": len(who),

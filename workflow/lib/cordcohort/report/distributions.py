@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cordcohort.report.against_cohort import used_values, whole_scan_values
+from cordcohort.report.against_cohort import SUMMARY_STATISTICS, used_values, whole_scan_values
 from cordcohort.report.canvas import (
     FAINT,
     INK,
@@ -32,10 +32,13 @@ from cordcohort.table import SCAN_KEY
 # What a reader wants to see first; other measures are in the tables.
 SHOWN = (
     ("cord", "csa_mm2"), ("gm", "csa_mm2"), ("wm", "csa_mm2"), ("lesion", "volume_mm3"),
-    ("cord", "dice"), ("gm", "dice"), ("cord", "rve_percent"),
-    ("cord", "fa"), ("wm", "fa"), ("cord", "md_mm2_per_s"), ("wm", "md_mm2_per_s"),
+    ("cord", "dice"), ("gm", "dice"), ("wm", "fa"),
+)  # fmt: skip
+FOLDED = (
+    ("cord", "rve_percent"), ("cord", "fa"), ("cord", "md_mm2_per_s"), ("wm", "md_mm2_per_s"),
 )  # fmt: skip
 QUARTILES = (0.25, 0.5, 0.75)
+MIN_SCANS = 3  # fewer make no distribution; their values stand on the subjects' pages
 MAX_SESSIONS = 6
 MIN_FOR_QUARTILES = 5
 _ROW_INCHES = 0.24
@@ -52,32 +55,59 @@ class Drawn:
     alt: str
     note: str = ""
     height: int = 0
+    folded: bool = False
 
 
 def distribution_figures(
     measures: pd.DataFrame, report: Path, known_methods: Sequence[str] = ()
 ) -> list[Drawn]:
-    """Draw one figure for each shown measure and contrast.
+    """Draw one figure for each shown measure and contrast that enough scans have.
+
+    Scans that have values of levels alone, such as measures from elsewhere, are drawn at the one
+    level that most of them share.
 
     Parameters
     ----------
     measures : DataFrame
-        Long table; level rows and unusable values are left out here.
+        Long table; unusable values are left out here.
     report : Path
         The report's folder.
     known_methods : sequence of str
         The methods of the study, so that each has one colour in all figures.
     """
-    values = used_values(whole_scan_values(measures))
+    values = used_values(measures)
+    values = values[values["measure"].isin({m for _, m in (*SHOWN, *FOLDED)})]
+    whole = whole_scan_values(values)
     drawn: list[Drawn] = []
-    for structure, measure in SHOWN:
-        part = values[(values["structure"] == structure) & (values["measure"] == measure)]
-        for contrast in sorted(set(part["contrast"])):
-            own = part[part["contrast"] == contrast]
-            name = f"distribution_{structure}_{measure}_{safe_name(contrast)}.svg"
+    for structure, measure in (*SHOWN, *FOLDED):
+        both = [_of(frame, structure, measure) for frame in (whole, values)]
+        part = pd.concat([both[0], _shared_levels(both[1], both[0])])
+        for (contrast, level), own in part.groupby(["contrast", "level"], sort=True):
+            if len(own[SCAN_KEY].drop_duplicates()) < MIN_SCANS:
+                continue
+            name = f"distribution_{structure}_{measure}_{safe_name(str(contrast))}"
+            name += f"_{safe_name(str(level))}" if level else ""
             styles = looks(own["method"], known_methods)
-            drawn.append(_draw(own, styles, report, f"{FIGURES}/{name}"))
+            drawn.append(_draw(own, styles, report, f"{FIGURES}/{name}.svg"))
     return drawn
+
+
+def _of(values: pd.DataFrame, structure: str, measure: str) -> pd.DataFrame:
+    return values[(values["structure"] == structure) & (values["measure"] == measure)]
+
+
+def _shared_levels(values: pd.DataFrame, whole: pd.DataFrame) -> pd.DataFrame:
+    """Of scans without a whole-scan value: the values at their most frequent level."""
+    known = whole[SCAN_KEY].drop_duplicates().assign(is_whole=True)
+    joined = values.merge(known, on=SCAN_KEY, how="left")
+    rest = joined[joined["is_whole"].isna() & (joined["level"] != "")]
+    rest = rest[rest["statistic"].isin(SUMMARY_STATISTICS) & (rest["object"] == "")]
+    most = rest.groupby(["dataset", "contrast"])["level"].transform(_most_frequent)
+    return rest[rest["level"] == most].drop(columns="is_whole")
+
+
+def _most_frequent(levels: pd.Series) -> str:
+    return str(levels.mode().iloc[0])
 
 
 def _draw(values: pd.DataFrame, styles: dict[str, Look], report: Path, file: str) -> Drawn:
@@ -140,9 +170,11 @@ def _draw_quartiles(axes: Any, values: pd.DataFrame, slot: float) -> None:
 
 
 def _session_markers(sessions: pd.Series) -> dict[str, str]:
-    """One marker a session; beyond the markers that there are, the last stands for the rest."""
+    """One marker a session; with more sessions than a legend can tell, all look alike."""
     names = sorted(set(sessions))
-    return {name: MARKERS[min(i, len(MARKERS) - 1)] for i, name in enumerate(names)}
+    if len(names) > MAX_SESSIONS:
+        return dict.fromkeys(names, MARKERS[0])
+    return {name: MARKERS[i] for i, name in enumerate(names)}
 
 
 def _legend(styles: dict[str, Look], markers: dict[str, str]) -> list[Any]:
@@ -168,10 +200,12 @@ def _described(values: pd.DataFrame, file: str, height: int) -> Drawn:
     methods = ", ".join(public_text(m) for m in sorted(set(values["method"])))
     reference = next((r for r in sorted(set(values["reference"])) if r), "")
     against = f" against {public_text(reference)}" if reference else ""
+    at_level = f" at {public_text(first['level'])}" if first["level"] else ""
     return Drawn(
         file=file,
-        title=f"{what}, {contrast}{against}",
+        title=f"{what}, {contrast}{at_level}{against}",
         alt=f"{what} of {n_scans} {contrast} scans by site and session; methods: {methods}",
         note=f"{n_scans} scans",
         height=height,
+        folded=(first["structure"], first["measure"]) in FOLDED,
     )

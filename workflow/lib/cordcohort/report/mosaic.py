@@ -20,7 +20,7 @@ Bytes2D = NDArray[np.uint8]
 
 N_COLUMNS = 6
 GAP_PX = 4
-FONT_PX = 12
+FONT_PX = 13
 OVERSAMPLING = 3  # outlines are drawn this much larger and then averaged, so that they are smooth
 LINE_PX = 1.5
 DASH_PX, DASH_GAP_PX = 6.0, 4.0

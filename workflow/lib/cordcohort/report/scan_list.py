@@ -78,9 +78,9 @@ def _with_numbers(inputs: Inputs) -> pd.DataFrame:
         own = own.rename(columns={"value": f"csa:{method}"})
         scans = scans.merge(own, on=SCAN_KEY, how="left")
     extreme = largest_z(compared)
-    extreme["unusual"] = [_what(row) for row in records(extreme)]
-    scans = scans.merge(extreme[[*SCAN_KEY, "z", "unusual"]], on=SCAN_KEY, how="left")
-    return scans.fillna({"unusual": ""})
+    extreme["what"] = [_what(row) for row in records(extreme)]
+    scans = scans.merge(extreme[[*SCAN_KEY, "z", "what"]], on=SCAN_KEY, how="left")
+    return scans.fillna({"what": ""})
 
 
 def _what(row: Record) -> str:
@@ -97,7 +97,7 @@ def _row(row: Record, texts: list[str], methods: list[str]) -> Record:
         "link": f"{subject_link(row['dataset'], row['subject'])}#{scan_anchor(row)}",
         "labels": [public_text(row[c]) for c in texts],
         "numbers": [_fixed(row[c]) for c in [*methods, "z"]],
-        "unusual": public_text(row["unusual"]),
+        "unusual": public_text(row["what"]),
         "state": row["state"],
         "state_text": STATE_TEXT[row["state"]],
         "reason": public_text(row["reason"], MAX_REASON_CHARACTERS),

@@ -40,6 +40,11 @@ _FACTS = {
 }  # fmt: skip
 _KIND_TEXT = {"seg": "mask", "softseg": "soft mask", "dseg": "label map", "dlabel": "points"}
 _MEASURE_ORDER = ("csa_mm2", "dice")
+# What a reader looks at first; an unusual value of any measure is shown with them.
+MAIN_MEASURES = (
+    "csa_mm2", "volume_mm3", "diameter_ap_mm", "diameter_rl_mm", "dice", "rve_percent", "fa",
+    "md_mm2_per_s",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -197,7 +202,7 @@ def _mask_entry(mask: Record, compared: pd.DataFrame) -> Record:
         "method": public_text(mask["method"]),
         "structure": structure_text(public_text(mask["structure"])),
         "kind": _KIND_TEXT.get(mask["kind"], public_text(mask["kind"])),
-        "used": ", ".join(used) or "not used",
+        "used": ", ".join(used) or "–",
         "state": state,
         "state_text": state,
         "reason": public_text(mask["reason"]),
@@ -217,7 +222,7 @@ def _number_order(row: Record) -> tuple[Any, ...]:
 
 
 def _number_entry(row: Record) -> Record:
-    usual = not abs(row["z"]) > UNUSUAL_Z
+    unusual = bool(row["unusual"])
     flag = _flag_text(row)
     against_what = f" against {row['reference']}" if row["reference"] else ""
     known = row["n"] == row["n"]
@@ -232,13 +237,14 @@ def _number_entry(row: Record) -> Record:
         "n": str(int(row["n"])) if known else "0",
         "z": signed_text(row["z"]),
         "strip": strip(row, STRIP_WIDTH_PX),
-        "unusual": not usual,
-        "flag": flag or ("" if usual else "unusual"),
+        "unusual": unusual,
+        "main": unusual or row["measure"] in MAIN_MEASURES,
+        "flag": flag or ("unusual" if unusual else ""),
     }
 
 
 def _flag_text(row: Record) -> str:
-    """A failure in one word, since its reason stands with the mask; anything else in full."""
-    if row["flag"] == "failed":
-        return "failed"
+    """What befell a whole mask or scan in one word, its reason stands above; else in full."""
+    if row["flag"] in ("failed", "excluded"):
+        return row["flag"]
     return public_text(": ".join(t for t in (row["flag"], row["reason"]) if t), MAX_FLAG_CHARACTERS)
