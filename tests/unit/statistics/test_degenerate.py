@@ -66,16 +66,35 @@ def _cohorts(make_long: MakeLong) -> dict[str, pd.DataFrame]:
         "around zero": make_long(rows(6, around_zero)),
         "all failed": failed,
         "all excluded": excluded,
-        "empty": excluded.iloc[:0],
     }
 
 
-def _scores() -> pd.DataFrame:
+@pytest.fixture(scope="module")
+def every(make_long: MakeLong) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All cohorts as data sets of one long table, and scores of everyone."""
+    cohorts = _cohorts(make_long)
+    parts = [c.assign(dataset=name) for name, c in cohorts.items()]
     ids = [str(i) for i in range(6)]
-    return pd.DataFrame({
-        "dataset": "a", "subject": ids, "person": "", "session": "", "time_point": "",
-        "variable": "lems", "value": ["50", "50", "n/a", "40", "30", "20"],
-    }).astype("str")  # fmt: skip
+    scores = [
+        pd.DataFrame({
+            "dataset": name, "subject": ids, "person": "", "session": "", "time_point": "",
+            "variable": "lems", "value": ["50", "50", "n/a", "40", "30", "20"],
+        })
+        for name in cohorts
+    ]  # fmt: skip
+    return pd.concat(parts, ignore_index=True), pd.concat(scores, ignore_index=True).astype("str")
+
+
+def _check(table: pd.DataFrame, name: str) -> None:
+    undefined = table["flag"] == "undefined"
+    assert (table.loc[table["flag"] != "", "reason"] != "").all(), name
+    assert table["flag"].isin(["", "warning", "undefined"]).all(), name
+    if "p" in table:
+        assert table.loc[~undefined, "p"].dropna().between(0, 1).all(), name
+    assert not np.isinf(table.select_dtypes("float64").to_numpy()).any(), name
+    if name in ("all failed", "all excluded", "empty"):
+        assert undefined.all(), name
+        assert len(table), name
 
 
 def test_no_kind_is_forgotten_here() -> None:
@@ -84,26 +103,26 @@ def test_no_kind_is_forgotten_here() -> None:
 
 @pytest.mark.parametrize("kind", sorted(DECLARED))
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_degenerate_cohorts_give_rows_with_reasons(make_long: MakeLong, kind: str) -> None:
-    for name, cohort in _cohorts(make_long).items():
-        result = run_analysis({"name": "d", "kind": kind, **DECLARED[kind]}, cohort, _scores())
-        table = result.table
-        undefined = table["flag"] == "undefined"
-        assert (table.loc[table["flag"] != "", "reason"] != "").all(), name
-        assert table["flag"].isin(["", "warning", "undefined"]).all(), name
-        if "p" in table:
-            assert table.loc[~undefined, "p"].dropna().between(0, 1).all(), name
-        assert not np.isinf(table.select_dtypes("float64").to_numpy()).any(), name
-        assert (result.counts[COUNTS].sum(axis=1) == result.counts["n_found"]).all(), name
-        if name in ("all failed", "all excluded", "empty"):
-            assert undefined.all(), name
-            assert len(table), name
+def test_degenerate_cohorts_give_rows_with_reasons(
+    every: tuple[pd.DataFrame, pd.DataFrame], kind: str
+) -> None:
+    cohort, scores = every
+    spec = {"name": "d", "kind": kind, **DECLARED[kind]}
+    result = run_analysis(spec | {"split_by": ["dataset"]}, cohort, scores)
+    assert (result.counts[COUNTS].sum(axis=1) == result.counts["n_found"]).all()
+    assert set(result.table["dataset"]) == set(cohort["dataset"])
+    for name, table in result.table.groupby("dataset"):
+        _check(table, str(name))
+    _check(run_analysis(spec, cohort.iloc[:0], scores).table, "empty")
 
 
 @pytest.mark.parametrize("kind", sorted(set(DECLARED) - {"planning"}))
-def test_results_do_not_depend_on_the_order_of_rows(make_long: MakeLong, kind: str) -> None:
-    cohort = _cohorts(make_long)["three sessions"]
+def test_results_do_not_depend_on_the_order_of_rows(
+    every: tuple[pd.DataFrame, pd.DataFrame], kind: str
+) -> None:
+    cohort, scores = every
+    cohort = cohort[cohort["dataset"] == "three sessions"]
     spec = {"name": "d", "kind": kind, **DECLARED[kind]}
-    first = run_analysis(spec, cohort, _scores()).table
-    again = run_analysis(spec, cohort.sample(frac=1, random_state=4), _scores()).table
+    first = run_analysis(spec, cohort, scores).table
+    again = run_analysis(spec, cohort.sample(frac=1, random_state=4), scores).table
     pd.testing.assert_frame_equal(first, again, check_exact=True)

@@ -16,12 +16,21 @@ from cordcohort.statistics.boundary import library_versions
 from cordcohort.statistics.registry import Kind, Outcome, check_analysis, kinds
 from cordcohort.statistics.select import (
     COUNT_COLUMNS,
+    STRATA,
     Selection,
     count_scans,
     select_rows,
     with_counts,
 )
 from cordcohort.table import SCHEMA_VERSION, write_tsv
+
+# Text also where a table holds nothing else than undefined rows, so that its columns keep a type.
+_TEXT_COLUMNS = {
+    *STRATA, "a", "allocation", "b", "ci_method", "compared", "component", "controlled_for",
+    "correction", "definition", "effect_name", "enough", "equivalent", "family", "fitted_on",
+    "flag", "form", "group", "left_out", "line", "over", "p_method", "person", "quantity",
+    "random", "reason", "scope", "site", "term", "test", "time_point", "unit_of_pairing", "with",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,7 @@ def _tidy(
     numbers = [c for c in COUNT_COLUMNS if c in out]
     others = [c for c in columns if c not in ("flag", "reason")]
     out = out[[*others, *numbers, "flag", "reason"]]
-    return out.apply(_plain_column)
+    return pd.DataFrame({str(name): _plain_column(out[name]) for name in out.columns})
 
 
 def _plain_column(column: pd.Series) -> pd.Series:
@@ -132,14 +141,13 @@ def _plain_column(column: pd.Series) -> pd.Series:
     if name.startswith("n_") or name in ("ddof",):
         return pd.Series(pd.array(column.to_numpy(dtype=float, na_value=np.nan), dtype="Int64"),
                          index=column.index, name=name)  # fmt: skip
+    if column.dtype == "str" and not column.hasnans:
+        return column
     filled = column[column.notna()]
     all_text = all(isinstance(v, str) for v in filled)
     if all_text and (len(filled) > 0 or name in _TEXT_COLUMNS):
         return column.astype("object").where(column.notna(), "").astype("str")
     return column.astype("float64")
-
-
-_TEXT_COLUMNS = {"flag", "reason", "ci_method", "p_method", "group", "site", "quantity", "a", "b"}
 
 
 def write_result(

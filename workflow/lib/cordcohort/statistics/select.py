@@ -246,21 +246,28 @@ def with_counts(table: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
 
     A row whose ``site`` names a site gets that site's counts; ``all`` gets the sum.
     """
-    numbers = [c for c in COUNT_COLUMNS if c in counts]
-    keys = [c for c in counts.columns if c in table.columns and c not in (*numbers, "site")]
-    if not keys:
-        counts, table, keys = counts.assign(_k=0), table.assign(_k=0), ["_k"]
-    total = counts.groupby(keys, observed=True)[numbers].sum().reset_index()
-    total = total.assign(site="all")
-    by_site = counts.groupby([*keys, "site"], observed=True)[numbers].sum().reset_index()
-    both = pd.concat([total, by_site], ignore_index=True)
+    keys = [c for c in counts.columns if c in table.columns and c not in (*COUNT_COLUMNS, "site")]
+    totals: dict[tuple[object, ...], np.ndarray] = {}
+    numbers = counts[COUNT_COLUMNS].to_numpy(dtype=np.int64)
+    for key, site, row in zip(_key_tuples(counts, keys), counts["site"], numbers, strict=True):
+        for place in ((*key, site), (*key, "all")):
+            totals[place] = totals.get(place, 0) + row
     sites = table["site"] if "site" in table else pd.Series("all", index=table.index)
-    sites = sites.astype("object").where(sites.notna(), "all").astype("str")
-    joined = table.assign(site=sites).merge(both, on=[*keys, "site"], how="left")
-    joined[numbers] = joined[numbers].fillna(0).astype("int64")
-    if "site" not in table:
-        joined = joined.drop(columns="site")
-    return joined.drop(columns="_k", errors="ignore")
+    sites = sites.astype("object").where(sites.notna(), "all")
+    nothing = np.zeros(len(COUNT_COLUMNS), dtype=np.int64)
+    found = [
+        totals.get((*key, site), nothing)
+        for key, site in zip(_key_tuples(table, keys), sites, strict=True)
+    ]
+    columns = np.array(found, dtype=np.int64).reshape(len(table), len(COUNT_COLUMNS))
+    beside = pd.DataFrame(columns, columns=COUNT_COLUMNS, index=table.index)
+    return pd.concat([table.assign(site=sites) if "site" in table else table, beside], axis=1)
+
+
+def _key_tuples(table: pd.DataFrame, keys: Sequence[str]) -> list[tuple[object, ...]]:
+    if not keys:
+        return [()] * len(table)
+    return list(zip(*(table[c].tolist() for c in keys), strict=True))
 
 
 __all__ = [
