@@ -168,6 +168,20 @@ def test_family_and_missing_method_stay_in_the_table(make_long: MakeLong) -> Non
         _run(make_long(rows), family=["nonsense"])
 
 
+@pytest.mark.parametrize("kind", ["paired_test", "agreement"])
+def test_an_unreadable_image_is_counted_but_is_no_method(make_long: MakeLong, kind: str) -> None:
+    rows: list[dict[str, Any]] = [
+        {"subject": f"{i}", "method": m, "value": 60.0 + i} for i in range(4) for m in "ab"
+    ]
+    rows.append({"subject": "9", "method": "", "value": np.nan, "flag": "failed", "reason": "x"})
+    spec = {"name": "w", "kind": kind}
+    spec |= {"compare": "method"} if kind == "paired_test" else {"reference": "b"}
+    result = run_analysis(spec, make_long(rows))
+    names = set(result.table["a" if kind == "paired_test" else "method"])
+    assert names == {"a"}
+    assert result.counts["n_failed"].sum() == 1
+
+
 @pytest.mark.parametrize("method", ["bonferroni", "holm", "fdr_bh"])
 def test_corrections_agree_with_pingouin_and_skip_undefined(method: str) -> None:
     p = np.array([0.01, np.nan, 0.04, 0.03, 0.2, np.nan])

@@ -90,7 +90,7 @@ def agreement(selection: Selection, p: Parameters) -> Outcome:
 
 
 def _methods(rows: pd.DataFrame, p: Parameters) -> list[str]:
-    found = sorted(set(rows["method"]) - {p["reference"]})
+    found = sorted(set(rows["method"]) - {p["reference"], ""})
     return [str(m) for m in p["methods"]] or found
 
 

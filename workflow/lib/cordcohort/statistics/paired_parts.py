@@ -92,6 +92,8 @@ def used_rows(found: Sequence[Comparison], selection: Selection) -> pd.Index:
 
 def _couples(column: pd.Series, p: Parameters) -> list[tuple[str, str]]:
     values = [str(v) for v in p["values"]] or sorted(set(column.astype("str")))
+    if p["compare"] == "method":  # an image that could not be read fails before any method
+        values = [v for v in values if v]
     if p["against"] is not None:
         against = str(p["against"])
         return [(value, against) for value in values if value != against]
