@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from cordcohort.digest import science_digest
+from cordcohort.digest import files_digest, science_digest
 
 
 @pytest.fixture
@@ -43,3 +43,13 @@ def test_a_module_that_is_not_imported_does_not_count(package, tmp_path):
 def test_a_module_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         science_digest("nowhere", root=tmp_path)
+
+
+def test_a_changed_template_changes_the_digest_of_its_folder(tmp_path):
+    folder = tmp_path / "report" / "templates"
+    folder.mkdir(parents=True)
+    (folder / "page.html").write_text("<p>one</p>")
+    first = files_digest("report/templates", root=tmp_path)
+    assert files_digest("report/templates", root=tmp_path) == first
+    (folder / "page.html").write_text("<p>two</p>")
+    assert files_digest("report/templates", root=tmp_path) != first

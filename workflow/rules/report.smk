@@ -48,6 +48,7 @@ rule subject_pages:
         runtime=60,
     params:
         settings=PLAN.report_settings(),
+        templates=files_digest("report/templates"),
         science=science("report.build"),
     script:
         "../scripts/subject_pages.py"
@@ -74,6 +75,7 @@ rule report:
         runtime=60,
     params:
         settings=PLAN.report_settings(),
+        templates=files_digest("report/templates"),
         science=science("report.build"),
     script:
         "../scripts/report.py"

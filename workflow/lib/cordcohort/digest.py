@@ -54,6 +54,21 @@ def science_digest(*modules: str, root: Path = _ROOT) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def files_digest(folder: str, root: Path = _ROOT) -> str:
+    """Digest of the files in a folder of the package that are no code, such as page templates.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for path in sorted((root / folder).rglob("*")):
+        if path.is_file():
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 @functools.cache
 def _module_digest(name: str, root: Path) -> tuple[str, tuple[str, ...]]:
     """Digest of one module's own code, and the package modules that it imports."""

@@ -21,6 +21,9 @@ from cordcohort.root import workflow_root
 from cordcohort.scan import Row
 
 REPORT_FOLDER = f"{paths.RESULTS}/report"
+REPORTED_SECTIONS = (
+    "study", "datasets", "segmentation", "images", "measures", "analyses", "report"
+)  # fmt: skip
 # Kind of measure to the module that holds its science.
 MEASURE_KINDS = {
     "shape": "measures.shape",
@@ -102,7 +105,7 @@ class Plan:
     def report_settings(self) -> dict[str, Any]:
         """What the pages show of the config."""
         content = self.config.as_dict()
-        return {key: content[key] for key in ("study", "report", "measures", "analyses")}
+        return {key: content[key] for key in REPORTED_SECTIONS}
 
     def measure_tables(self) -> list[str]:
         """All small tables, from which the cohort table is made."""
