@@ -1,4 +1,4 @@
-# What all rule files share: the validated config, the index, the plan, and resource functions.
+# Shared by all rule files are the validated config, the index, the plan, and resource functions.
 # The science is in workflow/lib; this file only asks it questions.
 import sys
 from pathlib import Path
@@ -85,3 +85,8 @@ def log_of(stage, name):
 def benchmark_of(stage, name):
     """Seconds and memory of one job."""
     return f"results/benchmarks/{stage}/{name}.tsv"
+
+
+def declared_analysis(wildcards):
+    """Declaration of the analysis that a rule is about to run."""
+    return PLAN.analysis_options(wildcards.analysis)

@@ -1,9 +1,4 @@
 # One tidy table for every analysis that the config declares.
-def declared_analysis(wildcards):
-    """Declaration of the analysis that a rule is about to run."""
-    return PLAN.analysis_options(wildcards.analysis)
-
-
 rule analysis:
     input:
         table=paths.COHORT,
