@@ -16,10 +16,10 @@ from conftest import run_command
 from hostile_study import study_content, write_config
 
 IMPORTABLE = {
-    "images": {"dipy": True, "torch": False, "statsmodels": False, "typer": False},
+    "images": {"dipy": True, "torch": False, "statsmodels": False, "snakemake": False},
     "measures": {"skimage": True, "torch": False, "dipy": False, "snakemake": False},
     "statistics": {"pingouin": True, "torch": False, "dipy": False, "nibabel": False},
-    "report": {"jinja2": True, "torch": False, "dipy": False, "typer": False},
+    "report": {"jinja2": True, "torch": False, "dipy": False, "snakemake": False},
     "segmentation": {"torch": True, "dipy": False, "statsmodels": False, "snakemake": False},
 }
 KNOWN_RULES = {

@@ -50,8 +50,8 @@ def paired_differences(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> sorted(set(paired_differences(np.array([70.2, 71.2, 0.3]), np.array([70.1, 71.1, 0.2]))))
-    [0.1]
+    >>> paired_differences(np.array([70.2, 71.2, 0.3]), np.array([70.1, 71.1, 0.2])).tolist()
+    [0.1, 0.1, 0.1]
     """
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     sizes = np.abs(np.concatenate([a, b]))
