@@ -3,6 +3,7 @@ rule analysis:
     input:
         table=paths.COHORT,
         scores=paths.SCORES,
+        external=PLAN.external_files(),
     output:
         table="results/statistics/{analysis}.tsv",
         counts="results/statistics/{analysis}.counts.tsv",
@@ -21,6 +22,7 @@ rule analysis:
         runtime=30,
     params:
         options=declared_analysis,
-        science=science("statistics.run"),
+        external=PLAN.config.external_measures,
+        science=science("statistics.run", "cohort.external"),
     script:
         "../scripts/analysis.py"

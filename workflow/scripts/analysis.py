@@ -5,12 +5,13 @@ from pathlib import Path
 
 from cordcohort import __version__
 from cordcohort.adapter import job
+from cordcohort.cohort import with_external_scores
 from cordcohort.files import sha256_of
 from cordcohort.statistics.run import run_analysis, write_result
 from cordcohort.table import read_parquet
 
 with job(snakemake) as j:
-    scores = read_parquet(j.input.scores)
+    scores = with_external_scores(read_parquet(j.input.scores), list(j.params.external))
     result = run_analysis(j.params.options, read_parquet(j.input.table), scores)
     provenance = {
         "cordcohort": __version__,

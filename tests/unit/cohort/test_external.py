@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from cordcohort.cohort import check_long, external_scores, read_external
+from cordcohort.cohort import check_long, external_scores, read_external, with_external_scores
 from cordcohort.errors import ConfigError, SheetError
 from cordcohort.table import LONG_COLUMNS
 
@@ -144,3 +144,12 @@ def test_scores_of_the_same_file_come_out_long(tmp_path: Path) -> None:
     scores = external_scores(WIDE | {"scores": {"age": "age"}, "time_point": "scan"}, tmp_path)
     assert scores.values.tolist() == [["siteset", "01", "", "1", "scan", "age", "33"]]
     assert external_scores(WIDE, tmp_path).empty
+
+
+def test_scores_of_a_table_from_elsewhere_stand_below_those_of_the_sheets(tmp_path: Path) -> None:
+    _write(tmp_path)
+    spec = WIDE | {"scores": {"age": "age"}, "file": str(tmp_path / str(WIDE["file"]))}
+    own = external_scores(spec).assign(dataset="own")
+    both = with_external_scores(own, [spec, WIDE])
+    assert both["dataset"].tolist() == ["own", "siteset"]
+    assert both["value"].tolist() == ["33", "33"]

@@ -1,7 +1,7 @@
 """The one long table of a study: own measures and those from elsewhere, joined and checked."""
 
 from cordcohort.cohort.exclusion import check_entries, read_entries
-from cordcohort.cohort.external import external_scores, read_external
+from cordcohort.cohort.external import external_scores, read_external, with_external_scores
 from cordcohort.cohort.gather import build_cohort
 from cordcohort.cohort.persons import person_keys
 from cordcohort.cohort.scans import scans_table
@@ -16,4 +16,5 @@ __all__ = [
     "read_entries",
     "read_external",
     "scans_table",
+    "with_external_scores",
 ]

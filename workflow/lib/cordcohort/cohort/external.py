@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,20 @@ def external_scores(spec: Spec, base: Path | str = ".") -> pd.DataFrame:
     table = pd.concat(parts, ignore_index=True).reindex(columns=SCORE_COLUMNS)
     table = table[table["value"].fillna("") != ""].fillna("").drop_duplicates()
     return table.astype("str").sort_values(SCORE_COLUMNS, ignore_index=True)
+
+
+def with_external_scores(scores: pd.DataFrame, specs: Sequence[Spec]) -> pd.DataFrame:
+    """Put the scores of tables from elsewhere below those of the BIDS sheets.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Of the index.
+    specs : sequence of mappings
+        Declared tables; those without ``scores`` add nothing.
+    """
+    more = [external_scores(spec) for spec in specs if spec.get("scores")]
+    return pd.concat([scores, *more], ignore_index=True)
 
 
 def read_sheet(path: Path) -> pd.DataFrame:
