@@ -29,6 +29,7 @@ STUDY_FIXTURES = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items):
     """Group tests by the study that they share."""
     for item in items:
