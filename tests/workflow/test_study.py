@@ -59,6 +59,14 @@ def test_plain_snakemake_from_the_checkout_plans_the_same(finished_demo):
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
+def test_flags_of_the_engine_may_stand_where_the_study_is_left_out(finished_demo):
+    done = run_command(
+        "cordcohort", "run", "--cores", "1", "--dry-run", cwd=finished_demo, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
 def test_a_touched_image_reruns_its_own_data_set_and_what_follows_from_it(finished_demo):
     image = next((finished_demo / "data" / "boston").glob("sub-*/ses-*/anat/*_T1w.nii.gz"))
     before = image.stat()
@@ -114,14 +122,6 @@ def _run_and_kill(study, wait_s: float) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     run_command("cordcohort", "run", study, "--unlock")
-
-
-def test_flags_of_the_engine_may_stand_where_the_study_is_left_out(finished_demo):
-    done = run_command(
-        "cordcohort", "run", "--cores", "1", "--dry-run", cwd=finished_demo, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Nothing to be done" in done.stdout + done.stderr
 
 
 def test_make_demo_calls_the_command_as_the_command_wants(root):
