@@ -73,7 +73,7 @@ def test_model_reaches_its_overlap_with_manual_masks(cohort):
     assert t1w["value"].item() > MIN_DICE_T1W
 
 
-def test_area_varies_less_between_runs_of_a_session_than_between_persons(real_study):
+def test_area_of_the_model_varies_by_less_than_ten_percent_between_runs(real_study):
     runs = _statistics(real_study, "area_over_runs")
     assert (runs["definition"] == "inter_run").all()
     assert runs.loc[runs["group"] == "all", "cov_percent"].item() < 10
