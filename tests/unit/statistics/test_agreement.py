@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from cordcohort.statistics import run_analysis
+from cordcohort.statistics.run import run_analysis
 from scipy import stats
 from statsmodels.stats.weightstats import DescrStatsW
 

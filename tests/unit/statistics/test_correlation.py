@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pingouin
 import pytest
-from cordcohort.statistics import run_analysis
 from cordcohort.statistics.correlation import rank_correlations, spearman_row
+from cordcohort.statistics.run import run_analysis
 from scipy import stats
 
 MakeLong = Callable[..., pd.DataFrame]

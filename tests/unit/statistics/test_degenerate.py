@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from cordcohort.statistics import kinds, run_analysis
+from cordcohort.statistics.catalogue import kinds
+from cordcohort.statistics.run import run_analysis
 
 MakeLong = Callable[..., pd.DataFrame]
 DECLARED: dict[str, dict[str, Any]] = {

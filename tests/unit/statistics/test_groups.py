@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pingouin
 import pytest
-from cordcohort.statistics import run_analysis
 from cordcohort.statistics.group_tests import kruskal_wallis, mann_whitney, one_way_anova, tukey
+from cordcohort.statistics.run import run_analysis
 from scipy import stats
 
 MakeLong = Callable[..., pd.DataFrame]

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
-from cordcohort.statistics import run_analysis
 from cordcohort.statistics.location_scale import (
     fit_location_scale,
     harmonised,
     reason_against,
     variance_share,
 )
+from cordcohort.statistics.run import run_analysis
 
 MakeLong = Callable[..., pd.DataFrame]
 

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pingouin
 import pytest
-from cordcohort.statistics import run_analysis
 from cordcohort.statistics.comparison import (
     concordance,
     deming,
@@ -18,6 +17,7 @@ from cordcohort.statistics.comparison import (
     repeated_limits,
     tost,
 )
+from cordcohort.statistics.run import run_analysis
 from scipy import stats
 
 MakeLong = Callable[..., pd.DataFrame]

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
-from cordcohort.statistics import run_analysis
 from cordcohort.statistics.components import component_rows
 from cordcohort.statistics.icc import one_way
 from cordcohort.statistics.mixed import fit_mixed
+from cordcohort.statistics.run import run_analysis
 from scipy import stats
 
 MakeLong = Callable[..., pd.DataFrame]

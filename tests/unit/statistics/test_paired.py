@@ -10,9 +10,9 @@ import pandas as pd
 import pingouin
 import pytest
 from cordcohort.errors import ConfigError
-from cordcohort.statistics import run_analysis
 from cordcohort.statistics.boundary import renamed
 from cordcohort.statistics.corrections import adjust
+from cordcohort.statistics.run import run_analysis
 from cordcohort.statistics.wilcoxon import rank_biserials, signed_rank
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pingouin
 import pytest
-from cordcohort.statistics import run_analysis
 from cordcohort.statistics.covariates import covariate_table, design_of
 from cordcohort.statistics.dependent import difference_row
 from cordcohort.statistics.partial import meng_z, partial_rho, partial_spearman_row
+from cordcohort.statistics.run import run_analysis
 
 MakeLong = Callable[..., pd.DataFrame]
 

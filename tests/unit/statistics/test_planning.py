@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from cordcohort.statistics import run_analysis
 from cordcohort.statistics.power import Design, power, reason_against
+from cordcohort.statistics.run import run_analysis
 from scipy import stats
 from statsmodels.stats.power import TTestIndPower
 

@@ -11,9 +11,9 @@ import pandas as pd
 import pingouin
 import pytest
 from cordcohort.cohort import read_external
-from cordcohort.statistics import run_analysis
 from cordcohort.statistics.boundary import renamed
 from cordcohort.statistics.icc import of_mean, one_way, two_way
+from cordcohort.statistics.run import run_analysis
 
 MakeLong = Callable[..., pd.DataFrame]
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pingouin
 import pytest
-from cordcohort.statistics import run_analysis
 from cordcohort.statistics.normality import normality_row
 from cordcohort.statistics.repeated import friedman, rm_anova
+from cordcohort.statistics.run import run_analysis
 from scipy import stats
 from statsmodels.stats.anova import AnovaRM
 

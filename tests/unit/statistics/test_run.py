@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from cordcohort.errors import ConfigError, CordcohortError
-from cordcohort.statistics import check_analyses, check_analysis, kinds, run_analysis, write_result
 from cordcohort.statistics.boundary import renamed
+from cordcohort.statistics.catalogue import check_analyses, check_analysis, kinds
+from cordcohort.statistics.run import run_analysis, write_result
 
 MakeLong = Callable[..., pd.DataFrame]
 SPEC: dict[str, Any] = {"name": "v", "kind": "variability", "over": "session"}

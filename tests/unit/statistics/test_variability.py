@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cordcohort.cohort import build_cohort, read_external
-from cordcohort.statistics import run_analysis
+from cordcohort.statistics.run import run_analysis
 from cordcohort.table import SCAN_KEY
 from scipy import stats
 

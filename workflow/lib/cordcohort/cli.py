@@ -171,7 +171,7 @@ def report(
 @app.command()
 def analyses() -> None:
     """Print every kind of analysis with its keys, as a config may declare them."""
-    from cordcohort.statistics import kinds
+    from cordcohort.statistics.catalogue import kinds
     from cordcohort.template import analysis_lines
 
     typer.echo("\n".join(line for kind in kinds().values() for line in analysis_lines(kind)))

@@ -126,7 +126,7 @@ def _check_analyses(config: Config) -> None:
     _refuse_twice([a["name"] for a in config.analyses], "analyses")
     if not config.analyses:
         return
-    from cordcohort.statistics import check_analyses  # noqa: PLC0415 - slow
+    from cordcohort.statistics.catalogue import check_analyses  # noqa: PLC0415 - slow
 
     for number, analysis in enumerate(check_analyses(config.analyses)):
         for column, values in analysis["select"].items():

@@ -24,11 +24,11 @@ from cordcohort.report.links import FIGURES
 from cordcohort.report.palette import MARKERS, OKABE_ITO
 from cordcohort.report.privacy import public_text, safe_name
 from cordcohort.report.words import measure_text, number_text, structure_text, unit_text
+from cordcohort.statistics.limits import limits_of_agreement
 from cordcohort.table import SCAN_KEY
 
 COMPARED = (("cord", "csa_mm2"), ("gm", "csa_mm2"), ("lesion", "volume_mm3"))
 MIN_PAIRS = 3
-LIMITS_SD = 1.96
 _HEIGHT_INCHES = 4.0
 _ANONYMOUS = {"color": OKABE_ITO[4], "marker": "o"}
 
@@ -120,8 +120,8 @@ def _draw_difference(
 ) -> tuple[float, float, float]:
     mean = pairs[["reference", "method"]].mean(axis=1).to_numpy(dtype=float)
     difference = (pairs["method"] - pairs["reference"]).to_numpy(dtype=float)
-    bias, spread = float(difference.mean()), float(difference.std(ddof=1))
-    low, high = bias - LIMITS_SD * spread, bias + LIMITS_SD * spread
+    found = limits_of_agreement(difference)
+    bias, low, high = found.bias, found.low, found.high
     with svg_axes(path, _HEIGHT_INCHES) as axes:
         axes.axhline(0, color=FAINT, linewidth=0.8, zorder=1.4)
         axes.axhline(bias, color=INK, linewidth=1.6, zorder=1.5)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from cordcohort.statistics.agreement_summary import LIMIT_SD, observations, summary
+from cordcohort.statistics.agreement_summary import observations, summary
+from cordcohort.statistics.limits import LIMIT_SD
 from cordcohort.statistics.pairs import form_pairs, pair_key
 from cordcohort.statistics.registry import Outcome, Parameters, analysis
 from cordcohort.statistics.select import Selection, parts

@@ -7,18 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cordcohort.statistics.intervals import (
-    CONFIDENCE,
     NO_INTERVAL,
     Interval,
     bootstrap_interval,
     mean_interval,
 )
-
-LIMIT_SD = 1.96  # limits of agreement hold 95 % of normal differences
-MIN_FOR_LIMITS = 3
+from cordcohort.statistics.limits import MIN_FOR_LIMITS, limits_around
 
 
 @dataclass(frozen=True)
@@ -133,7 +129,7 @@ def _interval_by_person(sample: Observations) -> Interval:
 
 
 def _limits(values: np.ndarray, reference: np.ndarray, sd: float) -> dict[str, object]:
-    """Limits of agreement; their SE is ``SD sqrt(1/n + 1.96^2 / (2 (n - 1)))``."""
+    """Limits of agreement with their intervals; bias as a share of the reference's mean."""
     n, bias, scale = len(values), float(values.mean()), float(reference.mean())
     row: dict[str, object] = {
         "mean_reference": scale,
@@ -141,13 +137,12 @@ def _limits(values: np.ndarray, reference: np.ndarray, sd: float) -> dict[str, o
     }
     if n < MIN_FOR_LIMITS:
         return row
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
-    half *= sd * math.sqrt(1 / n + LIMIT_SD**2 / (2 * (n - 1)))
-    low, high = bias - LIMIT_SD * sd, bias + LIMIT_SD * sd
+    found = limits_around(bias, sd, n)
+    half = found.half_width
     return row | {
-        "loa_low": low, "loa_high": high, "loa_low_ci_low": low - half,
-        "loa_low_ci_high": low + half, "loa_high_ci_low": high - half,
-        "loa_high_ci_high": high + half,
+        "loa_low": found.low, "loa_high": found.high, "loa_low_ci_low": found.low - half,
+        "loa_low_ci_high": found.low + half, "loa_high_ci_low": found.high - half,
+        "loa_high_ci_high": found.high + half,
     }  # fmt: skip
 
 

@@ -13,9 +13,9 @@ from scipy import stats
 
 from cordcohort.statistics.boundary import statistic_and_p
 from cordcohort.statistics.intervals import CONFIDENCE, Interval
+from cordcohort.statistics.limits import limits_around
 from cordcohort.statistics.wilcoxon import paired_differences
 
-LIMIT_SD = 1.96
 TINY = 1e-12  # rounding error of a correlation
 MAX_PASSING_BABLOK = 2000  # pairs of points grow with the square
 _UPPER = (1 + CONFIDENCE) / 2
@@ -42,7 +42,8 @@ class Repeated:
     @property
     def limits(self) -> tuple[float, float]:
         """95 % limits of agreement of a single difference."""
-        return self.bias - LIMIT_SD * self.sd_total, self.bias + LIMIT_SD * self.sd_total
+        found = limits_around(self.bias, self.sd_total)
+        return found.low, found.high
 
 
 def repeated_limits(differences: np.ndarray, person: np.ndarray) -> Repeated:

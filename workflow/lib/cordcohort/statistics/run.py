@@ -13,7 +13,8 @@ import pandas as pd
 from cordcohort.cohort.persons import person_keys
 from cordcohort.files import write_json
 from cordcohort.statistics.boundary import library_versions
-from cordcohort.statistics.registry import Kind, Outcome, check_analysis, kinds
+from cordcohort.statistics.catalogue import check_analysis, kinds
+from cordcohort.statistics.registry import Kind, Outcome
 from cordcohort.statistics.select import (
     COUNT_COLUMNS,
     STRATA,

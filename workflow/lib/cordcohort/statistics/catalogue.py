@@ -1,0 +1,28 @@
+"""All kinds of analyses: importing this module registers them."""
+
+from __future__ import annotations
+
+from cordcohort.statistics import (
+    agreement,
+    components,
+    correlation,
+    dependent,
+    groups,
+    harmonisation,
+    method_comparison,
+    models,
+    normality,
+    paired,
+    planning,
+    reliability,
+    repeated,
+    variability,
+)
+from cordcohort.statistics.registry import check_analyses, check_analysis, kinds
+
+MODULES = (
+    agreement, components, correlation, dependent, groups, harmonisation, method_comparison,
+    models, normality, paired, planning, reliability, repeated, variability,
+)  # fmt: skip
+
+__all__ = ["MODULES", "check_analyses", "check_analysis", "kinds"]
