@@ -20,6 +20,7 @@ from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow" / "lib"))
 
+from cordcohort.binary import binarised
 from cordcohort.nifti import Image
 from cordcohort.phantom.anatomy import label_volume
 from cordcohort.phantom.person import draw_person
@@ -95,7 +96,7 @@ def main() -> None:
     ours = found.mask.transpose(2, 1, 0) > 0
     near = ours.any((1, 2))
     reach = ndimage.binary_dilation(ours, iterations=8)
-    theirs = (soft >= infer.THRESHOLD) & reach
+    theirs = binarised(soft) & reach
     overlap = 2 * (ours & theirs)[near].sum() / (ours[near].sum() + theirs[near].sum())
     print(f"volume {image.data.shape}, {found.n_slices} slices with cord, status {found.status}")
     print(f"cascade {cascade:.1f} CPU s, peak memory {peak:.0f} MB")

@@ -1,4 +1,4 @@
-# Masks drawn by networks. A job loads its network once and takes a batch of scans through it;
+# Masks drawn by models. A job loads its model once and takes a batch of scans through it;
 # a record is written for every scan, whatever happened to it.
 for model in PLAN.config.segmentation.models:
     for batch in PLAN.segmentation_batches(model):
@@ -27,6 +27,7 @@ for model in PLAN.config.segmentation.models:
                 identity=batch.identity,
                 model=model,
                 device=PLAN.config.segmentation.device,
+                mirror=PLAN.config.segmentation.mirror,
                 science=science("segmentation.scans"),
             script:
                 "../scripts/segment.py"

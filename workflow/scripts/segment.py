@@ -1,4 +1,4 @@
-"""Masks of a batch of scans by one network, loaded once."""
+"""Masks of a batch of scans by one model, loaded once."""
 
 import _bootstrap  # noqa: F401
 from cordcohort.adapter import job
@@ -7,4 +7,5 @@ from cordcohort.segmentation.registry import load_model
 from cordcohort.segmentation.scans import segment_scans
 
 with job(snakemake) as j:
-    segment_scans(j.scans(), load_model(j.params.model, choose_device(j.params.device)))
+    model = load_model(j.params.model, choose_device(j.params.device))
+    segment_scans(j.scans(), model, mirror=j.params.mirror)

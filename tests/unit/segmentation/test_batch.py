@@ -14,7 +14,7 @@ from cordcohort.files import sha256_of
 from cordcohort.nifti import Image, read_image, write_image
 from cordcohort.segmentation import infer
 from cordcohort.segmentation.batch import Task, segment_batch
-from cordcohort.segmentation.registry import Model
+from cordcohort.segmentation.registry import Model, load_model
 
 Draw = Callable[..., tuple[Image, np.ndarray]]
 
@@ -103,3 +103,25 @@ def test_out_of_gpu_memory_halves_the_batch(
     monkeypatch.setattr(infer, "_predict", small_gpu)
     assert np.array_equal(infer.segment_volume(model, image).mask, expected)
     assert max(sizes) > 3
+
+
+def test_the_classical_baseline_leaves_the_same_records_as_a_network(
+    draw: Draw, tmp_path: Path
+) -> None:
+    image, truth = draw((64, 64, 16), (1.0, 1.0, 4.0))
+    write_image(tmp_path / "good.nii.gz", image.data, image.affine, dtype=np.float32)
+    noise = np.random.default_rng(1).rayleigh(100, image.data.shape).astype(np.float32)
+    write_image(tmp_path / "noise.nii.gz", noise, image.affine, dtype=np.float32)
+    (tmp_path / "cut.nii.gz").write_bytes((tmp_path / "good.nii.gz").read_bytes()[:1000])
+    tasks = [task(tmp_path, n) for n in ("good", "noise", "cut")]
+    found = segment_batch(tasks, load_model("classical"))
+    assert [r["status"] for r in found] == ["ok", "no_cord", "failed"]
+    assert {r["method"] for r in found} == {"classical"}
+    assert all(r["reason"] for r in found[1:])
+    assert found[0]["mask"]
+    assert not found[0]["soft"]
+    assert not any(one.soft.exists() for one in tasks)
+    assert [one.mask.exists() for one in tasks] == [True, False, False]
+    mask = read_image(tasks[0].mask).data > 0
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.8
+    assert found[0]["n_slices"] == mask.any((0, 1)).sum()

@@ -44,6 +44,28 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_the_classical_baseline_is_listed_like_a_network_and_has_no_weights() -> None:
+    model = load_model("classical", "cpu")
+    assert (model.backend, model.stages, model.sha256) == ("classical", {}, "")
+    assert "classical" in list_models()
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"backend": "magic"}, "backend"),
+        ({"backend": "classical"}, "stages"),
+        ({"stages": {}}, "stages"),
+    ],
+)
+def test_a_backend_without_what_it_needs_is_refused(
+    folder: Path, changes: dict[str, object], key: str
+) -> None:
+    change_card(folder, **changes)
+    with pytest.raises(ConfigError, match=key):
+        load_model("tiny", folder=folder)
+
+
 def change_card(folder: Path, **changes: object) -> None:
     path = folder / "tiny" / "model.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}))

@@ -51,11 +51,12 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """Masks drawn by networks; ``use_manual`` is empty where the config says false."""
+    """Masks drawn by models; ``use_manual`` is empty where the config says false."""
 
     models: tuple[str, ...]
     device: str
     batch_size: int
+    mirror: bool
     use_manual: tuple[str, ...]
 
 
@@ -210,6 +211,7 @@ def _segmentation(block: Mapping[str, Any]) -> Segmentation:
         models=tuple(block["models"]),
         device=block["device"],
         batch_size=block["batch_size"],
+        mirror=block["mirror"],
         use_manual=tuple(block["use_manual"] or ()),
     )
 

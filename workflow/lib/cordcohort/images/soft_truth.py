@@ -39,6 +39,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cordcohort.binary import binarised
 from cordcohort.errors import ImageError
 from cordcohort.images.alignment import Box, SliceShifts, fit_shifts, occupied_slices, voxel_map
 from cordcohort.images.carry import MovingMask, common_box, own_coverage, to_native, to_reference
@@ -69,15 +70,12 @@ class SoftTruthOptions:
         Fewest slices, drawn and of the reference, with both masks.
     min_dice : float
         Lowest median overlap over slices (soft Dice) after alignment.
-    threshold : float
-        A voxel of the binary version is 1 from this value on.
     """
 
     edge_slices: Mapping[str, int] = field(default_factory=lambda: dict(EDGE_SLICES))
     rigid: bool = False
     min_slices: int = 3
     min_dice: float = 0.7
-    threshold: float = 0.5
 
 
 class Exclusion(NamedTuple):
@@ -266,7 +264,7 @@ def _gather(
         for contrast, (values, _) in results.items()
     }
     binary = {
-        contrast: replace(image, data=(image.data >= options.threshold).astype(np.uint8))
+        contrast: replace(image, data=binarised(image.data).astype(np.uint8))
         for contrast, image in soft.items()
     }
     return SoftTruth(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cordcohort.binary import binarised
 from cordcohort.measures import detection, overlap, surface
 from cordcohort.measures.catalogue import measures_of
 from cordcohort.measures.masks import (
@@ -116,7 +117,7 @@ def pair_rows(mask: Array, reference: Image, structure: str, *, soft: bool = Fal
     """
     drawn_only = structure not in WHOLE_VOLUME
     pair = overlap.compare(mask, reference.data, reference.voxel_mm3, drawn_slices_only=drawn_only)
-    inside, drawn = mask > overlap.HALF, reference.data > overlap.HALF
+    inside, drawn = binarised(mask), binarised(reference.data)
     if drawn_only:
         inside, drawn = _in_drawn_slices(inside, drawn)
     surfaces = surface.surface_pair(inside, drawn, reference.spacing_mm)

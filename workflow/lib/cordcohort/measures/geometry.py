@@ -74,7 +74,7 @@ class SliceGeometry:
         Mean front-back extent over the middle 3 mm (right-left), or over the whole width where the
         object is narrower; NaN without outline.
     n_components : array of int
-        Connected components (corners connect) above 0.5.
+        Connected components (corners connect) of what reaches 0.5.
     at_border : array of bool
         The mask touches the edge of the image within its slice, so a part may be cut off.
     """

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cordcohort.binary import binarised
 from cordcohort.nifti import Array
 
-HALF = 0.5
 SMOOTH = 1.0
 PERCENT = 100.0
 NAN = float("nan")
@@ -66,7 +66,7 @@ def compare(
     Parameters
     ----------
     mask, reference : array, shape (X, Y, Z)
-        Binary or soft, on one grid, canonical axes; soft values above 0.5 count as inside.
+        Binary or soft, on one grid, canonical axes; soft values from 0.5 on count as inside.
     voxel_mm3 : float
         Volume of a voxel.
     drawn_slices_only : bool
@@ -91,7 +91,7 @@ def compare(
     """
     if mask.shape != reference.shape:
         raise ValueError(f"masks of one shape expected, got {mask.shape} and {reference.shape}")
-    inside, drawn = mask > HALF, reference > HALF
+    inside, drawn = binarised(mask), binarised(reference)
     per_slice = drawn.any(axis=(0, 1))
     scored = per_slice if drawn_slices_only else np.ones_like(per_slice)
     a, b = inside[..., scored], drawn[..., scored]

@@ -10,10 +10,11 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 from skimage.measure import find_contours
 
+from cordcohort.binary import HALF, binarised
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-OUTLINE_LEVEL = 0.5
 MIN_OUTLINE_MM2 = 1e-9
 MIN_WIDTH_MM = 1e-9
 
@@ -58,7 +59,7 @@ def outlines(
     hull = np.full(n_slices, np.nan)
     padded = np.pad(planes, ((1, 1), (1, 1), (0, 0)))
     for k in range(n_slices):
-        curves = [c * spacing_mm[:2] for c in find_contours(padded[:, :, k], OUTLINE_LEVEL)]
+        curves = [c * spacing_mm[:2] for c in find_contours(padded[:, :, k], HALF)]
         if not curves:
             continue
         surface, covariance = polygon_moments(curves)
@@ -96,10 +97,10 @@ def trapezoid_cdf(t: Floats, sides: Floats) -> Floats:
 
 
 def components(planes: Floats) -> Ints:
-    """Connected components of each slice above 0.5; pixels that share a corner are connected."""
+    """Connected components of what reaches 0.5 in each slice; pixels that share a corner are connected."""
     in_plane = np.zeros((3, 3, 3), dtype=bool)
     in_plane[:, :, 1] = True
-    labelled: Any = ndimage.label(planes > OUTLINE_LEVEL, structure=in_plane)
+    labelled: Any = ndimage.label(binarised(planes), structure=in_plane)
     numbers, first = np.unique(labelled[0], return_index=True)
     slices = (first % planes.shape[2])[numbers > 0]
     return np.bincount(slices, minlength=planes.shape[2])

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cordcohort.binary import binarised
 from cordcohort.measures import slice_shape
 from cordcohort.measures.catalogue import measures_of
 from cordcohort.measures.centreline import Centreline
@@ -113,7 +114,7 @@ def _mask_rows(
         return failed_rows(kind, mask.base, mask.reason or EMPTY, "mean")
     data = mask.image.data
     if kind == "shape" and mask.kind == "softseg":
-        data = data > 0.5  # noqa: PLR2004
+        data = binarised(data)
         if not data.any():
             return failed_rows(kind, mask.base, "the mask stays below 0.5", "mean")
     line = None if mask.structure == CORD else lines.get(mask.method, lines.get(""))

@@ -52,7 +52,9 @@ def _model_masks(scan: paths.Row, model: str) -> list[dict[str, Any]]:
     files = [("seg", record["mask"]), ("softseg", record["soft"])]
     if record["status"] != "ok":
         return [common | {"kind": "seg", "path": ""}]
-    return [common | {"kind": kind, "path": str(path.parent / name)} for kind, name in files]
+    return [
+        common | {"kind": kind, "path": str(path.parent / name)} for kind, name in files if name
+    ]
 
 
 def _maps(scan: paths.Row) -> tuple[dict[str, str], str]:

@@ -145,11 +145,15 @@ def _masks(inputs: Inputs, cards: dict[str, dict[str, Any]]) -> str:
     if not methods:
         return ""
     made = [
-        f"{name} was drawn by a network ({public_text(card.get('description') or 'cord')})"
+        f"{name} was drawn by {_drawer(card)} ({public_text(card.get('description') or 'cord')})"
         for name, card in cards.items()
     ]
     text = f"Measures were taken in these masks: {', '.join(methods)}"
     return f"{text}; {'; '.join(made)}." if made else f"{text}."
+
+
+def _drawer(card: dict[str, Any]) -> str:
+    return "a network" if card.get("backend", "network") == "network" else "a method"
 
 
 def _shape(inputs: Inputs) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cordcohort.binary import binarised
 from cordcohort.errors import CordcohortError, ImageError
 from cordcohort.files import write_bytes, write_json
 from cordcohort.nifti import Image, check_same_grid, read_image, read_mask
@@ -35,7 +36,6 @@ Volume = tuple[MaskFile, NDArray[Any]]
 RECORD_SCHEMA = 1
 N_SLICES = 12
 MAX_LABELS = 16
-HALF = 0.5  # where a soft mask ends
 OTHERS = "Other structures"
 # What shares a picture: few pictures, but never so many outlines that none can be told apart.
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -140,7 +140,7 @@ def _views(image: Image, volumes: Sequence[Volume], n_slices: int) -> list[View]
     shown = [v for m, v in volumes if m.structure == "cord"] or [v for _, v in volumes]
     union = np.zeros(image.data.shape, dtype=bool)
     for volume in shown:
-        union |= volume > HALF
+        union |= binarised(volume)
     middle = centres(union if union.any() else volumes[0][1] > 0)
     slices = chosen_slices(sorted(middle), n_slices)
     n_rows = max(-(-len(slices) // N_COLUMNS), 1)

@@ -14,6 +14,8 @@ from contourpy import contour_generator
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
+from cordcohort.binary import HALF
+
 Floats = NDArray[np.float64]
 
 WINDOW_MM = 30.0  # a cervical cord is about 13 mm wide; the canal with its fluid about 20 mm
@@ -87,9 +89,9 @@ def _box(view: View, shape: tuple[int, ...]) -> tuple[list[int], list[int]]:
 def outlines(mask: NDArray[np.generic], view: View) -> list[Floats]:
     """Half-level outlines of a mask on a view: (row, column) polylines in pixels, shape (N, 2)."""
     drawn = sample(mask, view)
-    if drawn.max(initial=0.0) < _HALF:
+    if drawn.max(initial=0.0) < HALF:
         return []
-    lines = contour_generator(z=np.pad(drawn, 1)).lines(_HALF)
+    lines = contour_generator(z=np.pad(drawn, 1)).lines(HALF)
     return [np.asarray(line, dtype=np.float64)[:, ::-1] - 1 for line in lines]
 
 

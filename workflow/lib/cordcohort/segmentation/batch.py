@@ -13,7 +13,8 @@ import numpy as np
 from cordcohort.errors import CordcohortError, ImageError
 from cordcohort.files import sha256_of, write_json
 from cordcohort.nifti import Image, read_image, write_image
-from cordcohort.segmentation.infer import Segmentation, segment_volume
+from cordcohort.segmentation.draw import segment_image
+from cordcohort.segmentation.infer import Segmentation
 from cordcohort.segmentation.registry import Model
 
 RECORD_SCHEMA = 1
@@ -97,7 +98,7 @@ def _segment_one(task: Task, model: Model, batch_size: int, mirror: bool) -> dic
     try:
         image = read_image(task.image)
         record["image_sha256"] = sha256_of(task.image)
-        found = segment_volume(model, image, batch_size=batch_size, mirror=mirror)
+        found = segment_image(model, image, batch_size=batch_size, mirror=mirror)
         record.update(status=found.status, reason=found.reason)
         if found.status == "ok":
             _write(task, image, found, record)
@@ -127,9 +128,10 @@ def remove_old(task: Task) -> None:
 def _write(task: Task, image: Image, found: Segmentation, record: dict[str, Any]) -> None:
     """Write both masks and fill the record."""
     task.mask.parent.mkdir(parents=True, exist_ok=True)
-    write_image(task.soft, found.soft, image.affine, dtype=np.float32, like=image)
+    if found.soft is not None:
+        write_image(task.soft, found.soft, image.affine, dtype=np.float32, like=image)
     write_image(task.mask, found.mask, image.affine, dtype=np.uint8, like=image)
     record.update(
-        mask=task.mask.name, soft=task.soft.name, mask_sha256=sha256_of(task.mask),
+        mask=task.mask.name, soft="" if found.soft is None else task.soft.name, mask_sha256=sha256_of(task.mask),
         volume_mm3=round(float(found.mask.sum()) * image.voxel_mm3, 3), n_slices=found.n_slices,
     )  # fmt: skip

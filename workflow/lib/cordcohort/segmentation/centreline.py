@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from cordcohort.binary import binarised
 from cordcohort.segmentation.path import CordPath
 from cordcohort.segmentation.registry import Stage
 from cordcohort.segmentation.resample import Axis
 
 FloatArray = NDArray[np.floating[Any]]
 
-THRESHOLD = 0.5
 SOFT_FLOOR = 0.01
 FARTHEST_FROM_PATH_MM = 8.0
 GRID_MULTIPLE = 16
@@ -114,7 +114,7 @@ def keep_on_path(soft: FloatArray, line: Centreline, volume: Volume) -> FloatArr
 
 def _cut_ends(soft: FloatArray, line: Centreline, pixel_mm2: float) -> None:
     """Clear, in place, slices with hardly any cord and all that follow them outwards."""
-    area = (soft * (soft >= THRESHOLD)).sum((1, 2)) * pixel_mm2
+    area = (soft * (binarised(soft))).sum((1, 2)) * pixel_mm2
     soft[area < SMALLEST_AREA_MM2] = 0
     for order in (range(line.last, line.index[-1]), range(line.first, line.index[0], -1)):
         for k in order:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from cordcohort.binary import binarised
 from cordcohort.nifti import Image
 from cordcohort.segmentation.centreline import (
-    THRESHOLD,
     Centreline,
     Volume,
     centreline,
@@ -46,7 +46,7 @@ class Segmentation:
     Attributes
     ----------
     soft
-        float32 fraction of cord in each voxel, [0, 1].
+        float32 fraction of cord in each voxel, [0, 1]; ``None`` where a method draws none.
     mask
         uint8, 1 where ``soft`` is at least 0.5.
     status
@@ -57,7 +57,7 @@ class Segmentation:
         Axial slices that hold cord.
     """
 
-    soft: FloatArray
+    soft: FloatArray | None
     mask: NDArray[np.uint8]
     status: str
     reason: str
@@ -121,8 +121,8 @@ def segment_volume(
     if problem:
         return _nothing(image, problem)
     native = np.ascontiguousarray(image.to_native(soft.transpose(2, 1, 0)))
-    mask = (native >= THRESHOLD).astype(np.uint8)
-    n_slices = int((soft >= THRESHOLD).any((1, 2)).sum())
+    mask = binarised(native).astype(np.uint8)
+    n_slices = int(binarised(soft).any((1, 2)).sum())
     return Segmentation(native, mask, "ok", "", n_slices)
 
 
@@ -139,7 +139,7 @@ def _unusable(data: FloatArray, spacing_mm: tuple[float, float, float]) -> str:
 
 def _implausible(soft: FloatArray, step_mm: float) -> str:
     """Why a mask is not believed: empty, unsure everywhere, or a short and unsure piece."""
-    inside = soft >= THRESHOLD
+    inside = binarised(soft)
     if not inside.any():
         return "no cord found (no voxel holds more than half cord where it was expected)"
     sure = float(soft[inside].mean())

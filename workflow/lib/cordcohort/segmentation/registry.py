@@ -26,14 +26,16 @@ REGISTRY = "registry.yaml"
 SCHEMA = 1
 MAX_WEIGHTS_BYTES = 2_000_000_000
 CARD_KEYS = frozenset({
-    "schema", "name", "task", "labels", "orientation", "stages", "threshold", "training",
+    "schema", "name", "task", "backend", "labels", "orientation", "stages", "threshold", "training",
     "validation", "licence", "citation", "description", "history",
 })  # fmt: skip
-CARD_NEEDED = ("schema", "name", "task", "labels", "orientation", "stages", "licence")
+CARD_NEEDED = ("schema", "name", "task", "labels", "orientation", "licence")
 STAGE_KEYS = frozenset({
     "architecture", "options", "weights", "spacing_mm", "patch", "neighbour_mm", "normalisation",
     "activation", "logit_offset",
 })  # fmt: skip
+NETWORK, CLASSICAL = "network", "classical"
+BACKENDS = (NETWORK, CLASSICAL)
 ACTIVATIONS = ("sigmoid", "relu_clip")
 _SUFFIX = ".safetensors"
 
@@ -75,13 +77,30 @@ class Stage:
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model: its id, card, networks by stage name, and one sha256 of all weights."""
+    """A loaded model.
+
+    Attributes
+    ----------
+    name
+        Its id.
+    card
+        Content of ``model.yaml``.
+    stages
+        Networks by the name of their stage; none for a method without learning.
+    sha256
+        Of all weights together; empty where there are none.
+    device
+        Where its networks are.
+    backend
+        What draws with it: one of :data:`BACKENDS`.
+    """
 
     name: str
     card: dict[str, Any]
     stages: dict[str, Stage]
     sha256: str
     device: torch.device
+    backend: str = NETWORK
 
 
 def models_folder() -> Path:
@@ -148,12 +167,15 @@ def _load_folder(path: Path, known: dict[str, str], device: torch.device) -> Mod
     card = check_card(read_yaml(card_path), str(card_path))
     digest = hashlib.sha256()
     stages: dict[str, Stage] = {}
-    for name, entry in sorted(card["stages"].items()):
+    for name, entry in sorted(card.get("stages", {}).items()):
         weights = path / entry["weights"]
         found = _check_weights(weights, known)
         digest.update(found.encode())
         stages[name] = _stage(entry, weights, device)
-    return Model(str(card["name"]), card, stages, digest.hexdigest(), device)
+    return Model(
+        str(card["name"]), card, stages, digest.hexdigest() if stages else "",
+        device if stages else torch.device("cpu"), card.get("backend", NETWORK),
+    )  # fmt: skip
 
 
 def check_card(card: Any, where: str) -> dict[str, Any]:
@@ -162,7 +184,7 @@ def check_card(card: Any, where: str) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        Missing or unknown key, unknown schema or activation, weights outside the folder.
+        Missing or unknown key, unknown schema, backend or activation, weights outside the folder.
     """
     if not isinstance(card, dict):
         raise ConfigError("model", card, "a mapping", "mend the card", where)
@@ -172,7 +194,8 @@ def check_card(card: Any, where: str) -> dict[str, Any]:
     _refuse_unknown(card, CARD_KEYS, "", where)
     if card["schema"] != SCHEMA:
         raise ConfigError("schema", card["schema"], str(SCHEMA), "use a matching version", where)
-    for name, stage in card["stages"].items():
+    _check_backend(card, where)
+    for name, stage in card.get("stages", {}).items():
         _refuse_unknown(stage, STAGE_KEYS, f"stages.{name}.", where)
         if stage.get("activation") not in ACTIVATIONS:
             raise ConfigError(
@@ -186,6 +209,16 @@ def check_card(card: Any, where: str) -> dict[str, Any]:
                 "convert the weights to safetensors", where,
             )  # fmt: skip
     return card
+
+
+def _check_backend(card: dict[str, Any], where: str) -> None:
+    """Networks have stages, and what is no network has none."""
+    backend = card.get("backend", NETWORK)
+    if backend not in BACKENDS:
+        raise ConfigError("backend", backend, "one of " + ", ".join(BACKENDS), "correct it", where)
+    if (backend == NETWORK) != bool(card.get("stages")):
+        expected = "stages with weights" if backend == NETWORK else "no stages"
+        raise ConfigError("stages", card.get("stages"), expected, "correct the card", where)
 
 
 def _refuse_unknown(

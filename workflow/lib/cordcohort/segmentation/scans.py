@@ -20,7 +20,9 @@ _DESCRIPTION = b"""{
 """
 
 
-def segment_scans(scans: Iterable[paths.Row], model: Model) -> list[dict[str, Any]]:
+def segment_scans(
+    scans: Iterable[paths.Row], model: Model, *, mirror: bool = False
+) -> list[dict[str, Any]]:
     """Segment scans of the index; each gets a mask, or a record that says why not.
 
     A diffusion series is seen through its mean b=0 image; where that could not be made, its reason
@@ -31,6 +33,8 @@ def segment_scans(scans: Iterable[paths.Row], model: Model) -> list[dict[str, An
     scans : iterable of index rows
     model : Model
         Loaded once.
+    mirror : bool
+        Average with the left-right mirrored scan.
 
     Returns
     -------
@@ -52,7 +56,7 @@ def segment_scans(scans: Iterable[paths.Row], model: Model) -> list[dict[str, An
             records.append(record)
         else:
             tasks.append(task)
-    return records + segment_batch(tasks, model)
+    return records + segment_batch(tasks, model, mirror=mirror)
 
 
 def _network_image(scan: paths.Row) -> tuple[str, str]:

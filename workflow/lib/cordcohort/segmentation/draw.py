@@ -1,0 +1,55 @@
+"""One scan through one model, whatever draws: networks or the classical baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from cordcohort.nifti import Image
+from cordcohort.segmentation.classical import segment_classical
+from cordcohort.segmentation.infer import Segmentation, segment_volume
+from cordcohort.segmentation.registry import CLASSICAL, NETWORK, Model
+
+
+def segment_image(
+    model: Model, image: Image, *, batch_size: int = 32, mirror: bool = False
+) -> Segmentation:
+    """Cord mask of one scan by a model of the registry.
+
+    Parameters
+    ----------
+    model : Model
+        Loaded; its card names the backend.
+    image : Image
+        Verified 3-D image of any orientation.
+    batch_size : int
+        Slices per network call.
+    mirror : bool
+        Average with the left-right mirrored scan. The classical baseline takes no average: a mask
+        that it draws is binary.
+
+    Returns
+    -------
+    Segmentation
+        On the axes of ``image``; ``soft`` is ``None`` where the backend draws binary masks.
+    """
+    return _BACKENDS[model.backend](model, image, batch_size, mirror)
+
+
+def _networks(model: Model, image: Image, batch_size: int, mirror: bool) -> Segmentation:
+    return segment_volume(model, image, batch_size=batch_size, mirror=mirror)
+
+
+def _classical(model: Model, image: Image, batch_size: int, mirror: bool) -> Segmentation:
+    found = segment_classical(image)
+    drawn = replace(image, data=found.mask).canonical().data.any(axis=(0, 1))
+    n_slices = int(np.count_nonzero(drawn))
+    return Segmentation(None, found.mask, found.status, found.reason, n_slices)
+
+
+_BACKENDS: dict[str, Callable[[Model, Image, int, bool], Segmentation]] = {
+    NETWORK: _networks,
+    CLASSICAL: _classical,
+}
