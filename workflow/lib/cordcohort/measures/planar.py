@@ -97,7 +97,7 @@ def trapezoid_cdf(t: Floats, sides: Floats) -> Floats:
 
 
 def components(planes: Floats) -> Ints:
-    """Connected components of what reaches 0.5 in each slice; pixels that share a corner are connected."""
+    """Count components of what reaches 0.5 in each slice; pixels sharing a corner are connected."""
     in_plane = np.zeros((3, 3, 3), dtype=bool)
     in_plane[:, :, 1] = True
     labelled: Any = ndimage.label(binarised(planes), structure=in_plane)

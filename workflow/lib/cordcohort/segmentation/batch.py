@@ -132,6 +132,7 @@ def _write(task: Task, image: Image, found: Segmentation, record: dict[str, Any]
         write_image(task.soft, found.soft, image.affine, dtype=np.float32, like=image)
     write_image(task.mask, found.mask, image.affine, dtype=np.uint8, like=image)
     record.update(
-        mask=task.mask.name, soft="" if found.soft is None else task.soft.name, mask_sha256=sha256_of(task.mask),
+        mask=task.mask.name, soft="" if found.soft is None else task.soft.name,
+        mask_sha256=sha256_of(task.mask),
         volume_mm3=round(float(found.mask.sum()) * image.voxel_mm3, 3), n_slices=found.n_slices,
     )  # fmt: skip
