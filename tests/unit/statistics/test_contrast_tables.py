@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from cordcohort.cohort.persons import person_keys
 from cordcohort.errors import ConfigError
+from cordcohort.statistics.catalogue import check_analysis
 from cordcohort.statistics.contrast_tables import csa_1, csa_2, csa_3, laid_out, seg_1
 from cordcohort.statistics.contrast_tests import csa_4
 from cordcohort.statistics.contrast_values import (
@@ -15,6 +17,7 @@ from cordcohort.statistics.contrast_values import (
     area_values,
     comparison_set,
 )
+from cordcohort.statistics.run import run_analysis
 from cordcohort.table import LONG_COLUMNS, as_long
 from scipy import stats
 
@@ -56,7 +59,11 @@ def cohort(subjects=8, drop=()):
     return as_long(pd.DataFrame(rows))
 
 
-VALUES = area_values(cohort(), QUERY)
+def values_of(table, query=QUERY):
+    return area_values(table.assign(person_key=person_keys(table)), query)
+
+
+VALUES = values_of(cohort())
 
 
 def test_one_value_stays_for_each_participant_method_and_contrast():
@@ -64,34 +71,106 @@ def test_one_value_stays_for_each_participant_method_and_contrast():
     assert list(VALUES.columns) == ["participant", "method", "contrast", "value"]
 
 
+def declared(kind, **more):
+    return {"name": "t", "kind": kind, "methods": list(METHODS), **more}
+
+
 def test_runs_are_averaged_and_unusable_values_are_left_out():
     rows = [
         row("1", "GT_soft", "T1w", 70.0, run="1"),
         row("1", "GT_soft", "T1w", 74.0, run="2"),
         row("1", "GT_soft", "T1w", 900.0, run="3", flag="excluded"),
-        row("1", "GT_soft", "T2w", np.nan, flag="failed"),
+        row("1", "GT_soft", "T2w", np.nan, flag="failed", reason="x"),
         row("1", "GT_soft", "dwi", 71.0, flag="warning"),
         row("1", "GT_soft", "dwi", 500.0, level="C4"),
         row("1", "GT_soft", "dwi", 500.0, statistic="sd"),
         row("1", "GT_soft", "dwi", 500.0, slice=7),
         row("1", "GT_soft", "dwi", 500.0, measure="csa_soft_mm2"),
     ]
-    values = area_values(as_long(pd.DataFrame(rows)), QUERY)
-    assert values.set_index("contrast")["value"].to_dict() == {"T1w": 72.0, "dwi": 71.0}
+    select = {"level": "C2-C3", "statistic": "mean", "measure": "csa_mm2"}
+    spec = declared("csa_by_person", select=select, contrasts=list(CONTRASTS))
+    table = run_analysis(spec, as_long(pd.DataFrame(rows))).table
+    found = table[table["method"] == "GT_soft"].set_index("column")["value"]
+    assert found["T1w"] == 72.0
+    assert found["dwi"] == 71.0
+    assert np.isnan(found["T2w"])
+
+
+def test_levels_statistics_and_soft_areas_are_tables_of_their_own():
+    rows = [
+        row("1", "GT_soft", "T1w", 70.0),
+        row("1", "GT_soft", "T1w", 60.0, level_kind="spinal"),
+        row("1", "GT_soft", "T1w", 50.0, measure="csa_soft_mm2"),
+    ]
+    table = run_analysis(declared("csa_by_person"), as_long(pd.DataFrame(rows))).table
+    cells = table[table["column"] == "T1w"]
+    assert cells.set_index(["level_kind", "measure"])["value"].to_dict() == {
+        ("vertebral", "csa_mm2"): 70.0,
+        ("spinal", "csa_mm2"): 60.0,
+        ("vertebral", "csa_soft_mm2"): 50.0,
+    }
 
 
 def test_the_same_label_in_two_data_sets_is_two_participants():
     rows = [row("1", "GT_soft", "T1w", 70.0), row("1", "GT_soft", "T1w", 80.0, dataset="e")]
-    assert len(area_values(as_long(pd.DataFrame(rows)), QUERY)) == 2
+    assert len(values_of(as_long(pd.DataFrame(rows)))) == 2
 
 
-def test_levels_of_two_kinds_are_never_averaged():
-    rows = [
-        row("1", "GT_soft", "T1w", 70.0),
-        row("1", "GT_soft", "T1w", 60.0, level_kind="spinal"),
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("csa_by_person", {}),
+        ("csa_by_method", {}),
+        ("csa_error", {"reference": "GT_soft"}),
+        ("mask_scores", {"measures": ["csa_mm2"]}),
+    ],
+)
+def test_a_declared_method_that_nobody_supplied_is_a_marked_row(kind, more):
+    table = run_analysis(declared(kind, **more), cohort()).table
+    absent = table[table["method"] == "propseg"]
+    assert len(absent) >= 1
+    assert set(absent["status"]) == {"not supplied"}
+    assert set(absent["flag"]) == {"undefined"}
+    assert absent["reason"].str.contains("not supplied").all()
+    present = table[table["method"].isin(["soft_all", "hard_all"])]
+    assert set(present["flag"]) == {""}
+
+
+def test_a_method_whose_every_scan_failed_was_supplied_but_has_no_value():
+    failed = [
+        row(str(s), "propseg", c, np.nan, flag="failed", reason="no cord found")
+        for s in range(1, 9)
+        for c in CONTRASTS
     ]
-    with pytest.raises(ConfigError, match="level_kind"):
-        area_values(as_long(pd.DataFrame(rows)), QUERY)
+    whole = pd.concat([cohort(), as_long(pd.DataFrame(failed))], ignore_index=True)
+    table = run_analysis(declared("csa_by_method"), whole).table
+    assert set(table.loc[table["method"] == "propseg", "status"]) == {"no value"}
+    others = table[(table["method"] == "soft_all") & (table["column"] == "T1w")]
+    assert others["n"].item() == 8  # a method without any value takes nobody out
+
+
+def test_the_declared_tables_are_those_of_the_functions():
+    families = {"ours": ["soft_all", "hard_all"]}
+    spec = declared("csa_method_tests", reference="GT_soft", families=families)
+    table = run_analysis(spec, cohort()).table
+    direct = csa_4(VALUES, QUERY, families, "GT_soft")
+    assert table["p"].tolist() == direct["p"].tolist()
+    assert table["quantity"].tolist() == ["STD", "absolute error"]
+    assert set(table["n_used"]) == {8 * 3 * 3}
+    pooled = run_analysis(spec | {"unit": UNIT_CONTRAST}, cohort()).table
+    assert pooled.set_index("quantity")["n_pairs"].to_dict() == {"STD": 8, "absolute error": 24}
+    error = run_analysis(declared("csa_error", reference="GT_soft"), cohort()).table
+    direct = csa_3(VALUES, QUERY, "GT_soft")
+    assert error["mean"].tolist() == pytest.approx(direct["mean"].tolist(), nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"families": {}}, {"families": {"f": ["soft_all"]}}, {"unit": "slice"}]
+)
+def test_a_wrong_declaration_is_refused_before_anything_runs(wrong):
+    spec = declared("csa_method_tests", reference="GT_soft", families={"f": ["a", "b"]})
+    with pytest.raises(ConfigError):
+        check_analysis(spec | wrong)
 
 
 def test_csa_1_has_mean_and_sample_sd_over_contrasts():
@@ -106,7 +185,7 @@ def test_csa_1_has_mean_and_sample_sd_over_contrasts():
 
 def test_csa_1_keeps_participants_with_a_missing_contrast_and_says_so():
     drop = {("3", "soft_all", "dwi"), ("4", "soft_all", "dwi"), ("4", "soft_all", "T2w")}
-    values = area_values(cohort(drop=drop), QUERY)
+    values = values_of(cohort(drop=drop))
     table = csa_1(values, QUERY, "soft_all").set_index("participant")
     assert table.loc["d/3", "n_contrasts"] == 2
     assert np.isnan(table.loc["d/3", "dwi"])
@@ -142,13 +221,13 @@ def test_methods_that_were_not_supplied_stay_as_rows():
     assert set(absent["status"]) == {"not supplied"}
     assert (absent["n"] == 0).all()
     page = laid_out(table).set_index("method")
-    assert list(page.columns) == [*CONTRASTS, "all", "STD"]
+    assert list(page.columns) == [*CONTRASTS, "all", "STD", "STD [%]"]
     assert set(page.loc["propseg"]) == {"not supplied"}
     assert page.loc["soft_all", "STD"] == "1.00 ± 0.00"
 
 
 def test_all_methods_are_judged_by_the_same_people():
-    values = area_values(cohort(drop={("8", "hard_all", "dwi")}), QUERY)
+    values = values_of(cohort(drop={("8", "hard_all", "dwi")}))
     table = csa_2(values, QUERY)
     used = table[(table["column"] == "T1w") & (table["status"] == "")]
     assert set(used["n"]) == {7}
@@ -211,7 +290,7 @@ def test_csa_4_pairs_are_participants_or_each_contrast_of_them():
     assert by_person.loc[error, "n_pairs"].tolist() == [8]
     assert pooled.loc[error, "n_pairs"].tolist() == [24]
     assert by_person.loc[~error, "n_pairs"].tolist() == pooled.loc[~error, "n_pairs"].tolist()
-    assert set(pooled.loc[error, "unit"]) == {UNIT_CONTRAST}
+    assert set(pooled.loc[error, "unit_of_pairing"]) == {UNIT_CONTRAST}
 
 
 def test_the_reference_in_a_family_has_no_error_and_says_why():
@@ -230,13 +309,14 @@ def test_unknown_units_and_references_are_refused(call):
 
 
 def test_an_empty_cohort_gives_tables_without_numbers():
-    empty = area_values(as_long(pd.DataFrame(columns=LONG_COLUMNS)), QUERY)
+    empty = values_of(as_long(pd.DataFrame(columns=LONG_COLUMNS)))
     assert csa_1(empty, QUERY, "soft_all").empty
     assert set(csa_2(empty, QUERY)["status"]) == {"not supplied"}
     assert set(csa_3(empty, QUERY, "GT_soft")["status"]) == {"not supplied"}
     assert set(csa_4(empty, QUERY, {"f": METHODS}, "GT_soft")["status"]) == {"not supplied"}
     assert absolute_errors(empty, QUERY, "GT_soft").empty
-    assert seg_1(as_long(pd.DataFrame(columns=LONG_COLUMNS)), METHODS, "manual").empty
+    rows = as_long(pd.DataFrame(columns=LONG_COLUMNS)).assign(person_key="")
+    assert seg_1(rows, METHODS).empty
 
 
 def test_a_contrast_that_nobody_has_leaves_no_complete_participant():
@@ -260,7 +340,8 @@ def test_seg_1_has_a_block_a_data_set_and_averages_scans_of_a_participant_first(
         *score("a", "2", "1", "soft_all", dice=0.96, rve=2.0),
         *score("b", "1", "1", "hard_all", dice=0.80, rve=10.0),
     ]
-    table = seg_1(as_long(pd.DataFrame(rows)), ["soft_all", "hard_all"], "manual")
+    spec = declared("mask_scores", select={"reference": "manual"}, methods=["soft_all", "hard_all"])
+    table = run_analysis(spec, as_long(pd.DataFrame(rows))).table
     assert list(dict.fromkeys(table["dataset"])) == ["a", "b"]
     cells = table.set_index(["dataset", "method", "column"])
     dice = cells.loc[("a", "soft_all", "dice")]
@@ -278,5 +359,5 @@ def test_seg_1_has_a_block_a_data_set_and_averages_scans_of_a_participant_first(
 
 def test_the_order_of_rows_does_not_matter():
     shuffled = cohort().sample(frac=1.0, random_state=0)
-    values = area_values(shuffled, QUERY)
+    values = values_of(shuffled)
     pd.testing.assert_frame_equal(csa_2(values, QUERY), csa_2(VALUES, QUERY))

@@ -258,7 +258,7 @@ def read_content(study_dir: Path | str) -> Any:
 
 
 def _has_series(row: Row) -> bool:
-    return row["datatype"] == "dwi" and row["status"] != "no_image"
+    return paths.is_series(row) and row["status"] != "no_image"
 
 
 def _diffusion_files(row: Row) -> list[str]:
@@ -268,7 +268,7 @@ def _diffusion_files(row: Row) -> list[str]:
 
 def _network_inputs(row: Row) -> list[str]:
     """List what a network sees: the scan, or the mean b=0 image of a diffusion series."""
-    if row["datatype"] == "dwi":
+    if paths.is_series(row):
         return [paths.image_record(row, "b0")]
     return [row["image"]] if row["status"] == "ok" else []
 

@@ -14,6 +14,8 @@ INDEX = f"{RESULTS}/bids/index.parquet"
 SCORES = f"{RESULTS}/bids/scores.parquet"
 COHORT = f"{RESULTS}/cohort/measures.parquet"
 SCANS = f"{RESULTS}/cohort/scans.parquet"
+AVERAGE = "recaverage"
+"""What ``rec-average`` becomes in the acquisition of a scan."""
 DIFFUSION_MAPS = ("fa", "md", "ad", "rd")
 MASK_SUFFIX = {"cord": "label-SC_seg", "lesion": "label-lesion_seg"}
 
@@ -32,6 +34,22 @@ def scan_id(scan: Row) -> str:
 def scan_key(scan: Row) -> dict[str, str]:
     """The six columns that identify a scan in the long table."""
     return {column: str(scan[column]) for column in SCAN_KEY}
+
+
+def is_series(scan: Row) -> bool:
+    """Whether a scan is a diffusion series, not the mean image of one.
+
+    A mean diffusion image (``rec-average_dwi`` without gradients, as spine-generic writes it) is
+    segmented as it is; no tensor is fitted to it.
+
+    Examples
+    --------
+    >>> mean = {"datatype": "dwi", "acquisition": "recaverage", "bval": "", "bvec": ""}
+    >>> is_series(mean), is_series(mean | {"acquisition": ""})
+    (False, True)
+    """
+    averaged = AVERAGE in str(scan["acquisition"]) and not (scan["bval"] or scan["bvec"])
+    return str(scan["datatype"]) == "dwi" and not averaged
 
 
 def masks_of(scan: Row) -> list[dict[str, Any]]:

@@ -82,6 +82,8 @@ class PlannedScan:
         parts = [f"sub-{self.participant.subject}", f"ses-{self.session}"]
         if self.protocol.acquisition:
             parts.append(f"acq-{self.protocol.acquisition}")
+        if self.protocol.average:
+            parts.append("rec-average")
         if self.run:
             parts.append(f"run-{self.run}")
         suffix = {"MTon": "mt-on_MTS", "MToff": "mt-off_MTS"}

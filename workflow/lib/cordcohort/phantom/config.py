@@ -76,6 +76,9 @@ class Protocol:
         White matter over noise.
     rater_2 : bool
         Whether a second rater draws it too, in every other subject.
+    average : bool
+        Diffusion only: the mean of the diffusion-weighted volumes is written (`rec-average_dwi`)
+        instead of the series.
     """
 
     contrast: str
@@ -87,6 +90,7 @@ class Protocol:
     centre_level: float = 0.0
     snr: float = 20.0
     rater_2: bool = False
+    average: bool = False
 
 
 @dataclass(frozen=True)

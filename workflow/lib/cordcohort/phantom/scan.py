@@ -158,8 +158,12 @@ def _write_diffusion(study: PhantomStudy, target: _Target) -> None:
         snr=scan.protocol.snr,
         rng=stream(study.seed, "noise", scan.key),
     )
-    target.write(target.path("", ".nii.gz"), np.rint(series.data), np.int16)
-    _write_gradients(target, series)
+    if scan.protocol.average:
+        weighted = series.data[..., series.bvals > 0.0]
+        target.write(target.path("", ".nii.gz"), np.rint(weighted.mean(axis=3)), np.int16)
+    else:
+        target.write(target.path("", ".nii.gz"), np.rint(series.data), np.int16)
+        _write_gradients(target, series)
     write_tsv(target.path("truth", "_regions.tsv"), region_table(truth))
     if hard.motion_mm > 0.0:
         write_tsv(target.path("truth", "_motion.tsv"), _motion_rows(series))

@@ -28,7 +28,7 @@ from cordcohort.report.views import (
     sagittal_view,
 )
 from cordcohort.report.words import structure_text
-from cordcohort.scan import image_file
+from cordcohort.scan import image_file, is_series
 
 Record = dict[str, Any]
 Volume = tuple[MaskFile, NDArray[Any]]
@@ -107,7 +107,7 @@ def _shown_image(scan: Mapping[str, Any], results: Path, masks: Sequence[MaskFil
 
     Where only masks were given, their outlines are drawn on black.
     """
-    if scan.get("datatype") == "dwi" and scan["image"]:
+    if scan["image"] and is_series(scan):
         return read_image(results.parent / image_file(scan, "b0"), ndim=3).canonical()
     if scan["image"]:
         return read_image(str(scan["image"]), ndim=3).canonical()

@@ -63,6 +63,6 @@ def _network_image(scan: paths.Row) -> tuple[str, str]:
     """File that a network sees, and why there is none."""
     if scan["status"] != "ok":
         return "", str(scan["reason"])
-    if scan["datatype"] != "dwi":
+    if not paths.is_series(scan):
         return str(scan["image"]), ""
     return paths.image_file(scan, "b0"), str(read_json(paths.image_record(scan, "b0"))["reason"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cordcohort.statistics import (
     agreement,
     components,
+    contrast_study,
     correlation,
     dependent,
     groups,
@@ -21,8 +22,8 @@ from cordcohort.statistics import (
 from cordcohort.statistics.registry import check_analyses, check_analysis, kinds
 
 MODULES = (
-    agreement, components, correlation, dependent, groups, harmonisation, method_comparison,
-    models, normality, paired, planning, reliability, repeated, variability,
+    agreement, components, contrast_study, correlation, dependent, groups, harmonisation,
+    method_comparison, models, normality, paired, planning, reliability, repeated, variability,
 )  # fmt: skip
 
 __all__ = ["MODULES", "check_analyses", "check_analysis", "kinds"]

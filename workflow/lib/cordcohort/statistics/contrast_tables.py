@@ -30,7 +30,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from cordcohort.cohort.persons import person_keys
 from cordcohort.statistics.contrast_values import (
     UNIT_PARTICIPANT,
     AreaQuery,
@@ -40,7 +39,6 @@ from cordcohort.statistics.contrast_values import (
     contrast_stds,
     per_unit,
     supplied,
-    usable_rows,
 )
 from cordcohort.statistics.spread import cell_means, grouped_spread
 
@@ -48,6 +46,7 @@ NOT_SUPPLIED = "not supplied"
 NO_VALUE = "no value"
 ALL = "all"
 STD = "STD"
+STD_PERCENT = "STD [%]"
 SEGMENTATION_MEASURES = ("dice", "rve_percent", "asd_mm")
 SUMMARY_COLUMNS = ["method", "column", "mean", "sd", "n", "status"]
 MIN_SD_VALUES = 2
@@ -88,17 +87,20 @@ def csa_2(values: pd.DataFrame, query: AreaQuery) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``SUMMARY_COLUMNS``; ``column`` is a contrast, ``all`` (participants and contrasts pooled)
-        or ``STD``; ``sd`` has ddof 1; ``n`` counts values. Use :func:`laid_out` for the page.
+        ``SUMMARY_COLUMNS``; ``column`` is a contrast, ``all`` (participants and contrasts pooled),
+        ``STD`` or ``STD [%]`` (of the participant's mean); ``sd`` has ddof 1; ``n`` counts values.
+        Use :func:`laid_out` for the page.
     """
     complete = complete_values(values, query)
-    stds = contrast_stds(complete)
+    shares = contrast_stds(complete, percent=True)
     parts = [
         _summary(complete.assign(column=complete["contrast"])),
         _summary(complete.assign(column=ALL)),
-        _summary(stds.assign(column=STD)),
+        _summary(contrast_stds(complete).assign(column=STD)),
+        _summary(shares.assign(column=STD_PERCENT)),
     ]
-    return _with_absent(pd.concat(parts), values, query.methods, [*query.contrasts, ALL, STD])
+    columns = [*query.contrasts, ALL, STD, STD_PERCENT]
+    return _with_absent(pd.concat(parts), values, query.methods, columns)
 
 
 def csa_3(
@@ -134,23 +136,18 @@ def csa_3(
 
 
 def seg_1(
-    cohort: pd.DataFrame,
+    rows: pd.DataFrame,
     methods: Sequence[str],
-    reference: str,
     measures: Sequence[str] = SEGMENTATION_MEASURES,
-    structure: str = "cord",
 ) -> pd.DataFrame:
     """SEG-1: overlap, volume error and surface distance of each method, by data set.
 
     Parameters
     ----------
-    cohort : DataFrame
-        The long table.
+    rows : DataFrame
+        Usable rows of one structure and reference, with ``person_key``.
     methods : sequence of str
-    reference : str
-        Whose masks the methods were compared with.
     measures : sequence of str
-    structure : str
 
     Returns
     -------
@@ -159,19 +156,12 @@ def seg_1(
         participant's scans are averaged first; ``n`` counts participants. Relative volume errors
         are signed.
     """
-    wanted = {
-        "measure": measures, "structure": [structure], "method": methods,
-        "reference": [reference], "level": [""], "object": [""],
-    }  # fmt: skip
-    rows = usable_rows(cohort, wanted)
-    rows = rows.assign(participant=person_keys(rows))
-    means = cell_means(rows, ["dataset", "participant", "method", "measure"])
-    datasets = sorted(set(cohort["dataset"])) if len(means) else []
+    wanted = rows["method"].isin(methods) & rows["measure"].isin(measures)
+    means = cell_means(rows[wanted], ["dataset", "person_key", "method", "measure"])
     parts: list[pd.DataFrame] = []
-    for dataset in datasets:
+    for dataset in sorted(set(rows["dataset"])):
         own = means[means["dataset"] == dataset]
-        table = _summary(own.assign(column=own["measure"]))
-        table = _with_absent(table, own, methods, measures)
+        table = _with_absent(_summary(own.assign(column=own["measure"])), own, methods, measures)
         parts.append(table.assign(dataset=dataset))
     if not parts:
         return pd.DataFrame(columns=["dataset", *SUMMARY_COLUMNS])

@@ -24,8 +24,8 @@ from cordcohort.statistics.wilcoxon import paired_differences, signed_rank
 
 ABSOLUTE_ERROR = "absolute error"
 TEST_COLUMNS = [
-    "quantity", "family", "unit", "a", "b", "n_pairs", "w", "p", "p_adjusted", "p_method",
-    "rank_biserial", "status", "reason",
+    "quantity", "family", "unit_of_pairing", "a", "b", "n_pairs", "w", "p", "p_adjusted",
+    "p_method", "rank_biserial", "status", "reason",
 ]  # fmt: skip
 _PAIR_COLUMNS = [
     "a", "b", "n_pairs", "w", "p", "p_method", "rank_biserial", "status", "reason",
@@ -74,7 +74,7 @@ def csa_4(
         tests = [_test(wide, a, b, known) for a, b in itertools.combinations(methods, 2)]
         block = pd.DataFrame(tests, columns=_PAIR_COLUMNS)
         block["p_adjusted"] = adjust(block["p"].to_numpy(dtype=float), "bonferroni")
-        rows.append(block.assign(quantity=quantity, family=family, unit=per))
+        rows.append(block.assign(quantity=quantity, family=family, unit_of_pairing=per))
     if not rows:
         return pd.DataFrame(columns=TEST_COLUMNS)
     return pd.concat(rows, ignore_index=True)[TEST_COLUMNS]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from cordcohort.cohort.persons import person_keys
 from cordcohort.errors import ConfigError
 from cordcohort.statistics.spread import cell_means, grouped_spread
 
@@ -19,7 +17,7 @@ UNITS = (UNIT_PARTICIPANT, UNIT_CONTRAST)
 
 @dataclass(frozen=True)
 class AreaQuery:
-    """Which rows of the long table hold the area.
+    """Which contrasts and methods are compared.
 
     Attributes
     ----------
@@ -27,56 +25,30 @@ class AreaQuery:
         In the order of the table.
     methods : tuple of str
         In the order of the table; also those that may not have been supplied.
-    measure : str
-        ``csa_mm2`` (binary masks, as published) or ``csa_soft_mm2``.
-    level : str
-        Level or range of levels; empty for the whole scan.
-    statistic : str
-        How slices were made one number.
-    structure : str
     """
 
     contrasts: tuple[str, ...]
     methods: tuple[str, ...]
-    measure: str = "csa_mm2"
-    level: str = "C2-C3"
-    statistic: str = "mean"
-    structure: str = "cord"
 
 
-def area_values(cohort: pd.DataFrame, query: AreaQuery) -> pd.DataFrame:
+def area_values(rows: pd.DataFrame, query: AreaQuery) -> pd.DataFrame:
     """One area for each participant, method and contrast.
 
     Parameters
     ----------
-    cohort : DataFrame
-        The long table.
+    rows : DataFrame
+        Usable rows of one measure, structure, level and statistic, with ``person_key``.
     query : AreaQuery
 
     Returns
     -------
     DataFrame
         ``participant, method, contrast, value`` (mm2). Sessions, runs and acquisitions of a
-        contrast are averaged; failed, undefined and excluded values are left out.
-
-    Raises
-    ------
-    ConfigError
-        If the rows mix kinds of level, which must not be averaged.
+        contrast are averaged.
     """
-    wanted = {
-        "measure": [query.measure], "structure": [query.structure], "level": [query.level],
-        "statistic": [query.statistic], "object": [""],
-        "method": query.methods, "contrast": query.contrasts,
-    }  # fmt: skip
-    rows = usable_rows(cohort, wanted)
-    kinds = sorted(set(rows["level_kind"]))
-    if len(kinds) > 1:
-        raise ConfigError(
-            "level", query.level, f"levels of one kind, found {kinds}", "select one level_kind"
-        )
-    rows = rows.assign(participant=person_keys(rows))
-    return cell_means(rows, ["participant", "method", "contrast"])
+    wanted = rows["method"].isin(query.methods) & rows["contrast"].isin(query.contrasts)
+    named = rows[wanted].rename(columns={"person_key": "participant"})
+    return cell_means(named, ["participant", "method", "contrast"])
 
 
 def comparison_set(values: pd.DataFrame, query: AreaQuery) -> list[str]:
@@ -125,24 +97,16 @@ def absolute_errors(values: pd.DataFrame, query: AreaQuery, reference: str) -> p
     return pairs.drop(columns="value_reference").reset_index(drop=True)
 
 
-def usable_rows(cohort: pd.DataFrame, wanted: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Rows of whole scans or levels that match and whose value may enter a number."""
-    keep = cohort["flag"].isin(["", "warning"]) & np.isfinite(cohort["value"])
-    keep &= cohort["slice"].isna()
-    for column, labels in wanted.items():
-        keep &= cohort[column].isin(list(labels))
-    return cohort[keep]
-
-
 def complete_values(values: pd.DataFrame, query: AreaQuery) -> pd.DataFrame:
     """Values of the comparison set."""
     return values[values["participant"].isin(comparison_set(values, query))]
 
 
-def contrast_stds(values: pd.DataFrame) -> pd.DataFrame:
-    """Sample SD over the contrasts, for each participant and method."""
+def contrast_stds(values: pd.DataFrame, *, percent: bool = False) -> pd.DataFrame:
+    """Sample SD over the contrasts (mm2, or % of their mean), for each participant and method."""
     spread = grouped_spread(values, ["participant", "method"], ddof=1)
-    return spread[["participant", "method"]].assign(value=spread["sd"])
+    column = "cov_percent" if percent else "sd"
+    return spread[["participant", "method"]].assign(value=spread[column])
 
 
 def unit_keys(unit: str) -> list[str]:
