@@ -57,12 +57,23 @@ def _options(
 @app.command()
 def init(
     study: StudyArgument,
-    bids: Annotated[list[Path], typer.Option(help="A BIDS data set; repeat for each.")],
+    bids: Annotated[
+        list[Path] | None, typer.Option(help="A BIDS data set; repeat for each.")
+    ] = None,
+    published: Annotated[
+        str,
+        typer.Option(
+            "--study", help="A study of config/studies; without --bids on phantoms made for it."
+        ),
+    ] = "",
 ) -> None:
     """Make a study: a folder with a commented config. Nothing that exists is overwritten."""
-    from cordcohort.study_files import make_study
+    from cordcohort.study_files import make_published_study, make_study
 
-    for path in make_study(study, bids):
+    if not bids and not published:
+        raise CordcohortError("init: expected data, got none; name them with --bids FOLDER")
+    written = make_published_study(study, published, bids or []) if published else None
+    for path in written if written is not None else make_study(study, bids or []):
         typer.echo(f"wrote {path}")
     typer.echo(f"next: read config/config.yaml, then `cordcohort check {study}`")
 

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from cordcohort.config import CONFIG_PATH
 from cordcohort.errors import CordcohortError
-from cordcohort.files import write_text
+from cordcohort.files import read_yaml, write_text
 from cordcohort.progress import Line
 from cordcohort.root import workflow_root
-from cordcohort.template import config_text
+from cordcohort.template import config_text, with_datasets
+from cordcohort.validation import nearest
 
 EXCLUDE_PATH = CONFIG_PATH.with_name("exclude.yaml")
+PHANTOM_PATH = CONFIG_PATH.with_name("phantom.yaml")
 EXCLUDE_TEXT = """\
 # Scans and measures that are not used, and why. A missing key matches all; reason is mandatory.
 # Labels are text, with or without sub-, ses-, run-.
@@ -53,6 +55,13 @@ def make_study(study: Path, bids: Sequence[Path]) -> list[Path]:
     CordcohortError
         If a data set is no folder or holds no subject.
     """
+    name = _plain(study.resolve().name) or "study"
+    text = config_text(name, _datasets(study, bids))
+    return _write_missing({study / CONFIG_PATH: text, study / EXCLUDE_PATH: EXCLUDE_TEXT})
+
+
+def _datasets(study: Path, bids: Sequence[Path]) -> list[dict[str, str]]:
+    """Name and path of some data sets, after a look at their folders."""
     for path in bids:
         if not path.is_dir():
             raise CordcohortError(f"--bids {path}: expected a folder, found none; mend the path")
@@ -61,12 +70,55 @@ def make_study(study: Path, bids: Sequence[Path]) -> list[Path]:
                 f"--bids {path}: expected sub-* folders, found none; "
                 "name the folder that holds participants.tsv and sub-*"
             )
-    datasets = [
+    return [
         {"name": name, "path": _path_text(path, study)}
         for name, path in zip(dataset_names(bids), bids, strict=True)
     ]
-    text = config_text(_plain(study.resolve().name) or "study", datasets)
-    return _write_missing({study / CONFIG_PATH: text, study / EXCLUDE_PATH: EXCLUDE_TEXT})
+
+
+def published_studies() -> list[str]:
+    """Names of the studies that come with cordcohort (``config/studies``)."""
+    folder = workflow_root() / "config" / "studies"
+    return sorted(path.stem for path in folder.glob("*.yaml") if "." not in path.stem)
+
+
+def make_published_study(study: Path, name: str, bids: Sequence[Path]) -> list[Path]:
+    """Write a study that comes with cordcohort: on the data sets given, or on its phantoms.
+
+    Parameters
+    ----------
+    study : Path
+        Folder to make; files that are there stay as they are.
+    name : str
+        One of :func:`published_studies`.
+    bids : sequence of Path
+        BIDS data sets; without any, the phantom cohort of ``<name>.phantom.yaml`` is made.
+
+    Returns
+    -------
+    list of Path
+        Files and folders written.
+
+    Raises
+    ------
+    CordcohortError
+        If there is no such study, or a data set cannot be one.
+    """
+    if name not in published_studies():
+        raise CordcohortError(
+            f"--study {name}: expected a study of config/studies; "
+            f"{nearest(name, published_studies())}"
+        )
+    folder = workflow_root() / "config" / "studies"
+    text = (folder / f"{name}.yaml").read_text(encoding="utf-8")
+    if bids:
+        text = with_datasets(text, _datasets(study, bids))
+    written = _write_missing({study / CONFIG_PATH: text, study / EXCLUDE_PATH: EXCLUDE_TEXT})
+    if bids:
+        return written
+    settings = study / PHANTOM_PATH
+    cohort = (folder / f"{name}.phantom.yaml").read_text(encoding="utf-8")
+    return [*written, *_write_missing({settings: cohort}), *_write_phantoms(study, settings)]
 
 
 def make_demo(study: Path) -> list[Path]:
@@ -77,28 +129,39 @@ def make_demo(study: Path) -> list[Path]:
     list of Path
         Files and folders written; data that are there stay.
     """
-    from cordcohort.phantom.study import PhantomStudy, write_study  # noqa: PLC0415 - slow
-
     config = workflow_root() / "config"
     texts = {
         study / CONFIG_PATH: (config / "config.yaml").read_text(encoding="utf-8"),
         study / EXCLUDE_PATH: (config / "exclude.yaml").read_text(encoding="utf-8"),
     }
-    written = _write_missing(texts)
+    return [*_write_missing(texts), *_write_phantoms(study)]
+
+
+def _write_phantoms(study: Path, settings: Path | None = None) -> list[Path]:
+    """Make the phantoms of a study (the demo's without settings), unless its data are there."""
+    from cordcohort.phantom.study import (  # noqa: PLC0415 - slow
+        PhantomStudy,
+        study_from_dict,
+        write_study,
+    )
+
     data = study / "data"
-    if not data.is_dir():
-        line = Line(sys.stderr)
-        partial = data.with_name("data.partial")
-        shutil.rmtree(partial, ignore_errors=True)
+    if data.is_dir():
+        return []
+    wanted = PhantomStudy()
+    if settings is not None:
+        wanted = study_from_dict(read_yaml(settings) or {}, where=settings.name)
+    line = Line(sys.stderr)
+    partial = data.with_name("data.partial")
+    shutil.rmtree(partial, ignore_errors=True)
 
-        def tell(done: int, total: int, name: str) -> None:
-            line.show(f"phantoms: {done + 1}/{total} | {name}")
+    def tell(done: int, total: int, name: str) -> None:
+        line.show(f"phantoms: {done + 1}/{total} | {name}")
 
-        write_study(PhantomStudy(), partial, progress=tell)
-        line.end()
-        partial.rename(data)
-        written.append(data)
-    return written
+    write_study(wanted, partial, progress=tell)
+    line.end()
+    partial.rename(data)
+    return [data]
 
 
 def _write_missing(texts: dict[Path, str]) -> list[Path]:

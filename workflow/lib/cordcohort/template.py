@@ -64,6 +64,23 @@ def config_text(name: str, datasets: Sequence[Mapping[str, str]]) -> str:
     return "\n".join(blocks)
 
 
+def with_datasets(text: str, datasets: Sequence[Mapping[str, str]]) -> str:
+    r"""Text of a config with other data sets: the block ``datasets`` is written anew.
+
+    Examples
+    --------
+    >>> text = "a: 1\n\ndatasets:\n  - name: x\n\n# what b is\nb: 2\n"
+    >>> with_datasets(text, [{"name": "y", "path": "/y"}]).splitlines()[-4:]
+    ['    # external: {}', '', '# what b is', 'b: 2']
+    """
+    lines = text.splitlines(keepends=True)
+    first = next(i for i, line in enumerate(lines) if line.startswith("datasets:"))
+    rest = (i for i, line in enumerate(lines) if i > first and line[:1] not in ("", " ", "\n"))
+    after = next(rest, len(lines))
+    block = _datasets_block(schema_of("config")["properties"]["datasets"], datasets)
+    return "".join([*lines[:first], block, "\n", *lines[after:]])
+
+
 def _entry(
     key: str, about: Mapping[str, Any], indent: int, given: Mapping[str, str], at: str
 ) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -158,6 +159,27 @@ def deming_jackknife(
         Interval(float(whole[0] - half[0]), float(whole[0] + half[0]), method),
         Interval(float(whole[1] - half[1]), float(whole[1] + half[1]), method),
     )
+
+
+def ordinary_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float, Interval, Interval]:
+    """Slope and intercept of the least squares line of y on x with their intervals.
+
+    Examples
+    --------
+    >>> x = np.arange(1.0, 8.0)
+    >>> slope, intercept, *_ = ordinary_line(x, 2 * x + 1)
+    >>> round(slope, 12), round(intercept, 12)
+    (2.0, 1.0)
+    """
+    found: Any = stats.linregress(x, y)
+    t = float(stats.t.ppf(_UPPER, len(x) - 2))
+    slope, intercept = float(found.slope), float(found.intercept)
+    halves = t * float(found.stderr), t * float(found.intercept_stderr)
+    of_slope, of_intercept = (
+        Interval(value - half, value + half, "Student t")
+        for value, half in zip((slope, intercept), halves, strict=True)
+    )
+    return slope, intercept, of_slope, of_intercept
 
 
 def passing_bablok(x: np.ndarray, y: np.ndarray) -> tuple[float, float, Interval, Interval]:

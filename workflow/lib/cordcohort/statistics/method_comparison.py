@@ -16,6 +16,7 @@ from cordcohort.statistics.comparison import (
     concordance,
     deming,
     deming_jackknife,
+    ordinary_line,
     passing_bablok,
     repeated_limits,
     tost,
@@ -154,13 +155,14 @@ def _concordance_row(comparison: Comparison) -> Row:
 
 REGRESSION_COLUMNS = [
     *PAIR_COLUMNS, "line", "slope", "slope_ci_low", "slope_ci_high", "intercept",
-    "intercept_ci_low", "intercept_ci_high", "ci_method", "flag", "reason",
+    "intercept_ci_low", "intercept_ci_high", "ci_method", "r2", "flag", "reason",
 ]  # fmt: skip
 REGRESSION_PARAMETERS = SCAN_PARAMETERS | {
     "line": {
-        "enum": ["passing_bablok", "deming"],
+        "enum": ["passing_bablok", "deming", "ordinary"],
         "default": "passing_bablok",
-        "description": "Passing-Bablok (no distribution assumed) or Deming (normal errors)",
+        "description": "Passing-Bablok (no distribution assumed), Deming (normal errors), or "
+        "ordinary least squares, which takes b as free of error",
     },
     "error_ratio": {
         "type": "number",
@@ -169,6 +171,11 @@ REGRESSION_PARAMETERS = SCAN_PARAMETERS | {
         "description": "Deming: error variance of a over error variance of b",
     },
 }
+
+
+LINE_NAMES = {
+    "passing_bablok": "Passing-Bablok", "deming": "Deming", "ordinary": "Ordinary least squares",
+}  # fmt: skip
 
 
 @analysis(
@@ -183,8 +190,10 @@ def method_regression(selection: Selection, p: Parameters) -> Outcome:
         return {"line": p["line"], **_line(b, a, str(p["line"]), float(p["error_ratio"]))}
 
     table, used = _each(selection, p, row_of, MIN_PAIRS_REGRESSION)
-    name = "Passing-Bablok" if p["line"] == "passing_bablok" else "Deming"
-    text = f"{name} regression of a on b, slope and intercept with 95 % intervals."
+    text = (
+        f"{LINE_NAMES[str(p['line'])]} regression of a on b, slope and intercept with 95 % "
+        "intervals; R2 is the square of Pearson's correlation."
+    )
     facts = {"line": p["line"], "error_ratio": p["error_ratio"]}
     return Outcome(table, text, str(p["unit"]), used, [str(p["compare"])], facts)
 
@@ -197,6 +206,8 @@ def _line(x: np.ndarray, y: np.ndarray, line: str, error_ratio: float) -> Row:
             return {"flag": "undefined", "reason": "no covariance"}
         slope, intercept = deming(x, y, error_ratio)
         of_slope, of_intercept = deming_jackknife(x, y, error_ratio)
+    elif line == "ordinary":
+        slope, intercept, of_slope, of_intercept = ordinary_line(x, y)
     elif len(x) > MAX_PASSING_BABLOK:
         reason = f"more than {MAX_PASSING_BABLOK} pairs: use deming"
         return {"flag": "undefined", "reason": reason}
@@ -206,6 +217,7 @@ def _line(x: np.ndarray, y: np.ndarray, line: str, error_ratio: float) -> Row:
         "slope": slope, "slope_ci_low": of_slope.low, "slope_ci_high": of_slope.high,
         "intercept": intercept, "intercept_ci_low": of_intercept.low,
         "intercept_ci_high": of_intercept.high, "ci_method": of_slope.method,
+        "r2": float(np.corrcoef(x, y)[0, 1] ** 2),
     }  # fmt: skip
 
 
