@@ -4,11 +4,25 @@ import subprocess
 import sys
 
 import pytest
+from conftest import ROOT
 from cordcohort.cli import app, main
+from cordcohort.config import load_config, make_config
 from cordcohort.errors import CordcohortError
-from cordcohort.study_files import dataset_names, named_folders
+from cordcohort.files import read_yaml
+from cordcohort.phantom.config import study_from_dict
+from cordcohort.statistics.catalogue import check_analyses
+from cordcohort.study_files import dataset_names, named_folders, published_studies
 from typer.testing import CliRunner
 from unit.bids.tree import POINTER, put, put_sheet, put_text
+
+PHANTOMS_OF_ONE_PERSON = """
+sites: [{name: a, manufacturer: GE, model: x, subjects: 1}]
+protocols:
+  - {contrast: dwi, shape: [20, 20, 3], spacing_mm: [1.0, 1.0, 5.0], average: true}
+diffusion: {n_b0: 1, n_directions: 6}
+traveller: false
+missing: []
+"""
 
 
 @pytest.fixture
@@ -48,6 +62,50 @@ def test_init_writes_a_commented_config_and_overwrites_nothing(tmp_path, sites):
     put_text(study, "config/config.yaml", "mine")
     command("init", study, "--bids", sites[0])
     assert (study / "config" / "config.yaml").read_text() == "mine"
+
+
+def test_a_published_study_takes_the_data_sets_given(tmp_path, sites):
+    study = tmp_path / "study"
+    done = command("init", study, "--study", "contrast-agnostic", "--bids", sites[0])
+    assert done.exit_code == 0, done.output
+    config = load_config(study / "config" / "config.yaml")
+    assert [d.root for d in config.datasets] == [sites[0]]
+    assert "csa_by_method" in {a["kind"] for a in config.analyses}
+    assert not (study / "data").exists()
+    text = (study / "config" / "config.yaml").read_text()
+    assert text.startswith("# How much does the cord's area move")
+
+
+def test_without_data_sets_a_published_study_makes_its_phantoms(tmp_path):
+    study = tmp_path / "study"
+    put_text(study, "config/phantom.yaml", PHANTOMS_OF_ONE_PERSON)
+    done = command("init", study, "--study", "contrast-agnostic")
+    assert done.exit_code == 0, done.output
+    images = {p.name for p in study.glob("data/*/sub-*/ses-1/*/*.nii.gz")}
+    assert images == {"sub-01_ses-1_rec-average_dwi.nii.gz"}
+
+
+def test_every_published_study_fits_its_phantoms():
+    for name in published_studies():
+        folder = ROOT / "config" / "studies"
+        config = make_config(read_yaml(folder / f"{name}.yaml"), folder, check=False)
+        phantoms = folder / f"{name}.phantom.yaml"
+        if phantoms.is_file():
+            cohort = study_from_dict(read_yaml(phantoms), phantoms.name)
+            assert [d.name for d in config.datasets] == [s.name for s in cohort.sites]
+            assert [p.contrast for p in cohort.protocols] == list(config.contrasts)
+        check_analyses(config.analyses)
+
+
+def test_init_refuses_an_unknown_study_and_no_data(tmp_path):
+    with pytest.raises(CordcohortError, match="contrast-agnostic"):
+        CliRunner().invoke(
+            app,
+            ["init", str(tmp_path / "s"), "--study", "contrast-agnostics"],
+            catch_exceptions=False,
+        )
+    with pytest.raises(CordcohortError, match="--bids"):
+        CliRunner().invoke(app, ["init", str(tmp_path / "s")], catch_exceptions=False)
 
 
 @pytest.mark.parametrize("make", [False, True])

@@ -103,6 +103,8 @@ class Config:
         The exclusion list; it may not exist.
     exclusions : tuple of dict
         Its entries, all text, checked against the schema.
+    other_methods : tuple of str
+        Methods that may be supplied from elsewhere.
     external_measures, analyses : tuple of dict
         As in the schema with defaults; ``file`` of a table is an absolute path.
     study_dir : Path
@@ -118,6 +120,7 @@ class Config:
     exclude: Path
     exclusions: tuple[dict[str, str], ...]
     external_measures: tuple[dict[str, Any], ...]
+    other_methods: tuple[str, ...]
     analyses: tuple[dict[str, Any], ...]
     report: Report
     study_dir: Path
@@ -185,6 +188,7 @@ def make_config(
         external_measures=tuple(
             _external(table, i, study_dir) for i, table in enumerate(filled["external_measures"])
         ),
+        other_methods=tuple(filled["other_methods"]),
         analyses=tuple(_analysis(a) for a in filled["analyses"]),
         report=Report(**filled["report"]),
         study_dir=study_dir,

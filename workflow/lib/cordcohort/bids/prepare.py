@@ -103,9 +103,9 @@ def _check_columns(analysis: Mapping[str, Any], key: str, known: Collection[str]
 
 
 def known_methods(config: Config, index: Index) -> set[str]:
-    """Every method that draws masks in this study: manual, raters, models, external folders."""
+    """Every method of this study: manual, raters, models, external folders, and those declared."""
     drawn = set(masks_of(index.scans)["method"])
-    return {"manual", *drawn, *config.segmentation.models}
+    return {"manual", *drawn, *config.segmentation.models, *config.other_methods}
 
 
 def _external_rows(config: Config) -> pd.DataFrame:
