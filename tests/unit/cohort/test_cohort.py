@@ -140,6 +140,21 @@ def test_external_rows_join_without_the_index(tmp_path: Path) -> None:
     assert len(scans) == 9
 
 
+def test_a_suspicious_mask_is_told_with_its_scan_which_stays_ok() -> None:
+    key = _scan("01")
+    whole = key | {"structure": "cord", "measure": "csa_mm2", "unit": "mm2", "statistic": "mean"}
+    told = {"flag": "warning", "reason": "2 separate pieces"}
+    rows = [
+        whole | {"method": "a", "value": 70.0} | told,
+        whole | {"method": "b", "value": 71.0},
+        whole | {"method": "c", "value": 9.0, "level": "C2"} | told,
+        whole | {"method": "d", "value": 9.0, "statistic": "", "slice": 4} | told,
+    ]
+    scans = scans_table(_index([_scan("01"), _scan("02")]), long.as_long(pd.DataFrame(rows)))
+    assert scans["warning"].tolist() == ["a: 2 separate pieces", ""]
+    assert scans["status"].tolist() == ["ok", "ok"]
+
+
 def test_scans_table_says_what_became_of_each_scan(tmp_path: Path) -> None:
     scans = [_scan(f"{i:02d}") for i in range(6)]
     index = _index(

@@ -18,6 +18,7 @@ CONTRASTS = ("T1w", "T2w")
 SESSIONS = ("1", "2")
 METHODS = ("manual", "cord-v1")
 NO_CORD = "[no_cord] expected a spinal cord, got no voxel above 0.5; look at the picture"
+SUSPICIOUS = "cord-v1: 3 of 20 slices between its ends are empty"
 SHAPE = (40, 44, 24)
 
 
@@ -80,14 +81,17 @@ def _scans(wanted: Wanted) -> pd.DataFrame:
                         "acquisition": "", "run": "", "contrast": contrast, "site": site,
                         "vendor": wanted.sites[site], "person": "p1" if n in (0, 1) else subject,
                         "resolution": "", "split": "", "status": "ok", "reason": "", "n_values": 9,
+                        "warning": "",
                     }
                 )  # fmt: skip
     frame = pd.DataFrame(rows, columns=[*SCAN_KEY, "site", "vendor", "person", "resolution",
-                                        "split", "status", "reason", "n_values"])  # fmt: skip
+                                        "split", "status", "reason", "warning",
+                                        "n_values"])  # fmt: skip
     n_failed = round(wanted.failed_share * len(frame))
     failed = np.random.default_rng(3).permutation(len(frame))[:n_failed]
     frame.loc[failed, ["status", "reason"]] = ["failed", wanted.reason]
     frame.loc[failed, "n_values"] = 0
+    frame.loc[~frame.index.isin(failed) & (frame.index % 7 == 1), "warning"] = SUSPICIOUS
     return frame.astype({c: "str" for c in frame.columns if c != "n_values"})
 
 
@@ -150,7 +154,7 @@ def _scores(scans: pd.DataFrame, wanted: Wanted, rng: np.random.Generator) -> pd
 
 def _measures(scans: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
-    for scan in scans.drop(columns=["status", "reason", "n_values"]).to_dict("records"):
+    for scan in scans.drop(columns=["status", "reason", "n_values", "warning"]).to_dict("records"):
         failed = scans.loc[(scans[SCAN_KEY] == [scan[c] for c in SCAN_KEY]).all(axis=1)].iloc[0]
         truth = 70 + 6 * rng.standard_normal()
         for method in METHODS:

@@ -15,7 +15,7 @@ from cordcohort.files import read_json
 from cordcohort.report.build import build_index_page, build_report, build_subject_pages
 from cordcohort.report.inputs import records
 from cordcohort.report.links import picture_record, subject_link
-from unit.report.small_study import NO_CORD, Wanted, make_study
+from unit.report.small_study import NO_CORD, SUSPICIOUS, Wanted, make_study
 
 HOSTILE = (
     "<img src=x onerror=alert(1)>",
@@ -245,3 +245,18 @@ def test_a_scan_without_image_has_a_record_with_the_reason(tmp_path: Path) -> No
     assert "expected an image or a mask" in record["reason"]
     page = (tmp_path / "results/report/subjects/alpha/sub-01.html").read_text()
     assert "No picture: [no_image]" in page
+
+
+def test_a_suspicious_mask_is_flagged_in_the_list_of_scans_and_can_be_filtered(
+    tmp_path: Path,
+) -> None:
+    config = make_study(tmp_path)
+    page = Tags(build_index_page(tmp_path, config))
+    scans = pd.read_parquet(tmp_path / "results" / "cohort" / "scans.parquet")
+    n_suspicious = int((scans["warning"] != "").sum())
+    assert n_suspicious > 3
+    assert page.text.count(SUSPICIOUS) == n_suspicious
+    assert page.values("class").count("state state-warning") == n_suspicious
+    assert "warning" in re.findall(
+        r"<option>(\w+)</option>", (tmp_path / "results/report/index.html").read_text()
+    )

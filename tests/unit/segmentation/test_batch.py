@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from cordcohort.files import sha256_of
+from cordcohort.measures.shape import measure_shape
 from cordcohort.nifti import Image, read_image, write_image
 from cordcohort.segmentation import infer
 from cordcohort.segmentation.batch import Task, segment_batch
 from cordcohort.segmentation.registry import Model, load_model
+from cordcohort.table import SCAN_KEY
 
 Draw = Callable[..., tuple[Image, np.ndarray]]
 
@@ -125,3 +127,34 @@ def test_the_classical_baseline_leaves_the_same_records_as_a_network(
     mask = read_image(tasks[0].mask).data > 0
     assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.8
     assert found[0]["n_slices"] == mask.any((0, 1)).sum()
+
+
+def test_a_suspicious_mask_is_flagged_in_its_record_and_in_the_long_table(
+    model: Model, draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, _ = draw()
+    write_image(tmp_path / "scan.nii.gz", image.data, image.affine, dtype=np.float32)
+    one = task(tmp_path, "scan")
+    whole = segment_batch([one], model)[0]
+    assert whole["warnings"] == []
+
+    def with_gap(*arguments: object, **options: object) -> infer.Segmentation:
+        found = infer.segment_volume(model, image)
+        found.mask[:, :, 5] = 0
+        return found
+
+    monkeypatch.setattr("cordcohort.segmentation.batch.segment_image", with_gap)
+    record = segment_batch([one], model)[0]
+    assert record["status"] == "ok"
+    assert "slices between its ends is empty" in record["warnings"][0]
+    assert record["quality"]["n_empty_between"] == 1
+    mask = {
+        "method": "cord-v1", "structure": "cord", "kind": "seg", "status": "ok", "reason": "",
+        "path": str(one.mask), "warning": "; ".join(record["warnings"]),
+    }  # fmt: skip
+    scan = dict.fromkeys(SCAN_KEY, "")
+    table = measure_shape(scan, [mask], image=str(tmp_path / "scan.nii.gz"))
+    area = table[(table["measure"] == "csa_mm2") & (table["statistic"] == "mean")]
+    assert area["flag"].tolist() == ["warning"]
+    assert record["warnings"][0] in area["reason"].iloc[0]
+    assert np.isfinite(area["value"].iloc[0])

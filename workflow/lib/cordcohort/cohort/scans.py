@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cordcohort.cohort.exclusion import read_entries, scan_matches
@@ -13,7 +14,7 @@ from cordcohort.table import JOINED_COLUMNS, SCAN_KEY
 
 SCAN_COLUMNS = [
     *SCAN_KEY, *JOINED_COLUMNS, "origin", "status", "reason",
-    "n_values", "n_warning", "n_failed", "n_undefined", "n_excluded",
+    "n_values", "n_warning", "n_failed", "n_undefined", "n_excluded", "warning",
 ]  # fmt: skip
 STATUSES = ("ok", "failed", "excluded", "no_image")
 _MAX_REASONS = 5
@@ -41,7 +42,8 @@ def scans_table(
     -------
     DataFrame
         ``SCAN_COLUMNS``; ``origin`` is ``images`` for scans of the index, else ``external``;
-        ``n_*`` count rows of the long table by flag (``n_values`` the unflagged ones).
+        ``n_*`` count rows of the long table by flag (``n_values`` the unflagged ones);
+        ``warning`` tells what is suspicious about the cord masks of a scan, method by method.
     """
     counts = _rows_by_flag(cohort)
     own = index.reindex(columns=[*SCAN_KEY, *JOINED_COLUMNS, "status", "reason"])
@@ -56,11 +58,12 @@ def scans_table(
     numbers = [c for c in SCAN_COLUMNS if c.startswith("n_")]
     scans[numbers] = scans[numbers].fillna(0).astype("int64")
     scans["row_reason"] = scans["row_reason"].fillna("")
+    scans["warning"] = scans["warning"].fillna("")
     scans = _with_status(scans)
     for entry in reversed(read_entries(exclusions)):
         hit = scan_matches(scans, entry) & ("measure" not in entry)
         scans.loc[hit, ["status", "reason"]] = ["excluded", entry["reason"]]
-    for column in (*JOINED_COLUMNS, "reason"):
+    for column in (*JOINED_COLUMNS, "reason", "warning"):
         scans[column] = scans[column].astype("object").fillna("").astype("str")
     return scans[SCAN_COLUMNS].sort_values(SCAN_KEY, ignore_index=True)
 
@@ -77,7 +80,20 @@ def _rows_by_flag(cohort: pd.DataFrame) -> pd.DataFrame:
     lines = lines.drop_duplicates()
     text = {scan: _joined_reasons(part) for scan, part in lines.groupby("scan")}
     out["row_reason"] = [text.get(scan, "") for scan in range(len(scans))]
+    out["warning"] = _warnings(cohort, codes, len(scans))
     return out
+
+
+def _warnings(cohort: pd.DataFrame, codes: np.ndarray, n_scans: int) -> list[str]:
+    """Warnings on the mean area of the whole cord, which every suspicious cord mask has."""
+    told = (cohort["flag"] == "warning") & (cohort["measure"] == "csa_mm2")
+    told &= (cohort["structure"] == "cord") & (cohort["statistic"] == "mean")
+    told &= (cohort["level"] == "") & cohort["slice"].isna()
+    lines = cohort.loc[told, ["method", "reason"]].assign(scan=codes[told.to_numpy()])
+    texts: dict[int, list[str]] = {}
+    for row in lines.drop_duplicates().sort_values(["scan", "method"]).to_dict("records"):
+        texts.setdefault(row["scan"], []).append(f"{row['method']}: {row['reason']}")
+    return ["; ".join(texts.get(scan, [])) for scan in range(n_scans)]
 
 
 def _joined_reasons(lines: pd.DataFrame) -> str:

@@ -93,7 +93,7 @@ def _compared(mask: ScanMask, reference: ScanMask) -> list[Row]:
     data = mask.image.data if mask.image is not None else _nothing_like(reference.image)
     soft = _is_soft(mask) or _is_soft(reference)
     rows = pair_rows(data, reference.image, mask.structure, soft=soft)
-    note = NO_CORD_REASON if mask.status == NO_CORD else ""
+    note = NO_CORD_REASON if mask.status == NO_CORD else mask.warning
     return [base | _noted(row, note) for row in rows]
 
 

@@ -31,6 +31,8 @@ class ScanMask:
     status : {"ok", "failed", "no_cord"}
     reason : str
         Why it is not ok.
+    warning : str
+        What is suspicious about a mask that is ok, as its record says.
     """
 
     method: str
@@ -39,6 +41,7 @@ class ScanMask:
     image: Image | None
     status: str
     reason: str = ""
+    warning: str = ""
 
     @property
     def base(self) -> dict[str, Any]:
@@ -131,4 +134,4 @@ def _read(entry: Mapping[str, Any], grid: Image | None) -> ScanMask:
         image = read_mask(entry["path"], grid, kind=READ_AS[kind]).canonical()
     except ImageError as error:
         return ScanMask(method, structure, kind, None, FAILED, fault(error))
-    return ScanMask(method, structure, kind, image, OK)
+    return ScanMask(method, structure, kind, image, OK, warning=entry.get("warning", ""))

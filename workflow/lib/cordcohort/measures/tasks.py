@@ -48,6 +48,7 @@ def _model_masks(scan: paths.Row, model: str) -> list[dict[str, Any]]:
         "structure": record["structure"],
         "status": record["status"],
         "reason": record["reason"],
+        "warning": "; ".join(record.get("warnings", ())),
     }
     files = [("seg", record["mask"]), ("softseg", record["soft"])]
     if record["status"] != "ok":

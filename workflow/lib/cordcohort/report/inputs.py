@@ -17,7 +17,7 @@ from cordcohort.table import LONG_COLUMNS, SCAN_KEY, read_parquet, read_tsv
 
 Config = Any  # the validated configuration: an object with attributes, or a plain mapping
 
-SCAN_COLUMNS = [*SCAN_KEY, "site", "vendor", "person", "status", "reason"]
+SCAN_COLUMNS = [*SCAN_KEY, "site", "vendor", "person", "status", "reason", "warning"]
 SCORE_COLUMNS = ["dataset", "subject", "person", "session", "time_point", "variable", "value"]
 INDEX_COLUMNS = [*SCAN_KEY, "site", "vendor", "person", "stem", "folder", "image", "masks"]
 STATES = ("measured", "failed", "excluded", "no_image", "not_measured")

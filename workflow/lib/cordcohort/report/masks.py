@@ -111,7 +111,7 @@ def _made(record: Path) -> MaskFile:
         kind="seg",
         path=record.parent / name if name else None,
         status=_RECORD_STATUS.get(str(told.get("status")), "failed"),
-        reason=str(told.get("reason", "")),
+        reason=str(told.get("reason", "")) or "; ".join(told.get("warnings") or ()),
         device=str(told.get("device", "")),
         seconds=float(told.get("seconds") or "nan"),
     )

@@ -22,6 +22,7 @@ Record = dict[str, Any]
 
 SCANS_FILE = f"{TABLES}/scans.tsv"
 MAX_METHODS = 3
+WARNING = "warning"
 MAX_REASON_CHARACTERS = 160
 _TITLES = {
     "dataset": "Data set", "site": "Site", "vendor": "Vendor", "session": "Session",
@@ -50,6 +51,7 @@ def scan_list(inputs: Inputs, report: Path) -> Record:
         Column("Subject", numeric=False),
         *[Column(t, numeric=False) for t in titles.values()],
         Column("State", numeric=False),
+        Column("Flag", numeric=False),
         *[Column(t, numeric=True) for t in numbers.values()],
         Column("Distance", numeric=True),
         Column("Most unusual", numeric=False),
@@ -100,8 +102,17 @@ def _row(row: Record, texts: list[str], methods: list[str]) -> Record:
         "unusual": public_text(row["what"]),
         "state": row["state"],
         "state_text": STATE_TEXT[row["state"]],
-        "reason": public_text(row["reason"], MAX_REASON_CHARACTERS),
+        "flag": WARNING if _is_warned(row) else "",
+        "reason": public_text(row["reason"] or _warning_of(row), MAX_REASON_CHARACTERS),
     }
+
+
+def _warning_of(row: Record) -> str:
+    return str(row["warning"]) if row["state"] == "measured" else ""
+
+
+def _is_warned(row: Record) -> bool:
+    return _warning_of(row) != ""
 
 
 def _fixed(value: float) -> str:
@@ -119,4 +130,6 @@ def _filters(scans: pd.DataFrame, texts: list[str]) -> list[Record]:
             chosen.append({"title": _TITLES[column], "column": place, "choices": choices})
     states = [STATE_TEXT[s] for s in STATE_TEXT if (scans["state"] == s).any()]
     chosen.append({"title": "State", "column": len(texts) + 1, "choices": states})
+    if any(_is_warned(row) for row in records(scans)):
+        chosen.append({"title": "Flag", "column": len(texts) + 2, "choices": [WARNING]})
     return chosen

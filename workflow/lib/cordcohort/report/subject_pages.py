@@ -198,6 +198,8 @@ def _mask_entry(mask: Record, compared: pd.DataFrame) -> Record:
     if (own.loc[own["reference"] != "", "reference"] == mask["method"]).any():
         used.append("reference")
     state = "ok" if mask["status"] == "ok" else "failed"
+    if state == "ok" and mask["reason"]:
+        state = "warning"
     return {
         "method": public_text(mask["method"]),
         "structure": structure_text(public_text(mask["structure"])),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from cordcohort.files import sha256_of, write_json
 from cordcohort.nifti import Image, read_image, write_image
 from cordcohort.segmentation.draw import segment_image
 from cordcohort.segmentation.infer import Segmentation
+from cordcohort.segmentation.quality import Quality, as_record, mask_quality
 from cordcohort.segmentation.registry import Model
 
 RECORD_SCHEMA = 1
@@ -115,7 +116,7 @@ def empty_record(task: Task, model: Model) -> dict[str, Any]:
         "schema": RECORD_SCHEMA, "status": "failed", "reason": "", "method": model.name,
         "structure": task.structure, "mask": "", "soft": "", "mask_sha256": "",
         "model_sha256": model.sha256, "image_sha256": "", "device": model.device.type,
-        "seconds": 0.0, "volume_mm3": 0.0, "n_slices": 0,
+        "seconds": 0.0, "volume_mm3": 0.0, "n_slices": 0, **as_record(Quality()),
     }  # fmt: skip
 
 
@@ -131,6 +132,7 @@ def _write(task: Task, image: Image, found: Segmentation, record: dict[str, Any]
     if found.soft is not None:
         write_image(task.soft, found.soft, image.affine, dtype=np.float32, like=image)
     write_image(task.mask, found.mask, image.affine, dtype=np.uint8, like=image)
+    record.update(as_record(mask_quality(replace(image, data=found.mask))))
     record.update(
         mask=task.mask.name, soft="" if found.soft is None else task.soft.name,
         mask_sha256=sha256_of(task.mask),
