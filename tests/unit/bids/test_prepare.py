@@ -108,3 +108,16 @@ def test_an_exclusion_may_name_a_table_from_elsewhere(study):
     }  # fmt: skip
     put_text(study, "config/exclude.yaml", "- {dataset: lab, subject: x, reason: motion}\n")
     prepare(study, content(study, external_measures=[table]))
+
+
+def test_a_qc_fail_list_is_read_as_it_is_and_unknown_names_are_told(study):
+    text = "FILES_SEG:\n- sub-01_T2w_RPI_r.nii.gz\n- sub-99_T2w.nii.gz\n"
+    put_text(study, "config/qc_fail.yml", text)
+    keys = {"exclude": ["exclude.yaml", "qc_fail.yml"]}
+    config, index = prepare(study, content(study, **keys))
+    assert [e["subject"] for e in config.exclusions] == ["01", "99"]
+    told = index.unmatched[index.unmatched["dataset"] == "exclude"]
+    assert "sub-99_T2w.nii.gz" in set(told["path"])
+    assert told["reason"].unique().tolist() == [
+        "an exclusion list names it, but the study has no such scan"
+    ]

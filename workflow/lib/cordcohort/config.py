@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cordcohort.errors import ConfigError
+from cordcohort.exclusion_files import read_exclusions
 from cordcohort.validation import read_strict_yaml, validated
 
 CONFIG_PATH = Path("config") / "config.yaml"
@@ -99,10 +100,10 @@ class Config:
     ----------
     study, datasets, contrasts, segmentation, images, measures, report
         As in the schema.
-    exclude : Path
-        The exclusion list; it may not exist.
+    exclude : tuple of Path
+        The exclusion lists; they may not exist.
     exclusions : tuple of dict
-        Its entries, all text, checked against the schema.
+        Their entries, all text, checked against the schema.
     other_methods : tuple of str
         Methods that may be supplied from elsewhere.
     external_measures, analyses : tuple of dict
@@ -117,7 +118,7 @@ class Config:
     segmentation: Segmentation
     images: Images
     measures: Measures
-    exclude: Path
+    exclude: tuple[Path, ...]
     exclusions: tuple[dict[str, str], ...]
     external_measures: tuple[dict[str, Any], ...]
     other_methods: tuple[str, ...]
@@ -175,7 +176,7 @@ def make_config(
     study_dir = Path(study_dir).resolve()
     plain = deepcopy(dict(content)) if isinstance(content, Mapping) else content
     filled: dict[str, Any] = validated(plain, "config", where)
-    exclude = study_dir / CONFIG_PATH.parent / filled["exclude"]
+    lists = _exclusion_lists(filled["exclude"], study_dir)
     config = Config(
         study=_study(filled["study"]),
         datasets=tuple(_dataset(d, i, study_dir) for i, d in enumerate(filled["datasets"])),
@@ -183,8 +184,8 @@ def make_config(
         segmentation=_segmentation(filled["segmentation"]),
         images=Images(**filled["images"]),
         measures=_measures(filled["measures"]),
-        exclude=exclude,
-        exclusions=tuple(read_exclusions(exclude)),
+        exclude=tuple(path for path, _ in lists),
+        exclusions=tuple(entry for one in lists for entry in read_exclusions(*one)),
         external_measures=tuple(
             _external(table, i, study_dir) for i, table in enumerate(filled["external_measures"])
         ),
@@ -199,6 +200,14 @@ def make_config(
 
         check_config(config)
     return config
+
+
+def _exclusion_lists(given: Any, study_dir: Path) -> list[tuple[Path, str]]:
+    """The exclusion lists, each with the data set that it is about (empty: it says so itself)."""
+    folder = study_dir / CONFIG_PATH.parent
+    lists = given if isinstance(given, list) else [given]
+    named = [one if isinstance(one, Mapping) else {"file": one} for one in lists]
+    return [(folder / one["file"], one.get("dataset", "")) for one in named]
 
 
 def _study(block: Mapping[str, Any]) -> Study:
@@ -258,27 +267,3 @@ def expand_path(text: str, study_dir: Path, key: str) -> Path:
         expected = f"no other variable than ${{{DATA_VARIABLE}}}"
         raise ConfigError(key, text, expected, "write the path out")
     return Path(os.path.normpath(study_dir / Path(text).expanduser()))
-
-
-def read_exclusions(path: Path) -> list[dict[str, str]]:
-    """Entries of an exclusion list, every value as text; none where the file is absent or empty.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown key or a missing reason.
-    """
-    if not path.is_file():
-        return []
-    entries = read_strict_yaml(path, text_only=True)
-    if not entries:
-        return []
-    given = [_without_empty(e) for e in entries] if isinstance(entries, list) else entries
-    return list(validated(given, "exclude", path.name))
-
-
-def _without_empty(entry: Any) -> Any:
-    """Drop keys that are left blank: they match all, as missing ones do."""
-    if not isinstance(entry, dict):
-        return entry
-    return {k: v for k, v in entry.items() if v not in ("", "null", "~")}

@@ -134,8 +134,8 @@ class Plan:
         return [str(f) for f in sorted(folder.iterdir()) if f.suffix in (".yaml", ".safetensors")]
 
     def exclusion_files(self) -> list[str]:
-        """The exclusion list, if there is one."""
-        return [str(self.config.exclude)] if self.config.exclude.is_file() else []
+        """The exclusion lists that exist."""
+        return [str(path) for path in self.config.exclude if path.is_file()]
 
     def external_files(self) -> list[str]:
         """Tables of measures from elsewhere."""

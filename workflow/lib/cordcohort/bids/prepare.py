@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from cordcohort.bids.index import Index, build_index, masks_of, write_index
 from cordcohort.bids.names import CONTRASTS
 from cordcohort.config import CONFIG_PATH, Config, load_config, make_config
 from cordcohort.errors import ConfigError
+from cordcohort.exclusion_files import LISTED
 from cordcohort.measures.catalogue import CATALOGUE
 from cordcohort.table import LONG_COLUMNS, SCAN_KEY
 from cordcohort.validation import nearest
@@ -53,9 +55,31 @@ def find(study_dir: Path | str, content: Mapping[str, Any] | None = None) -> tup
         config = load_config(study / CONFIG_PATH)
     else:
         config = make_config(content, study)
-    index = build_index(config)
+    index = _with_unmatched_names(config, build_index(config))
     write_index(index, study)
     return config, index
+
+
+def _with_unmatched_names(config: Config, index: Index) -> Index:
+    """Tell the names of quality-control lists that no scan has, beside all else unmatched."""
+    listed = [entry for entry in config.exclusions if LISTED in entry]
+    if not listed:
+        return index
+    from cordcohort.cohort.exclusion import unmatched_names  # noqa: PLC0415 - slow
+
+    names = unmatched_names(listed, _known_scans(index, _external_rows(config)))
+    reason = "an exclusion list names it, but the study has no such scan"
+    rows = [{"dataset": "exclude", "path": name, "reason": reason} for name in names]
+    told = pd.DataFrame(rows, columns=index.unmatched.columns).astype("str")
+    return replace(index, unmatched=pd.concat([index.unmatched, told], ignore_index=True))
+
+
+def _known_scans(index: Index, external: pd.DataFrame) -> pd.DataFrame:
+    """Keys of all scans, those of tables from elsewhere too."""
+    scans = [index.scans[SCAN_KEY]]
+    if len(external):
+        scans.append(external[SCAN_KEY])
+    return pd.concat(scans, ignore_index=True).drop_duplicates()
 
 
 def check_against_index(config: Config, index: Index) -> None:
@@ -141,15 +165,15 @@ def _check_exclusions(config: Config, index: Index, external: pd.DataFrame) -> N
         return
     from cordcohort.cohort.exclusion import check_entries, read_entries  # noqa: PLC0415 - slow
 
-    scans = [index.scans[SCAN_KEY]]
-    if len(external):
-        scans.append(external[SCAN_KEY])
-    known = pd.concat(scans, ignore_index=True).drop_duplicates()
-    check_entries(read_entries(config.exclusions, config.exclude.name), known, config.exclude.name)
+    where = ", ".join(path.name for path in config.exclude)
+    known = _known_scans(index, external)
+    check_entries(read_entries(config.exclusions, where), known, where)
     measures = {*CATALOGUE, *external.get("measure", [])}
+    methods = known_methods(config, index) | set(external.get("method", []))
     for number, entry in enumerate(config.exclusions):
-        if "measure" in entry:
-            _check_values(f"exclude[{number}].measure", [entry["measure"]], measures, "measure")
+        for key, names in (("measure", measures), ("method", methods)):
+            if key in entry:
+                _check_values(f"exclude[{number}].{key}", [entry[key]], names, key)
 
 
 def _check_own_values(

@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 
 from cordcohort.errors import SheetError
+from cordcohort.exclusion_files import LISTED
 from cordcohort.table import SCAN_KEY
 
-ENTRY_KEYS = (*SCAN_KEY, "measure", "reason", "by", "date")
+PART_KEYS = ("measure", "structure", "method", "level_kind")  # some rows of a scan only
+ENTRY_KEYS = (*SCAN_KEY, *PART_KEYS, "reason", "by", "date", LISTED)
 _PREFIXES = {"subject": "sub-", "session": "ses-", "run": "run-", "acquisition": "acq-"}
 _N_NEAREST = 3
 
@@ -52,14 +54,14 @@ def _read_entry(entry: Mapping[str, Any], where: str) -> dict[str, str]:
         raise SheetError(where, f"keys among {list(ENTRY_KEYS)}", f"{unknown}", "remove or rename")
     if not str(entry.get("reason") or "").strip():
         raise SheetError(where, "a reason", "none", "write why this is excluded")
-    if not set(entry) & {*SCAN_KEY, "measure"}:
-        way_out = "name a dataset, subject, session, acquisition, run, contrast or measure"
+    if not set(entry) & {*SCAN_KEY, *PART_KEYS}:
+        way_out = "name a dataset, subject, session, contrast, measure, structure, method ..."
         raise SheetError(where, "something to match", "an entry that matches every row", way_out)
     return {key: _label(key, value, where) for key, value in entry.items() if value is not None}
 
 
 def _label(key: str, value: Any, where: str) -> str:
-    if key in ("date", "by", "reason"):
+    if key in ("date", "by", "reason", LISTED):
         return str(value).strip()
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise SheetError(where, f"text for '{key}'", f"{value!r}", "put the label in quotes")
@@ -67,7 +69,7 @@ def _label(key: str, value: Any, where: str) -> str:
 
 
 def scan_matches(scans: pd.DataFrame, entry: Entry) -> np.ndarray:
-    """Which scans an entry matches, its measure left aside (array of bool, one a scan)."""
+    """Which scans an entry matches, whatever part of them (array of bool, one a scan)."""
     matched = np.ones(len(scans), dtype=bool)
     for column in SCAN_KEY:
         if column in entry:
@@ -80,15 +82,21 @@ def check_entries(
 ) -> None:
     """Refuse an entry that matches no scan, naming the nearest labels.
 
-    An entry that matches nothing is a typing error that would leave a bad scan in the study.
+    An entry that matches nothing is a typing error that would leave a bad scan in the study. Names
+    of a quality-control list are about images that may not be in the study: those are told
+    (:func:`unmatched_names`), not refused.
 
     Raises
     ------
     SheetError
-        Naming the entry, the label that is not in the study, and the nearest ones that are.
+        Naming the entry, the label that is not in the study, and the nearest ones that are; or a
+        name of a quality-control list that several data sets have.
     """
     for i, entry in enumerate(entries):
-        if scan_matches(scans, entry).any():
+        matched = scan_matches(scans, entry)
+        if LISTED in entry:
+            _refuse_ambiguous(entry, sorted(set(scans.loc[matched, "dataset"])), where)
+        if matched.any() or LISTED in entry:
             continue
         name = f"{where} entry {i + 1}"
         for column in SCAN_KEY:
@@ -99,6 +107,37 @@ def check_entries(
                 raise SheetError(name, f"a {column} of the study", f"{entry[column]!r}", way_out)
         came = str({k: entry[k] for k in SCAN_KEY if k in entry})
         raise SheetError(name, "at least one scan", f"none with {came}", "correct or remove it")
+
+
+def _refuse_ambiguous(entry: Entry, datasets: list[str], where: Path | str) -> None:
+    if len(datasets) > 1:
+        way_out = f"write exclude: [{{file: FILE, dataset: {datasets[0]}}}] in the config"
+        raise SheetError(
+            where, f"one data set with {entry[LISTED]}", f"scans of {datasets}", way_out
+        )
+
+
+def unmatched_names(entries: Sequence[Entry], scans: pd.DataFrame) -> list[str]:
+    """Names of quality-control lists that no scan of the study has, each once."""
+    missing = [e[LISTED] for e in entries if LISTED in e and not scan_matches(scans, e).any()]
+    return list(dict.fromkeys(missing))
+
+
+def is_partial(entry: Entry) -> bool:
+    """Whether an entry is about some rows of its scans only."""
+    return any(key in entry for key in PART_KEYS)
+
+
+def _row_matches(table: pd.DataFrame, entry: Entry) -> np.ndarray:
+    """Which rows the part that an entry names holds (array of bool, one a row)."""
+    hit = np.ones(len(table), dtype=bool)
+    for key in PART_KEYS:
+        if key in entry:
+            own = table[key] == entry[key]
+            if key == "method":  # a bad mask spoils what was compared with it
+                own |= table["reference"] == entry[key]
+            hit &= own.to_numpy(dtype=bool)
+    return hit
 
 
 def apply_entries(
@@ -124,8 +163,8 @@ def apply_entries(
     free = np.ones(len(table), dtype=bool)
     for entry in entries:
         hit = scan_matches(scans, entry)[scan_codes] & free
-        if "measure" in entry:
-            hit &= (table["measure"] == entry["measure"]).to_numpy(dtype=bool)
+        if is_partial(entry):
+            hit &= _row_matches(table, entry)
         flag[hit], reason[hit] = "excluded", entry["reason"]
         free &= ~hit
     return table.assign(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cordcohort.cohort.exclusion import read_entries, scan_matches
+from cordcohort.cohort.exclusion import is_partial, read_entries, scan_matches
 from cordcohort.cohort.gather import scan_codes
 from cordcohort.table import JOINED_COLUMNS, SCAN_KEY
 
@@ -36,7 +36,7 @@ def scans_table(
     cohort : DataFrame
         The long table with exclusions applied.
     exclusions : list of mappings
-        The exclusion list; an entry without a measure excludes a scan that has no row at all, too.
+        The exclusion list; an entry for a whole scan excludes a scan that has no row at all, too.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def scans_table(
     scans["warning"] = scans["warning"].fillna("")
     scans = _with_status(scans)
     for entry in reversed(read_entries(exclusions)):
-        hit = scan_matches(scans, entry) & ("measure" not in entry)
+        hit = scan_matches(scans, entry) & (not is_partial(entry))
         scans.loc[hit, ["status", "reason"]] = ["excluded", entry["reason"]]
     for column in (*JOINED_COLUMNS, "reason", "warning"):
         scans[column] = scans[column].astype("object").fillna("").astype("str")
