@@ -12,8 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from cordcohort.cohort.exclusion import check_entries, read_entries
+from cordcohort.exclusion_files import read_exclusions
 from cordcohort.report.build import build_report
+from cordcohort.table import SCAN_KEY
 from unit.report.small_study import Wanted, make_study
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -90,7 +94,7 @@ class Browser:
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=900,
                   deviceScaleFactor=1, mobile=False)  # fmt: skip
         self.send("Page.navigate", url=page.as_uri())
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while self.run("document.readyState") != "complete":
             assert time.monotonic() < end, "the page did not load"
             time.sleep(0.05)
@@ -196,7 +200,7 @@ def test_a_head_is_reached_and_used_by_keyboard(browser: Browser, report: Path) 
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("page", ["index.html", "subjects/alpha/sub-01.html"])
+@pytest.mark.parametrize("page", ["index.html", "review.html", "subjects/alpha/sub-01.html"])
 def test_no_page_is_wider_than_its_window(
     browser: Browser, report: Path, page: str, width: int
 ) -> None:
@@ -208,7 +212,7 @@ def test_nothing_from_a_sheet_is_executed_and_nothing_is_fetched(
     browser: Browser, report: Path
 ) -> None:
     pages = sorted(report.rglob("*.html"))
-    assert len(pages) == 7
+    assert len(pages) == 8
     for page in pages:
         browser.open(page)
         browser.run("document.querySelectorAll('img').forEach(i => { i.loading = 'eager'; })")
@@ -219,6 +223,110 @@ def test_nothing_from_a_sheet_is_executed_and_nothing_is_fetched(
         assert HOSTILE in browser.run("document.body.textContent")
         assert all(url.startswith(report.as_uri()) for url in browser.requests())
         assert browser.complaints() == []
+
+
+def press(browser: Browser, key: str) -> None:
+    """One key, as a person presses it, on whatever has the focus."""
+    text = {"text": key} if len(key) == 1 else {}
+    for kind in ("keyDown", "keyUp"):
+        told = text if kind == "keyDown" else {}
+        browser.send("Input.dispatchKeyEvent", type=kind, key=key, **told)
+
+
+def cards(browser: Browser) -> list[str]:
+    return browser.run("[...document.querySelectorAll('.review')].map(c => c.ariaLabel)")
+
+
+def saved_list(browser: Browser, folder: Path) -> Path:
+    browser.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    browser.run("document.getElementById('save').click()")
+    path = folder / "qc_decisions.yaml"
+    end = time.monotonic() + 20
+    while not path.is_file() and time.monotonic() < end:
+        time.sleep(0.05)
+    return path
+
+
+def test_the_review_shows_failed_scans_first_and_then_the_most_unusual(
+    browser: Browser, report: Path
+) -> None:
+    browser.open(report / "review.html")
+    scans = browser.run("JSON.parse(document.getElementById('scans').textContent)")
+    assert [c["state"] for c in scans] == ["failed"] * 2 + ["measured"] * 22
+    assert cards(browser) == [c["name"] for c in scans]
+    choose(browser, "Contrast", "T1w")
+    assert cards(browser) == [c["name"] for c in scans if c["key"][5] == "T1w"]
+    browser.run(
+        "(() => { const s = document.getElementById('search'); s.value = '02';"
+        "s.dispatchEvent(new Event('input')); })()"
+    )
+    assert browser.run("document.getElementById('shown').textContent") == "4 of 24 scans"
+
+
+def test_decisions_by_keyboard_are_saved_as_a_list_that_the_workflow_reads(
+    browser: Browser, report: Path, tmp_path: Path
+) -> None:
+    browser.open(report / "review.html")
+    browser.run("document.getElementById('by').value = 'J: \\'Roe\\''")
+    keys = [c["key"] for c in browser.run("JSON.parse(document.getElementById('scans').text)")]
+    reason = "- motion: 'low\" slices # {7}"
+    press(browser, "j")
+    press(browser, "f")
+    for letter in reason:
+        press(browser, letter)
+    press(browser, "Escape")
+    press(browser, "j")
+    press(browser, "p")
+    press(browser, "j")
+    press(browser, "f")  # without a reason it is told, and not saved
+    press(browser, "Escape")
+    told = browser.run("document.getElementById('decided').textContent")
+    assert told == "2 failed, 1 passed, 1 without a reason"
+    path = saved_list(browser, tmp_path)
+    (entry,) = read_exclusions(path)
+    assert entry.pop("date").count("-") == 2
+    assert entry == {k: v for k, v in zip(SCAN_KEY, keys[0], strict=True) if v} | {
+        "reason": reason, "by": "J: 'Roe'",
+    }  # fmt: skip
+    check_entries(read_entries([entry]), pd.DataFrame(keys, columns=SCAN_KEY))
+    assert "# passed" in path.read_text()
+
+
+def test_one_mask_of_a_scan_can_fail_alone(browser: Browser, report: Path, tmp_path: Path) -> None:
+    browser.open(report / "review.html")
+    browser.run(
+        "(() => { const c = document.querySelectorAll('.review')[5];"
+        "c.querySelectorAll('.verdict button')[1].click();"
+        "const s = c.querySelector('select'); s.value = 'cord-v1';"
+        "s.dispatchEvent(new Event('change'));"
+        "const i = c.querySelector('.verdict input'); i.value = 'leaks into the canal';"
+        "i.dispatchEvent(new Event('input')); })()"
+    )
+    (entry,) = read_exclusions(saved_list(browser, tmp_path))
+    assert entry["method"] == "cord-v1"
+    assert entry["reason"] == "leaks into the canal"
+
+
+def test_pictures_of_the_review_wait_until_they_are_near(browser: Browser, report: Path) -> None:
+    browser.open(report / "review.html", 390)
+    n_images = browser.run("document.images.length")
+    n_loaded = len([url for url in browser.requests() if url.endswith(".png")])
+    assert n_images > 20
+    assert n_loaded < n_images
+
+
+def test_the_slider_shows_one_slice_after_the_other(browser: Browser, report: Path) -> None:
+    browser.open(report / "subjects/alpha/sub-01.html")
+    first = browser.run("document.querySelector('.viewer img').style.transform")
+    browser.run("document.querySelector('.viewer input').focus()")
+    for kind in ("keyDown", "keyUp"):
+        browser.send("Input.dispatchKeyEvent", type=kind, key="ArrowRight", code="ArrowRight",
+                     windowsVirtualKeyCode=39)  # fmt: skip
+    assert browser.run("document.querySelector('.viewer input').value") == "1"
+    assert browser.run("document.querySelector('.viewer img').style.transform") != first
+    shown = browser.run("document.querySelector('.viewer output').textContent")
+    slices = browser.run("document.querySelector('.viewer').dataset.slices").split()
+    assert shown == f"slice {slices[1]}"
 
 
 def test_style_script_and_pictures_load_from_a_folder(browser: Browser, report: Path) -> None:

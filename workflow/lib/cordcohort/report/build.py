@@ -8,7 +8,7 @@ from typing import Any
 
 from cordcohort.errors import CordcohortError
 from cordcohort.files import write_text
-from cordcohort.report.against_cohort import cohort_ranges
+from cordcohort.report.against_cohort import against, cohort_ranges
 from cordcohort.report.agreement_figures import agreement_figures
 from cordcohort.report.analysis_tables import analysis_entry
 from cordcohort.report.cohort_tables import (
@@ -16,6 +16,12 @@ from cordcohort.report.cohort_tables import (
     headline_counts,
     site_names,
     site_overview,
+)
+from cordcohort.report.corrections import (
+    CORRECTIONS_LIST,
+    CORRECTIONS_TABLE,
+    corrections,
+    write_corrections,
 )
 from cordcohort.report.correlation_figures import correlation_figures
 from cordcohort.report.distributions import distribution_figures
@@ -31,12 +37,13 @@ from cordcohort.report.inputs import (
     setting,
     study_title,
 )
-from cordcohort.report.links import INDEX_PAGE, TABLES
+from cordcohort.report.links import INDEX_PAGE, REVIEW_PAGE, TABLES
 from cordcohort.report.methods_text import BIBTEX_FILE, methods_section
 from cordcohort.report.pages import write_assets, write_page
 from cordcohort.report.palette import REFERENCE_METHOD, declared_methods
 from cordcohort.report.privacy import public_text
-from cordcohort.report.scan_list import scan_list
+from cordcohort.report.review import write_review_page
+from cordcohort.report.scan_list import scan_list, scans_with_numbers
 from cordcohort.report.subject_pages import tables_by_subject, write_subject_page
 from cordcohort.report.words import STATE_TEXT
 from cordcohort.table import read_parquet, read_tsv
@@ -163,6 +170,10 @@ def build_index_page(study_dir: Path | str, config: Config) -> Path:
     methods = methods_section(inputs)
     bibtex = f"{TABLES}/{BIBTEX_FILE}"
     write_text(report / bibtex, methods["bibtex"])
+    compared = against(inputs.measures, cohort_ranges(inputs.measures))
+    scans = scans_with_numbers(inputs, compared)
+    write_review_page(inputs, scans, report)
+    to_correct = corrections(inputs, compared)
     page = report / INDEX_PAGE
     write_page(
         page, "index.html", "",
@@ -179,7 +190,11 @@ def build_index_page(study_dir: Path | str, config: Config) -> Path:
         analyses=[analysis_entry(a, report) for a in inputs.analyses],
         n_unmatched=_n_unmatched(inputs.results),
         bibtex_file=bibtex,
-        **scan_list(inputs, report),
+        review_page=REVIEW_PAGE,
+        corrections=write_corrections(to_correct, inputs, report),
+        n_corrections=len(to_correct),
+        corrections_files=(CORRECTIONS_TABLE, CORRECTIONS_LIST),
+        **scan_list(scans, report),
         **{k: methods[k] for k in ("methods", "references")},
     )  # fmt: skip
     return page

@@ -12,6 +12,9 @@ FIGURES = "figures"
 TABLES = "tables"
 STYLE = "assets/report.css"
 SCRIPT = "assets/report.js"
+REVIEW_PAGE = "review.html"
+REVIEW_SCRIPT = "assets/review.js"
+SLICES_SCRIPT = "assets/slices.js"
 
 
 def subject_link(dataset: str, subject: str) -> str:

@@ -11,9 +11,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cordcohort import __version__
 from cordcohort.files import write_bytes, write_text
-from cordcohort.report.links import INDEX_PAGE, SCRIPT, STYLE
+from cordcohort.report.links import INDEX_PAGE, REVIEW_SCRIPT, SCRIPT, SLICES_SCRIPT, STYLE
 
-ASSETS = {STYLE: "report.css", SCRIPT: "report.js"}
+ASSETS = {
+    STYLE: "report.css", SCRIPT: "report.js", REVIEW_SCRIPT: "review.js",
+    SLICES_SCRIPT: "slices.js",
+}  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -50,6 +53,7 @@ def write_page(path: Path, template: str, root: str, **content: Any) -> None:
             version=__version__,
             style=STYLE,
             script=SCRIPT,
+            slices_script=SLICES_SCRIPT,
             index_page=INDEX_PAGE,
             **content,
         )

@@ -170,7 +170,8 @@ def _draw_groups(
         file = picture_file(scan, group)
         write_bytes(report / file, mosaic.png(masks))
         height, width = mosaic.greys.shape
-        entry = {"file": file, "group": group, "width": width, "height": height}
+        entry = {"file": file, "group": group, "width": width, "height": height,
+                 "tiles_left": mosaic.corners[1][1]}  # fmt: skip
         pictures.append(entry | _described(group, mosaic, list(masks)))
     return pictures
 

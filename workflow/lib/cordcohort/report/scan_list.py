@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cordcohort.report.against_cohort import against, cohort_ranges, largest_z, used_values
+from cordcohort.report.against_cohort import most_unusual, used_values
 from cordcohort.report.analysis_tables import write_people_table
 from cordcohort.report.grids import Column
 from cordcohort.report.inputs import SCAN_COLUMNS, Inputs, records
@@ -31,17 +31,16 @@ _TITLES = {
 _FILTERED = ("dataset", "site", "vendor", "session", "contrast")
 
 
-def scan_list(inputs: Inputs, report: Path) -> Record:
+def scan_list(scans: pd.DataFrame, report: Path) -> Record:
     """Rows, columns and filters of the list; the list is written as a table as well.
 
     Parameters
     ----------
-    inputs : Inputs
-        The study's tables.
+    scans : DataFrame
+        From :func:`scans_with_numbers`.
     report : Path
         The report's folder.
     """
-    scans = _with_numbers(inputs)
     methods = [c for c in scans.columns if c.startswith("csa:")]
     titles = {k: v for k, v in _TITLES.items() if (scans[k] != "").any() or k == "contrast"}
     if (scans["dataset"] == scans["site"]).all():
@@ -69,9 +68,21 @@ def scan_list(inputs: Inputs, report: Path) -> Record:
     }  # fmt: skip
 
 
-def _with_numbers(inputs: Inputs) -> pd.DataFrame:
-    """Scans with the cord's mean area by method and the most unusual distance."""
-    compared = against(inputs.measures, cohort_ranges(inputs.measures))
+def scans_with_numbers(inputs: Inputs, compared: pd.DataFrame) -> pd.DataFrame:
+    """Scans with the cord's mean area by method and their most unusual value.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        The study's tables.
+    compared : DataFrame
+        The cohort's values, from :func:`cordcohort.report.against_cohort.against`.
+
+    Returns
+    -------
+    DataFrame
+        The scans with ``csa:METHOD``, ``z``, ``chance``, ``unusual`` and ``what`` (the measure).
+    """
     area = used_values(compared)
     area = area[(area["structure"] == "cord") & (area["measure"] == "csa_mm2")]
     scans = inputs.scans
@@ -79,13 +90,15 @@ def _with_numbers(inputs: Inputs) -> pd.DataFrame:
         own = area.loc[area["method"] == method, [*SCAN_KEY, "value"]].drop_duplicates(SCAN_KEY)
         own = own.rename(columns={"value": f"csa:{method}"})
         scans = scans.merge(own, on=SCAN_KEY, how="left")
-    extreme = largest_z(compared)
-    extreme["what"] = [_what(row) for row in records(extreme)]
-    scans = scans.merge(extreme[[*SCAN_KEY, "z", "what"]], on=SCAN_KEY, how="left")
+    extreme = most_unusual(compared)
+    extreme["what"] = [measured_text(row) for row in records(extreme)]
+    told = [*SCAN_KEY, "z", "chance", "unusual", "what"]
+    scans = scans.merge(extreme[told], on=SCAN_KEY, how="left")
+    scans["unusual"] = scans["unusual"].eq(other=True)
     return scans.fillna({"what": ""})
 
 
-def _what(row: Record) -> str:
+def measured_text(row: Record) -> str:
     """A measure in short; of the cord unless said otherwise."""
     structure = row["structure"]
     return measure_text(row["measure"]) + (
@@ -100,6 +113,7 @@ def _row(row: Record, texts: list[str], methods: list[str]) -> Record:
         "labels": [public_text(row[c]) for c in texts],
         "numbers": [_fixed(row[c]) for c in [*methods, "z"]],
         "unusual": public_text(row["what"]),
+        "marked": bool(row["unusual"]),
         "state": row["state"],
         "state_text": STATE_TEXT[row["state"]],
         "flag": WARNING if _is_warned(row) else "",

@@ -10,14 +10,16 @@ import pandas as pd
 
 from cordcohort.errors import SheetError
 from cordcohort.files import read_json
-from cordcohort.report.against_cohort import UNUSUAL_Z, against, strip, whole_scan_values
+from cordcohort.report.against_cohort import CHANCE, against, strip, whole_scan_values
 from cordcohort.report.cohort_tables import WITHOUT_REASON, people_of, subject_facts
 from cordcohort.report.inputs import Config, Inputs, contact_of, records, study_title
 from cordcohort.report.links import picture_record, scan_anchor, subject_link
+from cordcohort.report.mosaic import GAP_PX, N_COLUMNS
 from cordcohort.report.pages import write_page
 from cordcohort.report.palette import declared_methods, method_order
 from cordcohort.report.privacy import public_text
 from cordcohort.report.profiles import profile_of, slice_values
+from cordcohort.report.views import TILE_PX
 from cordcohort.report.words import (
     STATE_TEXT,
     measure_text,
@@ -130,10 +132,15 @@ def write_subject_page(
         path, "subject.html", ROOT,
         title=study_title(config), contact=contact_of(config),
         dataset=public_text(tables.dataset), subject=public_text(tables.subject),
-        scans=scans, unusual_z=UNUSUAL_Z,
+        tile=TILE_PX, step=TILE_PX + GAP_PX, columns=N_COLUMNS,
+        scans=scans, chance=CHANCE, n_compared=_n_compared(ranges),
         facts=[{"name": n, "value": facts[k]} for k, n in _FACTS.items() if _told(facts[k])],
     )  # fmt: skip
     return path
+
+
+def _n_compared(ranges: pd.DataFrame) -> int:
+    return int(ranges["n_compared"].max()) if len(ranges) else 0
 
 
 def _told(value: str) -> bool:
@@ -182,6 +189,8 @@ def _picture_entry(picture: Record) -> Record:
     methods = [m | {"name": public_text(m["name"])} for m in picture["methods"]]
     return {
         **{k: picture[k] for k in ("file", "width", "height")},
+        "tiles_left": picture.get("tiles_left"),
+        "slices": " ".join(str(int(z)) for z in picture.get("slices", [])),
         "alt": public_text(picture["alt"]),
         "title": public_text(picture["group"]),
         "methods": methods,
