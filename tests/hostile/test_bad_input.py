@@ -36,7 +36,7 @@ def test_mask_on_another_grid_is_refused_and_the_models_mask_is_still_measured(c
     rows = cohort[(cohort["subject"] == "badOtherGrid") & (cohort["measure"] == "csa_mm2")]
     manual, model = rows[rows["method"] == "manual"], rows[rows["method"] == "cord-v1"]
     assert set(manual["flag"]) == {"failed"}
-    assert manual["reason"].str.contains("other_grid").all()
+    assert manual["reason"].str.contains("shifted_grid").all()
     assert model["value"].notna().any()
 
 

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import os
+
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+from cordcohort.cohort.gather import _read_one as read_one
 from cordcohort.errors import SheetError
-from cordcohort.files import atomic_path, read_json, read_yaml, write_if_changed, write_json
-from cordcohort.table import as_long, long_table, read_parquet, read_tsv, write_parquet, write_tsv
+from cordcohort.files import (
+    MAX_SIDECAR_BYTES,
+    atomic_path,
+    read_json,
+    read_record,
+    read_yaml,
+    write_if_changed,
+    write_json,
+)
+from cordcohort.table import (
+    SCHEMA_KEY,
+    SCHEMA_VERSION,
+    as_long,
+    long_table,
+    read_parquet,
+    read_tsv,
+    write_parquet,
+    write_tsv,
+)
 
 SCAN = {
     "dataset": "a",
@@ -109,3 +130,71 @@ def test_sheets_keep_labels_as_text_and_know_windows_files(tmp_path):
     assert frame["participant_id"].tolist() == ["sub-01", "sub-no"]
     assert frame["age"].tolist()[0] == "1e5"
     assert frame["age"].isna().tolist() == [False, True]
+
+
+def _with_schema(path, version):
+    table = pq.read_table(path)
+    metadata = table.schema.metadata | {SCHEMA_KEY: version}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+
+
+@pytest.mark.parametrize("version", [b"2", b"999", b"next"])
+def test_a_table_of_a_newer_schema_is_refused_by_name_and_an_older_one_is_read(tmp_path, version):
+    path = tmp_path / "a.parquet"
+    table = long_table([{"measure": "csa_mm2", "value": 70.0}], SCAN)
+    write_parquet(path, table)
+    assert pq.read_schema(path).metadata[SCHEMA_KEY] == str(SCHEMA_VERSION).encode()
+    _with_schema(path, version)
+    for read in (read_parquet, read_one):
+        with pytest.raises(SheetError, match=rf"a\.parquet.*{version.decode()}.*newer"):
+            read(path)
+    table.to_parquet(path)  # as versions before this one wrote it
+    assert len(read_parquet(path)) == 1
+
+
+def test_records_of_a_newer_schema_are_refused_by_name(tmp_path):
+    path = tmp_path / "sub-01_seg.json"
+    for version in (2, "1"):
+        write_json(path, {"schema": version, "status": "ok"})
+        with pytest.raises(SheetError, match=r"sub-01_seg\.json.*newer"):
+            read_record(path, 1)
+    write_json(path, {"status": "ok"})
+    assert read_record(path, 1)["status"] == "ok"
+    write_json(path, [1])
+    with pytest.raises(SheetError, match="a record"):
+        read_record(path, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"a":' * 50_000, "9" * 10_000, "\udcff", '{"a": 1', "x" * 3_000_000],
+    ids=["lists", "mappings", "digits", "not utf-8", "cut off", "too large"],
+)
+def test_hostile_json_is_one_named_error(tmp_path, text):
+    path = tmp_path / "sidecar.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(SheetError, match=r"sidecar\.json"):
+        read_json(path, MAX_SIDECAR_BYTES)
+
+
+@pytest.mark.parametrize("text",
+    [
+        "[" * 900_000, "a: " * 20_000, "\x00", "- " * 5_000, "? " * 5_000, "a: &a [*a]",
+        "x" * 1_100_000, "a: 2026-99-99",
+    ],
+    ids=["lists", "mappings", "zero byte", "items", "keys", "itself", "too large", "no day"],
+)  # fmt: skip
+def test_hostile_yaml_is_one_named_error(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(SheetError, match=r"config\.yaml"):
+        read_yaml(path)
+
+
+@pytest.mark.parametrize("read", [read_json, read_yaml, read_tsv])
+def test_pipes_folders_and_missing_files_are_refused_without_waiting(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder", "missing"):
+        with pytest.raises(SheetError, match=name):
+            read(tmp_path / name)

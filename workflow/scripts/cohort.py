@@ -3,7 +3,9 @@
 import _bootstrap  # noqa: F401
 from cordcohort.adapter import job
 from cordcohort.cohort import build_cohort, read_external, scans_table
-from cordcohort.table import read_parquet, write_parquet, write_tsv
+from pathlib import Path
+
+from cordcohort.table import read_parquet, write_folder_schema, write_parquet, write_tsv
 
 with job(snakemake) as j:
     index = read_parquet(j.input.index)
@@ -12,4 +14,5 @@ with job(snakemake) as j:
     table = build_cohort(j.unnamed_inputs(), index, exclusions, external)
     write_parquet(j.output.table, table)
     write_tsv(j.output.text, table)
+    write_folder_schema(Path(j.output.text).parent)
     write_parquet(j.output.scans, scans_table(index, table, exclusions))

@@ -12,7 +12,7 @@ import pytest
 from cordcohort import table as long
 from cordcohort.cohort import build_cohort, check_long, person_keys, read_entries, scans_table
 from cordcohort.errors import SheetError
-from cordcohort.table import SCAN_KEY, long_table, write_parquet, write_tsv
+from cordcohort.table import SCAN_KEY, long_table, read_parquet, write_parquet, write_tsv
 
 
 def _scan(subject: str, dataset: str = "a", session: str = "1", **more: str) -> dict[str, str]:
@@ -78,6 +78,19 @@ def test_exclusion_by_list_keeps_value_and_reason_and_equals_deletion(tmp_path: 
     deleted = build_cohort([p for p in paths if p.name != "1.parquet"], index)
     kept = cohort[cohort["flag"] != "excluded"].reset_index(drop=True)
     pd.testing.assert_frame_equal(kept, deleted)
+
+
+def test_reasons_in_the_shared_tables_name_files_but_no_folder(tmp_path: Path) -> None:
+    paths, index = _study(tmp_path)
+    frame = read_parquet(paths[0])
+    frame["flag"], frame["value"] = "failed", float("nan")
+    frame["reason"] = "/home/ann/study/x.json: expected a record, got schema 2"
+    write_parquet(paths[0], frame)
+    cohort = build_cohort(paths, index)
+    assert "x.json: expected a record, got schema 2" in set(cohort["reason"])
+    scans = scans_table(index, cohort)
+    for table in (cohort, scans):
+        assert not table["reason"].str.contains("ann").any()
 
 
 def test_exclusion_of_one_measure_leaves_the_others(tmp_path: Path) -> None:

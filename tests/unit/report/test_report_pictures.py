@@ -82,6 +82,21 @@ def test_the_strip_is_no_wider_than_the_cord_and_its_margin() -> None:
     assert np.ptp(view.voxels[0]) == 0.0
 
 
+def test_a_mask_that_leaks_forward_in_some_slices_opens_no_face_in_the_others() -> None:
+    spacing = (1.0, 1.0, 1.0)
+    middle = {z: (20.0, 30.0 if z < 40 else 110.0) for z in range(50)}
+    face = np.zeros((40, 160, 50), dtype=np.float32)
+    face[:, 65:, :39] = 1.0  # in front of the cord, in the slices where the mask is right
+    strip = sagittal_view(middle, spacing, 300)
+    assert strip.shape[1] > 80  # wide enough to hold the face
+    shown = sample(face, strip)
+    right = strip.voxels[2] < 37
+    assert shown[right].max() == 0.0
+    cord = np.zeros_like(face)
+    cord[:, 28:33, :39] = 1.0
+    assert sample(cord, strip)[right].max() == pytest.approx(1.0)
+
+
 def test_nothing_far_from_the_cord_is_shown(tmp_path: Path) -> None:
     """A face is more than a window away from the cord: its brightness must not enter."""
     image = np.full(SHAPE, 100.0, dtype=np.float32)

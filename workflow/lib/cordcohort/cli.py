@@ -18,6 +18,7 @@ from cordcohort.errors import CordcohortError
 
 _PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 _EXIT_FAULT = 1
+MAX_FILES = 12  # named for each kind of fault
 REPORT = Path("results") / "report" / "index.html"
 
 app = typer.Typer(
@@ -82,14 +83,25 @@ def init(
 def check(
     study: StudyArgument = Path(),
     scans: Annotated[bool, typer.Option("--scans", help="Also list every scan.")] = False,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Also open every file and compare it with the last run."),
+    ] = False,
 ) -> None:
     """Print what was found, what was not matched and why; refuse a wrong config. Runs no job."""
     from cordcohort.bids.overview import print_overview
     from cordcohort.bids.prepare import check_against_index, find
 
     config, index = find(study)
-    print_overview(config, index, every_scan=scans)
+    print_overview(config, index, every_scan=scans, deep=deep)
     check_against_index(config, index)
+    if deep:
+        from cordcohort.bids.deep import deep_check, deep_lines
+
+        result = deep_check(config, index, study)
+        typer.echo("\n".join(deep_lines(result, MAX_FILES)))
+        if result.n_changed:
+            raise CordcohortError(f"{result.n_changed} files changed since the last run")
     typer.echo(f"config and sheets are fine; next: `cordcohort run {study}`")
 
 
@@ -116,16 +128,21 @@ def run(
     """Run a study. Further arguments go to Snakemake, for example `-n` or `--cores 4`."""
     from cordcohort.bids.prepare import prepare
     from cordcohort.cluster.refusals import refuse_early
-    from cordcohort.launch import run_study
+    from cordcohort.launch import run_study, runs_jobs
 
     study = _named_study(context, study, Path())
-    config, _ = prepare(study)
+    config, index = prepare(study)
     refuse_early(study, context.args, config)
     if prepare_only:
         from cordcohort.cluster.ready import make_ready
 
         raise typer.Exit(make_ready(study, config, context.args))
     code = run_study(study, context.args)
+    if code == 0 and runs_jobs(context.args):
+        from cordcohort.provenance import record_run
+
+        for name in record_run(study, config, index):
+            typer.echo(f"changed while the run went on, run again: {name}", err=True)
     if at_end:
         from cordcohort.cluster.ready import call_at_end
 

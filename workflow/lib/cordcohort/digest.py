@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 PACKAGE = "cordcohort"
@@ -54,8 +55,17 @@ def science_digest(*modules: str, root: Path = _ROOT) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def files_digest(folder: str, root: Path = _ROOT) -> str:
+def files_digest(folder: str, root: Path = _ROOT, suffixes: Collection[str] = ()) -> str:
     """Digest of the files in a folder of the package that are no code, such as page templates.
+
+    Parameters
+    ----------
+    folder : str
+        Below ``root``; with all folders in it.
+    root : Path
+        Folder of the package.
+    suffixes : collection of str
+        Endings of the files that count; empty for all.
 
     Returns
     -------
@@ -64,7 +74,7 @@ def files_digest(folder: str, root: Path = _ROOT) -> str:
     """
     digest = hashlib.sha256()
     for path in sorted((root / folder).rglob("*")):
-        if path.is_file():
+        if path.is_file() and (not suffixes or path.suffix in suffixes):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -19,9 +19,41 @@ import yaml
 
 from cordcohort.errors import SheetError
 
-MAX_YAML_BYTES = 2_000_000
+MAX_YAML_BYTES = 1_000_000
 MAX_YAML_ALIASES = 100
+MAX_YAML_DEPTH = 40
+MAX_JSON_BYTES = 50_000_000
+MAX_SIDECAR_BYTES = 2_000_000
 _CHUNK_BYTES = 1 << 20
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """The safe loader, which gives up on what only an attack holds.
+
+    Its scanner takes a time that grows with the square of the depth; a hundred thousand opening
+    brackets would keep it busy for hours.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._open: list[str | None] = []  # anchors of the collections around the next event
+        self._n_aliases = 0
+
+    def get_event(self) -> Any:
+        """Next event, counted before anything is made of it."""
+        event: Any = super().get_event()
+        if isinstance(event, yaml.CollectionStartEvent):
+            self._open.append(event.anchor)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self._open.pop()
+        elif isinstance(event, yaml.AliasEvent):
+            self._n_aliases += 1
+            if event.anchor in self._open:
+                raise yaml.YAMLError(f"*{event.anchor} stands inside of what it names")
+        if len(self._open) > MAX_YAML_DEPTH or self._n_aliases > MAX_YAML_ALIASES:
+            limits = f"at most {MAX_YAML_DEPTH} levels and {MAX_YAML_ALIASES} aliases"
+            raise yaml.YAMLError(f"more than {limits}")
+        return event
 
 
 @contextlib.contextmanager
@@ -83,12 +115,67 @@ def write_json(path: Path | str, value: object) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path | str) -> Any:
-    """Read one JSON file; a fault names the file."""
+def read_json(path: Path | str, max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """Read one JSON file; a fault names the file.
+
+    Raises
+    ------
+    SheetError
+        If it is no ordinary file, larger than ``max_bytes``, nested too deeply or no JSON.
+    """
+    refuse_no_file(path, "a JSON file", max_bytes)
     try:
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise SheetError(path, "a JSON file", str(error), "repair or remove it") from error
+
+
+def read_record(path: Path | str, schema: int) -> dict[str, Any]:
+    """Read a record (JSON with a ``schema`` version) that is no newer than what is known.
+
+    Raises
+    ------
+    SheetError
+        As :func:`read_json`; also if it is no mapping, or of a newer schema.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise SheetError(path, "a record", type(content).__name__, "delete it and run again")
+    refuse_newer(path, content.get("schema", 1), schema)
+    return content
+
+
+def refuse_newer(path: Path | str, found: object, known: int) -> None:
+    """Refuse what a newer version of cordcohort wrote: its columns may mean something else.
+
+    Raises
+    ------
+    SheetError
+        Naming both versions.
+    """
+    if isinstance(found, int) and found <= known:
+        return
+    raise SheetError(
+        path, f"schema {known} or older", f"schema {found!r}, written by a newer cordcohort",
+        "use that version, or delete the results and run again",
+    )  # fmt: skip
+
+
+def refuse_no_file(path: Path | str, wanted: str, max_bytes: int | None = None) -> None:
+    """Refuse what is no ordinary file (reading a pipe might never end) or is too large.
+
+    Raises
+    ------
+    SheetError
+        Naming the file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        came = "no ordinary file" if path.exists() else "no file"
+        raise SheetError(path, wanted, came, "mend the path, or make the file again")
+    size = path.stat().st_size
+    if max_bytes is not None and size > max_bytes:
+        raise SheetError(path, f"at most {max_bytes} bytes", f"{size}", "split or shorten it")
 
 
 def read_yaml(path: Path | str) -> Any:
@@ -97,20 +184,15 @@ def read_yaml(path: Path | str) -> Any:
     Raises
     ------
     SheetError
-        If the file is larger than 2 MB, holds more than 100 aliases or is not YAML.
+        If the file is larger than 1 MB, holds more than 100 aliases, is nested deeper than 40
+        levels or is not YAML.
     """
     path = Path(path)
-    size = path.stat().st_size
-    if size > MAX_YAML_BYTES:
-        raise SheetError(path, f"at most {MAX_YAML_BYTES} bytes", f"{size}", "split the file")
+    refuse_no_file(path, "a YAML file", MAX_YAML_BYTES)
     try:
         text = path.read_text(encoding="utf-8-sig")
-        n_aliases = sum(isinstance(e, yaml.AliasEvent) for e in yaml.parse(text, yaml.SafeLoader))
-        if n_aliases > MAX_YAML_ALIASES:
-            came = f"{n_aliases} aliases"
-            raise SheetError(path, f"at most {MAX_YAML_ALIASES} aliases", came, "write them out")
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        return yaml.load(text, _BoundedLoader)  # noqa: S506 - a safe loader, with limits
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SheetError(path, "a YAML file", str(error), "mend the line named") from error
 
 

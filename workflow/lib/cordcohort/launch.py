@@ -23,6 +23,8 @@ _TALKING = {
     "--list-changes", "--list-input-changes", "--list-params-changes", "--conda-create-envs-only",
     "--touch", "-t",
 }  # fmt: skip
+_STILL_RUNNING = {"--quiet", "-q", "--verbose", "--printshellcmds", "-p"}
+_PART_OF_THE_GRAPH = {"--until", "-U", "--omit-from", "-O", "--batch"}
 
 
 def engine_command(study: Path, flags: Sequence[str]) -> list[str]:
@@ -43,6 +45,18 @@ def engine_command(study: Path, flags: Sequence[str]) -> list[str]:
         sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"),
         "--directory", str(study.resolve()), *profile, *flags,
     ]  # fmt: skip
+
+
+def runs_jobs(flags: Sequence[str]) -> bool:
+    """Whether the engine is asked to run jobs until the end, not to list or to draw.
+
+    Examples
+    --------
+    >>> runs_jobs(["--cores", "4", "--quiet"]), runs_jobs(["-n"]), runs_jobs(["--until=cohort"])
+    (True, False, False)
+    """
+    names = {flag.split("=")[0] for flag in flags}
+    return not names & ((_TALKING - _STILL_RUNNING) | _PART_OF_THE_GRAPH)
 
 
 def run_study(study: Path, flags: Sequence[str]) -> int:

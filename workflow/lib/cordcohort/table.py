@@ -13,12 +13,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from cordcohort.errors import SheetError
-from cordcohort.files import atomic_path, write_bytes
+from cordcohort.files import atomic_path, refuse_newer, refuse_no_file, write_bytes, write_json
 from cordcohort.scan import SCAN_KEY
 
 SCHEMA_VERSION = 1
+SCHEMA_KEY = b"cordcohort_schema"  # of the metadata of a Parquet file
+FOLDER_SCHEMA = "schema.json"
 JOINED_COLUMNS = ["site", "vendor", "person", "resolution", "split"]
 LONG_COLUMNS = [
     "dataset", "site", "vendor", "subject", "person", "session", "acquisition", "run", "contrast",
@@ -81,24 +85,59 @@ def as_long(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_parquet(path: Path | str, frame: pd.DataFrame) -> None:
-    """Write a table as Parquet, atomically; the same table gives the same bytes."""
+    """Write a table as Parquet with its schema version, atomically; same table, same bytes."""
     with atomic_path(path) as tmp:
-        frame.to_parquet(tmp, index=False, compression="zstd")
+        tmp.write_bytes(parquet_bytes(frame))
 
 
 def parquet_bytes(frame: pd.DataFrame) -> bytes:
     """The bytes that :func:`write_parquet` would write."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    version = {SCHEMA_KEY: str(SCHEMA_VERSION).encode()}
     buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False, compression="zstd")
+    told = table.replace_schema_metadata((table.schema.metadata or {}) | version)
+    pq.write_table(told, buffer, compression="zstd")
     return buffer.getvalue()
 
 
-def read_parquet(path: Path | str) -> pd.DataFrame:
-    """Read a Parquet table; a fault names the file."""
+def read_parquet(path: Path | str, **options: Any) -> pd.DataFrame:
+    """Read a Parquet table; a fault names the file.
+
+    Parameters
+    ----------
+    path : path
+        The table.
+    **options : object
+        Of :func:`pandas.read_parquet`: ``columns``, ``filters``.
+
+    Raises
+    ------
+    SheetError
+        If it is no Parquet table, or one of a newer schema.
+    """
     try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
+        refuse_newer_table(path, pq.read_schema(path).metadata)
+        return pd.read_parquet(path, **options)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise SheetError(path, "a Parquet table", str(error), "delete it and run again") from error
+
+
+def refuse_newer_table(path: Path | str, metadata: Mapping[bytes, bytes] | None) -> None:
+    """Refuse a table that a newer version wrote; one without a version is of the first schema.
+
+    Raises
+    ------
+    SheetError
+        Naming both versions.
+    """
+    text = (metadata or {}).get(SCHEMA_KEY, b"1").decode("ascii", "replace")
+    refuse_newer(path, int(text) if text.isdecimal() else text, SCHEMA_VERSION)
+
+
+def write_folder_schema(folder: Path | str) -> None:
+    """Write ``schema.json``: the schema version of every TSV file that lies in a folder."""
+    text = {"schema": SCHEMA_VERSION, "tables": "all .tsv files of this folder"}
+    write_json(Path(folder) / FOLDER_SCHEMA, text)
 
 
 def write_tsv(path: Path | str, frame: pd.DataFrame) -> None:
@@ -115,6 +154,7 @@ def read_tsv(path: Path | str) -> pd.DataFrame:
     SheetError
         If the file is not a UTF-8 tab-separated table with unique column names.
     """
+    refuse_no_file(path, "a tab-separated table")
     try:
         # Read without a header: then no name is altered, and a line longer than the first one is
         # an error instead of an unasked-for index.

@@ -31,7 +31,13 @@ from cordcohort.errors import ConfigError, SheetError
 from cordcohort.files import write_if_changed
 from cordcohort.scan import INDEX, SCORES, scan_id
 from cordcohort.scan import masks_of as _masks_of_row
-from cordcohort.table import SCAN_KEY, parquet_bytes, read_parquet, read_tsv
+from cordcohort.table import (
+    SCAN_KEY,
+    parquet_bytes,
+    read_parquet,
+    read_tsv,
+    write_folder_schema,
+)
 
 PARTICIPANTS = "results/bids/participants.parquet"
 UNMATCHED = "results/bids/unmatched.tsv"
@@ -200,6 +206,7 @@ def write_index(index: Index, study_dir: Path | str) -> bool:
         PARTICIPANTS: parquet_bytes(index.participants),
         UNMATCHED: unmatched.encode("utf-8"),
     }
+    write_folder_schema((study / UNMATCHED).parent)
     changed = [write_if_changed(study / path, data) for path, data in contents.items()]
     return any(changed)
 

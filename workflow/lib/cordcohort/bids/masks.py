@@ -12,6 +12,8 @@ from cordcohort.bids.found import Found, key_of, new_row, parsed
 from cordcohort.bids.labels import LABEL_NAMES, MANUAL, label_of
 from cordcohort.bids.names import BidsName, NameFaultError, ScanName, scan_name, split_extension
 from cordcohort.bids.walk import Folder, state_of
+from cordcohort.errors import CordcohortError
+from cordcohort.files import MAX_SIDECAR_BYTES, read_json
 
 AUTOMATIC = "automatic"
 
@@ -61,8 +63,8 @@ def _is_automatic(sidecar: os.DirEntry[str] | None) -> bool:
     if sidecar is None:
         return False
     try:
-        content = json.loads(Path(sidecar.path).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = read_json(sidecar.path, MAX_SIDECAR_BYTES)
+    except (OSError, CordcohortError):
         return False
     return isinstance(content, dict) and content.get("Manual") is False
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cordcohort.bids.identity import identifying_fields, identity_lines
 from cordcohort.bids.index import UNMATCHED, Index, masks_of, unreadable
 from cordcohort.config import Config
 from cordcohort.table import SCAN_KEY
@@ -17,6 +18,8 @@ from cordcohort.table import SCAN_KEY
 MAX_LINES = 12
 PIPE_WIDTH = 120
 BY_SITE = ["dataset", "site"]
+TOTAL = "total"
+_IDENTIFYING = "May tell who was scanned (never copied into reports, shared tables or masks)"
 BY_CONTRAST = ["dataset", "contrast", "acquisition"]
 BY_SCAN = ["dataset", "site", *SCAN_KEY[1:]]
 
@@ -57,6 +60,22 @@ def overview(index: Index, by: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*by, *counts])
 
 
+def with_total(groups: pd.DataFrame) -> pd.DataFrame:
+    """Add the sum of the counts as a last row; one group alone is its own sum.
+
+    Examples
+    --------
+    >>> with_total(pd.DataFrame({"dataset": ["a", "b"], "scans": [2, 3]})).values.tolist()
+    [['a', 2], ['b', 3], ['total', 5]]
+    """
+    if len(groups) < 2:  # noqa: PLR2004
+        return groups
+    numbers = groups.select_dtypes("number").columns
+    row = dict.fromkeys(groups.columns, "") | {groups.columns[0]: TOTAL}
+    row |= {name: int(groups[name].sum()) for name in numbers}
+    return pd.concat([groups, pd.DataFrame([row])], ignore_index=True)
+
+
 def _counted(values: pd.Series) -> str:
     """``cord manual 12, gm manual 3``, most frequent first."""
     ordered = sorted(Counter(map(str, values)).items(), key=_by_count)
@@ -68,7 +87,12 @@ def _by_count(item: tuple[str, int]) -> tuple[int, str]:
 
 
 def print_overview(
-    config: Config, index: Index, *, every_scan: bool = False, console: Console | None = None
+    config: Config,
+    index: Index,
+    *,
+    every_scan: bool = False,
+    deep: bool = False,
+    console: Console | None = None,
 ) -> None:
     """Print the counts, what cannot be read, and what was not matched and why.
 
@@ -78,11 +102,13 @@ def print_overview(
         The study.
     every_scan : bool
         Also a line for every scan.
+    deep : bool
+        Look for identifying fields in every scan, not in some of each data set.
     console : Console, optional
         Where to print.
     """
     console = console or _console()
-    console.print(_table(f"{config.study.title}: sites", overview(index, BY_SITE)))
+    console.print(_table(f"{config.study.title}: sites", with_total(overview(index, BY_SITE))))
     console.print(_table("contrasts", overview(index, BY_CONTRAST).drop(columns="vendor")))
     if every_scan:
         counts = ["vendor", "subjects", "sessions", "scans"]
@@ -90,6 +116,8 @@ def print_overview(
     unread = [f"{r.dataset}: {r.file}: {r.reason}" for r in unreadable(index.scans).itertuples()]
     _print_list(console, "Cannot be read (the study goes on without them)", unread)
     _print_list(console, "Not matched, or worth knowing", unmatched_lines(index))
+    fields = identifying_fields(config, index, every_scan=deep)
+    _print_list(console, _IDENTIFYING, identity_lines(fields))
     if len(index.unmatched):
         console.print(f"all of these: {UNMATCHED}", markup=False, highlight=False)
 

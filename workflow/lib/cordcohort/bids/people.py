@@ -9,7 +9,7 @@ from cordcohort.bids.found import Found
 from cordcohort.bids.sheets import Sheets
 from cordcohort.config import Dataset
 from cordcohort.errors import CordcohortError
-from cordcohort.files import read_json
+from cordcohort.files import MAX_SIDECAR_BYTES, read_json
 
 # Spellings of the three manufacturers as scanners write them into sidecars.
 _VENDORS = {"siemens": "Siemens", "philips": "Philips", "ge ": "GE", "general electric": "GE"}
@@ -101,7 +101,7 @@ def manufacturer(sidecar: str) -> str:
     if not sidecar:
         return ""
     try:
-        content = read_json(sidecar)
+        content = read_json(sidecar, MAX_SIDECAR_BYTES)
     except (CordcohortError, OSError):
         return ""
     value = content.get("Manufacturer", "") if isinstance(content, dict) else ""

@@ -15,7 +15,15 @@ from cordcohort.cohort.exclusion import apply_entries, check_entries, read_entri
 from cordcohort.cohort.order import ordered
 from cordcohort.cohort.schema import check_long
 from cordcohort.errors import SheetError
-from cordcohort.table import INTEGER_COLUMNS, JOINED_COLUMNS, LONG_COLUMNS, SCAN_KEY, as_long
+from cordcohort.report.privacy import public_text
+from cordcohort.table import (
+    INTEGER_COLUMNS,
+    JOINED_COLUMNS,
+    LONG_COLUMNS,
+    SCAN_KEY,
+    as_long,
+    refuse_newer_table,
+)
 
 IDENTITY_COLUMNS = [
     c for c in LONG_COLUMNS if c not in ("value", "n_voxels", "flag", "reason", *JOINED_COLUMNS)
@@ -73,7 +81,13 @@ def build_cohort(
         came = identity_text(table, int(np.argmax(repeated)))
         way_out = "map the column that tells the rows apart, or remove the stale table"
         raise SheetError("long table", "each value once", f"twice {came}", way_out)
-    return check_long(table)
+    return check_long(without_folders(table))
+
+
+def without_folders(table: pd.DataFrame) -> pd.DataFrame:
+    """Cut folders out of the reasons: the table is meant for sharing."""
+    told = {reason: public_text(reason) for reason in table["reason"].unique()}
+    return table.assign(reason=table["reason"].map(told).astype(table["reason"].dtype))
 
 
 def _read_small_tables(paths: Iterable[Path | str]) -> pd.DataFrame:
@@ -104,7 +118,9 @@ _SCHEMA = _arrow_schema()
 
 def _read_one(path: Path | str) -> pa.Table:
     try:
-        table = pq.ParquetFile(path).read(use_threads=False)
+        file = pq.ParquetFile(path)
+        refuse_newer_table(path, file.schema_arrow.metadata)
+        table = file.read(use_threads=False)
         return table.select(LONG_COLUMNS).replace_schema_metadata(None).cast(_SCHEMA)
     except (OSError, pa.ArrowException, KeyError) as error:
         way_out = "delete it and run again"

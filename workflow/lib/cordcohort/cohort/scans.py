@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cordcohort.cohort.exclusion import is_partial, read_entries, scan_matches
-from cordcohort.cohort.gather import scan_codes
+from cordcohort.cohort.gather import scan_codes, without_folders
 from cordcohort.table import JOINED_COLUMNS, SCAN_KEY
 
 SCAN_COLUMNS = [
@@ -65,7 +65,7 @@ def scans_table(
         scans.loc[hit, ["status", "reason"]] = ["excluded", entry["reason"]]
     for column in (*JOINED_COLUMNS, "reason", "warning"):
         scans[column] = scans[column].astype("object").fillna("").astype("str")
-    return scans[SCAN_COLUMNS].sort_values(SCAN_KEY, ignore_index=True)
+    return without_folders(scans)[SCAN_COLUMNS].sort_values(SCAN_KEY, ignore_index=True)
 
 
 def _rows_by_flag(cohort: pd.DataFrame) -> pd.DataFrame:

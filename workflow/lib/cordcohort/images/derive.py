@@ -16,12 +16,11 @@ import numpy as np
 
 from cordcohort import scan as paths
 from cordcohort.errors import CordcohortError, ImageError
-from cordcohort.files import read_json, sha256_of, write_json
+from cordcohort.files import read_record, sha256_of, write_json
 from cordcohort.images.diffusion import dilated, mean_b0, tensor_maps
 from cordcohort.images.gradients import read_bvals, read_gradients
 from cordcohort.nifti import Image, read_image, read_mask, write_image
-
-RECORD_SCHEMA = 1
+from cordcohort.scan import RECORD_SCHEMA
 
 
 def derive_mean_b0(scan: paths.Row, b0_threshold_s_per_mm2: float) -> dict[str, Any]:
@@ -146,7 +145,7 @@ def _cord_masks(scan: paths.Row, models: Sequence[str]) -> Iterator[tuple[str, s
     for model in models:
         record = Path(paths.mask_record(scan, model))
         if record.is_file():
-            found = read_json(record)
+            found = read_record(record, RECORD_SCHEMA)
             path = str(record.parent / found["mask"]) if found["status"] == "ok" else ""
             yield model, path, str(found["reason"])
 

@@ -16,6 +16,8 @@ NO_CORD_REASON = "no cord found"
 NO_MASK_REASON = "no mask of this scan"
 READ_AS = {"seg": "seg", "softseg": "softseg", "dseg": "dseg", "dlabel": "dseg"}
 VERTEBRAE, DISCS = "vertebrae", "discs"
+# Label maps with a closed table; of vertebrae and discs, numbers without a level name are left out.
+CLOSED_LABELS = {"regions": range(1, 9)}
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class ScanMask:
         Why it is not ok.
     warning : str
         What is suspicious about a mask that is ok, as its record says.
+    notes : tuple of str
+        What is legal but unusual about the file.
     """
 
     method: str
@@ -42,6 +46,7 @@ class ScanMask:
     status: str
     reason: str = ""
     warning: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def base(self) -> dict[str, Any]:
@@ -131,7 +136,9 @@ def _read(entry: Mapping[str, Any], grid: Image | None) -> ScanMask:
         reason = reason or (NO_CORD_REASON if status == NO_CORD else "not readable")
         return ScanMask(method, structure, kind, None, status, reason)
     try:
-        image = read_mask(entry["path"], grid, kind=READ_AS[kind]).canonical()
+        labels = CLOSED_LABELS.get(structure, ())
+        image = read_mask(entry["path"], grid, kind=READ_AS[kind], labels=labels).canonical()
     except ImageError as error:
         return ScanMask(method, structure, kind, None, FAILED, fault(error))
-    return ScanMask(method, structure, kind, image, OK, warning=entry.get("warning", ""))
+    warning = entry.get("warning", "")
+    return ScanMask(method, structure, kind, image, OK, warning=warning, notes=image.notes)

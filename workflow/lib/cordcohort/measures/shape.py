@@ -133,7 +133,7 @@ def _scan_notes(
     mask: ScanMask, geometry: SliceGeometry, line: Centreline | None, level_fault: str
 ) -> list[str]:
     """What a reader of the scan's summary must know."""
-    notes = [text for text in (mask.warning, level_fault) if text]
+    notes = [text for text in (*mask.notes, mask.warning, level_fault) if text]
     if mask.structure != CORD and line is None:
         notes.append("no cord mask: tilt taken from the structure itself")
     if len(geometry.index) == 1 and line is None:

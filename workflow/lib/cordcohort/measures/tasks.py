@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from cordcohort import scan as paths
-from cordcohort.files import read_json
+from cordcohort.files import read_record
 from cordcohort.measures.task import Task
+from cordcohort.scan import RECORD_SCHEMA
 
 
 def measuring_task(kind: str, scan: paths.Row, models: Sequence[str]) -> Task:
@@ -42,7 +43,7 @@ def _model_masks(scan: paths.Row, model: str) -> list[dict[str, Any]]:
     path = Path(paths.mask_record(scan, model))
     if not path.is_file():
         return []
-    record = read_json(path)
+    record = read_record(path, RECORD_SCHEMA)
     common = {
         "method": model,
         "structure": record["structure"],
@@ -59,7 +60,7 @@ def _model_masks(scan: paths.Row, model: str) -> list[dict[str, Any]]:
 
 
 def _maps(scan: paths.Row) -> tuple[dict[str, str], str]:
-    record = read_json(paths.image_record(scan, "tensor"))
+    record = read_record(paths.image_record(scan, "tensor"), RECORD_SCHEMA)
     if record["status"] != "ok":
         return {}, str(record["reason"])
     return {name: paths.image_file(scan, name) for name in record["files"]}, ""

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cordcohort.cohort.persons import person_keys
+from cordcohort.fault_codes import codes_of, meaning_of
 from cordcohort.report.inputs import STATES, Inputs, records
 from cordcohort.report.links import scan_anchor, subject_link
 from cordcohort.report.privacy import age_text, binned_age_years, public_text
@@ -166,20 +167,28 @@ def _sex_summary(sexes: pd.Series) -> str:
 
 
 def failure_groups(inputs: Inputs) -> list[Record]:
-    """Scans that failed, are missing, or were excluded, gathered by their reason.
+    """Scans that failed, are missing, or were excluded, gathered by the codes of their reasons.
 
     Returns
     -------
     list of dict
-        ``state, reason, n, scans``: one entry for each reason, failed before missing before
-        excluded, the most frequent first; ``scans`` names each with the link to its page.
+        ``state, reason, n, scans``: one entry for each code or, without one, reason; failed before
+        missing before excluded, the most frequent first; ``scans`` names each with the link to
+        its page.
     """
     bad = inputs.scans[inputs.scans["state"] != "measured"]
+    bad = bad.assign(group=bad["reason"].map(_group_name))
     groups = [
-        _group(state, reason, part) for (state, reason), part in _grouped(bad, ["state", "reason"])
+        _group(state, name if part["reason"].nunique() > 1 else part["reason"].iloc[0], part)
+        for (state, name), part in _grouped(bad, ["state", "group"])
     ]
     order = {"failed": 0, "no_image": 1, "not_measured": 2, "excluded": 3}
     return sorted(groups, key=lambda g: (order.get(g["state"], 9), -g["n"], g["reason"]))
+
+
+def _group_name(reason: str) -> str:
+    """What the faults of a reason have in common with those of other files."""
+    return meaning_of(codes_of(reason)) or reason
 
 
 def _grouped(

@@ -11,9 +11,9 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from cordcohort.errors import SheetError
-from cordcohort.files import read_json
+from cordcohort.files import read_record
 from cordcohort.report.privacy import public_text
-from cordcohort.table import LONG_COLUMNS, SCAN_KEY, read_parquet, read_tsv
+from cordcohort.table import LONG_COLUMNS, SCAN_KEY, SCHEMA_VERSION, read_parquet, read_tsv
 
 Config = Any  # the validated configuration: an object with attributes, or a plain mapping
 
@@ -144,10 +144,7 @@ def whole_scan_measures(path: Path) -> pd.DataFrame:
     if not path.is_file():
         frame = pd.DataFrame({c: pd.Series(dtype="str") for c in LONG_COLUMNS})
         return frame.astype({"value": "float64", "slice": "Int64", "n_voxels": "Int64"})
-    try:
-        frame = pd.read_parquet(path, columns=LONG_COLUMNS, filters=pc.field("slice").is_null())
-    except (OSError, ValueError, KeyError) as error:
-        raise SheetError(path, "the long table", str(error), "delete it and run again") from error
+    frame = read_parquet(path, columns=LONG_COLUMNS, filters=pc.field("slice").is_null())
     return frame.reset_index(drop=True)
 
 
@@ -160,14 +157,14 @@ def _analyses(folder: Path, config: Config) -> list[Analysis]:
         if not path.is_file():
             continue
         counts, about = folder / f"{name}.counts.tsv", folder / f"{name}.json"
-        told: Any = read_json(about) if about.is_file() else {}
+        told = read_record(about, SCHEMA_VERSION) if about.is_file() else {}
         found.append(
             Analysis(
                 name=name,
                 kind=str(setting(declared, "kind", "")),
                 table=read_tsv(path).fillna(""),
                 counts=read_tsv(counts).fillna("") if counts.is_file() else pd.DataFrame(),
-                about=dict(told) if isinstance(told, dict) else {},
+                about=told,
                 title=str(setting(declared, "title", "") or name),
             )
         )

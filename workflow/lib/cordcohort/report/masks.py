@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cordcohort.errors import SheetError
-from cordcohort.files import read_json
+from cordcohort.files import read_record
 from cordcohort.report.privacy import public_text
-from cordcohort.scan import masks_of
+from cordcohort.scan import RECORD_SCHEMA, masks_of
 
 DRAWN_KINDS = ("seg", "softseg", "dseg")
 _RECORD_STATUS = {"ok": "ok", "failed": "failed", "no_cord": "failed"}
@@ -101,7 +101,7 @@ def _records(scan: Mapping[str, Any], results: Path) -> list[Path]:
 def _made(record: Path) -> MaskFile:
     """A model's mask by its record."""
     try:
-        told: Any = read_json(record)
+        told = read_record(record, RECORD_SCHEMA)
     except SheetError as error:
         return MaskFile(record.parts[-4], "cord", "seg", None, "failed", str(error))
     name = Path(str(told.get("mask") or "")).name

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cordcohort.binary import binarised
 from cordcohort.errors import CordcohortError, ImageError
 from cordcohort.files import write_bytes, write_json
-from cordcohort.nifti import Image, check_same_grid, read_image, read_mask
+from cordcohort.nifti import Image, read_image, read_mask
 from cordcohort.report.links import picture_file, picture_record
 from cordcohort.report.masks import DRAWN_KINDS, MaskFile, masks_of_scan
 from cordcohort.report.mosaic import GAP_PX, N_COLUMNS, Mosaic
@@ -28,12 +28,11 @@ from cordcohort.report.views import (
     sagittal_view,
 )
 from cordcohort.report.words import structure_text
-from cordcohort.scan import image_file, is_series
+from cordcohort.scan import RECORD_SCHEMA, image_file, is_series
 
 Record = dict[str, Any]
 Volume = tuple[MaskFile, NDArray[Any]]
 
-RECORD_SCHEMA = 1
 N_SLICES = 12
 MAX_LABELS = 16
 OTHERS = "Other structures"
@@ -126,9 +125,9 @@ def _read_masks(masks: list[MaskFile], image: Image) -> tuple[list[Volume], list
         seen = mask
         if mask.path is not None and mask.status == "ok" and mask.kind in DRAWN_KINDS:
             try:
-                data = read_mask(mask.path, kind=mask.kind).canonical()
-                check_same_grid(data, image)
+                data = read_mask(mask.path, image, kind=mask.kind)
                 volumes.append((mask, data.data))
+                seen = replace(mask, reason="; ".join(t for t in (mask.reason, *data.notes) if t))
             except ImageError as error:
                 seen = replace(mask, path=None, status="failed", reason=error.reason)
         told.append(seen)

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
-from cordcohort.errors import SheetError
 from cordcohort.report.against_cohort import used_values
 from cordcohort.report.palette import looks
 from cordcohort.report.privacy import public_text
-from cordcohort.table import SCAN_KEY
+from cordcohort.table import SCAN_KEY, read_parquet
 
 WIDTH, HEIGHT = 620, 240
 LEFT, RIGHT, TOP, BOTTOM = 56, 608, 24, 192
@@ -39,11 +38,7 @@ def slice_values(path: Path) -> pd.DataFrame:
         & (pc.field("measure") == "csa_mm2")
         & (pc.field("structure") == "cord")
     )
-    try:
-        frame = pd.read_parquet(path, columns=_COLUMNS, filters=wanted)
-    except (OSError, ValueError, KeyError) as error:
-        raise SheetError(path, "the long table", str(error), "delete it and run again") from error
-    return used_values(frame)
+    return used_values(read_parquet(path, columns=_COLUMNS, filters=wanted))
 
 
 def profile_of(values: pd.DataFrame, known_methods: Sequence[str] = ()) -> dict[str, Any] | None:

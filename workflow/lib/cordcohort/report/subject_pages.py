@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cordcohort.errors import SheetError
-from cordcohort.files import read_json
+from cordcohort.files import read_record
 from cordcohort.report.against_cohort import CHANCE, against, strip, whole_scan_values
 from cordcohort.report.cohort_tables import WITHOUT_REASON, people_of, subject_facts
 from cordcohort.report.inputs import Config, Inputs, contact_of, records, study_title
@@ -29,6 +29,7 @@ from cordcohort.report.words import (
     structure_text,
     unit_text,
 )
+from cordcohort.scan import RECORD_SCHEMA
 from cordcohort.table import SCAN_KEY
 
 Record = dict[str, Any]
@@ -180,7 +181,7 @@ def _picture_record(scan: Record, report: Path) -> Record:
     if not scan["stem"] or not path.is_file():
         return {}
     try:
-        return dict(read_json(path))
+        return read_record(path, RECORD_SCHEMA)
     except (SheetError, TypeError, ValueError):
         return {"reason": "the record of its pictures could not be read"}
 

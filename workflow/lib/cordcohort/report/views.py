@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 WINDOW_MM = 30.0  # a cervical cord is about 13 mm wide; the canal with its fluid about 20 mm
 TILE_PX = 150
 STRIP_MARGIN_MM = 14.0
+STRIP_REACH_MM = 30.0  # of the cord in the same slice: a mask that leaks must not open the face
+_OUTSIDE = -10.0  # voxels; shown black
 _HALF = 0.5
 
 
@@ -182,4 +184,7 @@ def sagittal_view(
     y = high + margin - (np.arange(n_columns) + _HALF) / scale / spacing_mm[1]
     x = np.interp(z, slices, xy[:, 0])
     rows_z, columns_y = np.meshgrid(z, y, indexing="ij")
+    of_cord = np.interp(z, slices, xy[:, 1])[:, None]
+    far = np.abs(columns_y - of_cord) * spacing_mm[1] > STRIP_REACH_MM
+    columns_y = np.where(far, _OUTSIDE, columns_y)
     return View(np.stack([np.broadcast_to(x[:, None], rows_z.shape), columns_y, rows_z]), "", -1)

@@ -13,12 +13,12 @@ import numpy as np
 from cordcohort.errors import CordcohortError, ImageError
 from cordcohort.files import sha256_of, write_json
 from cordcohort.nifti import Image, read_image, write_image
+from cordcohort.scan import RECORD_SCHEMA
 from cordcohort.segmentation.draw import segment_image
 from cordcohort.segmentation.infer import Segmentation
 from cordcohort.segmentation.quality import Quality, as_record, mask_quality
 from cordcohort.segmentation.registry import Model
 
-RECORD_SCHEMA = 1
 MASK_END, SOFT_END = "_seg", "_softseg"
 
 

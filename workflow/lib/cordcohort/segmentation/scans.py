@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cordcohort import scan as paths
-from cordcohort.files import read_json, write_if_changed, write_json
+from cordcohort.files import read_record, write_if_changed, write_json
 from cordcohort.segmentation.batch import Task, empty_record, remove_old, segment_batch
 from cordcohort.segmentation.registry import Model
 
@@ -65,4 +65,5 @@ def _network_image(scan: paths.Row) -> tuple[str, str]:
         return "", str(scan["reason"])
     if not paths.is_series(scan):
         return str(scan["image"]), ""
-    return paths.image_file(scan, "b0"), str(read_json(paths.image_record(scan, "b0"))["reason"])
+    record = read_record(paths.image_record(scan, "b0"), paths.RECORD_SCHEMA)
+    return paths.image_file(scan, "b0"), str(record["reason"])
