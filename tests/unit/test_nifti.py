@@ -321,3 +321,22 @@ def test_headers_of_results_hold_nothing_of_the_source_but_its_geometry(tmp_path
     made = nib.load(tmp_path / "m.nii.gz").header
     assert not made.extensions
     assert bytes(made["descrip"].tobytes()).strip(b"\0") == b""
+
+
+def test_both_codes_zero_take_the_voxel_order_with_a_note(tmp_path, values):
+    image = nib.Nifti1Image(values, None)
+    image.header.set_zooms((0.5, 0.7, 3.0))
+    image.set_qform(None, code=0)
+    image.set_sform(None, code=0)
+    nib.save(image, tmp_path / "x.nii.gz")
+    read = read_image(tmp_path / "x.nii.gz")
+    assert read.spacing_mm == pytest.approx((0.5, 0.7, 3.0))
+    assert any("no qform and no sform" in note for note in read.notes)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32])
+def test_labels_above_127_keep_their_number(tmp_path, kind):
+    data = np.zeros((3, 3, 3))
+    data[1, 1] = (0, 200, 250)
+    write_image(tmp_path / "x.nii.gz", data, AFFINE, dtype=kind)
+    assert np.unique(read_mask(tmp_path / "x.nii.gz", kind="dseg").data).tolist() == [0, 200, 250]

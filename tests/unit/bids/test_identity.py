@@ -6,10 +6,10 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from cordcohort.bids.headers import telling_fields
 from cordcohort.bids.identity import identifying_fields, identity_lines, looks_identifying
 from cordcohort.bids.index import build_index
 from cordcohort.bids.overview import with_total
-from cordcohort.nifti.identity import telling_fields
 from unit.bids.tree import config_of, put, put_json, put_sheet
 
 TELLING = (

@@ -46,6 +46,7 @@ def scan_of(folder: Path, image: np.ndarray | None, masks: dict[str, np.ndarray]
                      "status": "ok", "reason": ""})  # fmt: skip
     return {
         "dataset": "d", "folder": "sub-01/anat", "stem": "sub-01_T2w", "datatype": "anat",
+        "acquisition": "", "bval": "", "bvec": "",
         "image": str(path) if image is not None else "", "masks": json.dumps(told),
     }  # fmt: skip
 

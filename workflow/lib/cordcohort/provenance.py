@@ -161,7 +161,7 @@ def run_record(study: Path, config: Config, inputs: pd.DataFrame) -> dict[str, A
         "system": f"{platform.system()} {platform.machine()}",
         "packages": {d.metadata["Name"].lower(): d.version for d in distributions()},
         "environments": _hashes(root, ["requirements*.lock", "envs/*.yaml", "envs/*.txt"]),
-        "config": _hashes(study, [str(CONFIG_PATH), f"config/{config.exclude.name}"]),
+        "config": {p.name: sha256_of(p) for p in _config_files(study, config)},
         "models": {name: _model_hashes(root, name) for name in config.segmentation.models},
         "inputs": {
             "files": len(inputs),
@@ -170,6 +170,11 @@ def run_record(study: Path, config: Config, inputs: pd.DataFrame) -> dict[str, A
         },
         "tables": _hashes(study, [COHORT, SCANS, f"{RESULTS}/statistics/*.tsv"]),
     }
+
+
+def _config_files(study: Path, config: Config) -> list[Path]:
+    """The configuration and the exclusion lists that it names, as far as they exist."""
+    return [path for path in (study / CONFIG_PATH, *config.exclude) if path.is_file()]
 
 
 def _hashes(folder: Path, patterns: Iterable[str]) -> dict[str, str]:

@@ -14,11 +14,11 @@ from typing import Any
 
 import pandas as pd
 
-from cordcohort.bids.index import Index, printable
+from cordcohort.bids.headers import telling_fields
+from cordcohort.bids.index import Index, printable, rows_of
 from cordcohort.config import Config
 from cordcohort.errors import CordcohortError
 from cordcohort.files import MAX_SIDECAR_BYTES, read_json
-from cordcohort.nifti.identity import telling_fields
 from cordcohort.report.privacy import AGE_LIMIT_YEARS
 from cordcohort.table import read_tsv
 
@@ -79,7 +79,7 @@ def identifying_fields(config: Config, index: Index, *, every_scan: bool = False
     """
     counts: Counter[tuple[str, str, str]] = Counter()
     for name, scans in index.scans.groupby("dataset", sort=True):
-        rows = scans.to_dict("records")
+        rows = rows_of(scans)
         step = 1 if every_scan else max(1, -(-len(rows) // LOOKED_AT))
         for row in rows[::step]:
             counts.update((str(name), "sidecar", key) for key in _sidecar_keys(row))

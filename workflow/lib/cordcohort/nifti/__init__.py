@@ -10,7 +10,7 @@ Arrays are given on the file's own axes (:attr:`Image.data`) or in RAS+ order
 
 The way of a file: ``container`` (bytes), ``geometry`` (affine), ``read`` (values), ``masks``
 (meaning of the values of a mask), ``grids`` (whether a mask belongs to its image); ``write`` makes
-files, ``identity`` names what in a header may say who was scanned.
+files.
 """
 
 from cordcohort.nifti.grids import MAX_GRID_SHIFT_VOXELS, check_same_grid, on_grid_of

@@ -94,7 +94,7 @@ def header_of(path: Path, start: bytes) -> Any:
     """Parse a NIfTI-1 or NIfTI-2 header."""
     for kind in (nib.Nifti1Header, nib.Nifti2Header):
         try:
-            header = kind.from_fileobj(io.BytesIO(start), check=False)
+            header = kind(start[: kind.sizeof_hdr], check=False)  # reads no extension
             if int(header["sizeof_hdr"]) == kind.sizeof_hdr:
                 return header
         except Exception:  # noqa: S112 - nibabel raises many types on arbitrary bytes
