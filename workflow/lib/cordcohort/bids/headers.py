@@ -19,7 +19,7 @@ TEXT_FIELDS: dict[int, dict[str, tuple[int, int]]] = {
         "intent_name": (328, 16),
     },
     540: {"descrip": (240, 80), "aux_file": (320, 24), "intent_name": (508, 16)},
-}  # fmt: skip
+}
 _LONGEST = max(TEXT_FIELDS)
 # What programs write about themselves, and colour tables of viewers.
 _HARMLESS = re.compile(
