@@ -187,3 +187,24 @@ def test_commands_load_only_what_they_need(study, root, arguments, unwanted):
         env={"PYTHONPATH": str(root / "workflow" / "lib"), "PATH": ""},
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "LOADED []"
+
+
+def test_init_from_a_table_maps_its_columns_and_check_tells_what_it_holds(tmp_path):
+    put_text(
+        tmp_path, "areas.csv", "participant_id,site,csa_mm2,age\nsub-1,a,70,30\nsub-1,b,71,30\n"
+    )
+    study = tmp_path / "study"
+    assert command("init", study, "--table", tmp_path / "areas.csv").exit_code == 0
+    done = command("check", study)
+    assert done.exit_code == 0, done.output
+    assert "areas" in done.output
+    assert "csa_mm2" in done.output
+
+
+def test_init_refuses_a_table_without_subjects_and_nothing_at_all(tmp_path):
+    put_text(tmp_path, "t.csv", "a,b\n1,2\n")
+    for arguments, words in ((["--table", str(tmp_path / "t.csv")], "subject"), ([], "--table")):
+        with pytest.raises(CordcohortError, match=words):
+            CliRunner().invoke(
+                app, ["init", str(tmp_path / "s"), *arguments], catch_exceptions=False
+            )

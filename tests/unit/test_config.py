@@ -39,6 +39,15 @@ def test_defaults_are_those_of_the_schema(study):
     assert config.exclusions == ()
 
 
+def test_a_study_needs_a_data_set_or_a_table(study):
+    put_text(study, "t.csv", "id,v\n1,2\n")
+    table = {"name": "t", "file": "t.csv", "columns": {"subject": "id"}, "measures": {"v": {}}}
+    config = make_config({"study": {"name": "test"}, "external_measures": [table]}, study)
+    assert config.datasets == ()
+    with pytest.raises(ConfigError, match="a data set, or a table under external_measures"):
+        make_config({"study": {"name": "test"}}, study)
+
+
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
@@ -67,7 +76,7 @@ def test_defaults_are_those_of_the_schema(study):
         ({"study": {"name": "a b"}}, r"study.name: expected text that matches"),
         ({"study": {}}, r"study.name: expected Short name"),
         ({"study": "x"}, r"study: expected a block of keys"),
-        ({"datasets": []}, r"datasets: expected at least 1 entry"),
+        ({"datasets": []}, r"datasets: expected a data set, or a table"),
         ({"datasets": [{"name": "../x", "path": "north"}]}, r"datasets\[0\].name: "),
         ({"images": {"tensor_fit": "RESTORE"}}, r"images.tensor_fit: expected one of"),
         (

@@ -11,8 +11,9 @@ from cordcohort.statistics.run import run_analysis, write_result
 from cordcohort.table import read_parquet
 
 with job(snakemake) as j:
-    scores = with_external_scores(read_parquet(j.input.scores), list(j.params.external))
-    result = run_analysis(j.params.options, read_parquet(j.input.table), scores)
+    cohort = read_parquet(j.input.table)
+    scores = with_external_scores(read_parquet(j.input.scores), list(j.params.external), cohort)
+    result = run_analysis(j.params.options, cohort, scores)
     provenance = {
         "cordcohort": __version__,
         "science": j.params.science,

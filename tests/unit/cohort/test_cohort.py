@@ -143,6 +143,23 @@ def test_empty_study_gives_an_empty_table() -> None:
     assert scans_table(_index([_scan("01")]), cohort)["status"].tolist() == ["ok"]
 
 
+def test_a_table_of_the_same_subjects_takes_their_site_and_person(tmp_path: Path) -> None:
+    paths, index = _study(tmp_path)
+    rater = long_table(_rows(50.0, method="rater"), _scan("01", "a"))
+    stranger = long_table(_rows(50.0, method="rater"), _scan("99", "a"))
+    cohort = build_cohort(paths, index, external=[pd.concat([rater, stranger])])
+    found = cohort[cohort["method"] == "rater"].set_index("subject")
+    assert found.loc["01", ["site", "person", "vendor"]].iloc[0].tolist() == ["sitea", "01", "V"]
+    assert found.loc["99", ["site", "person"]].iloc[0].tolist() == ["", ""]
+
+
+def test_a_table_never_takes_one_of_several_sites(tmp_path: Path) -> None:
+    index = _index([_scan("T", session=s) for s in "12"], site=["rome", "oslo"])
+    rater = pd.concat([long_table(_rows(5.0), _scan("T", session=s)) for s in "13"])
+    cohort = build_cohort([], index, external=[rater])
+    assert cohort.drop_duplicates("session")["site"].tolist() == ["rome", ""]
+
+
 def test_external_rows_join_without_the_index(tmp_path: Path) -> None:
     paths, index = _study(tmp_path)
     other = long_table(_rows(50.0, method="lab"), _scan("77", "elsewhere")).assign(site="x")

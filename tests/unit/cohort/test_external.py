@@ -150,6 +150,8 @@ def test_scores_of_a_table_from_elsewhere_stand_below_those_of_the_sheets(tmp_pa
     _write(tmp_path)
     spec = WIDE | {"scores": {"age": "age"}, "file": str(tmp_path / str(WIDE["file"]))}
     own = external_scores(spec).assign(dataset="own")
-    both = with_external_scores(own, [spec, WIDE])
+    cohort = read_external(spec).assign(person="known")
+    both = with_external_scores(own, [spec, WIDE], cohort)
     assert both["dataset"].tolist() == ["own", "siteset"]
     assert both["value"].tolist() == ["33", "33"]
+    assert both["person"].tolist() == ["", "known"]  # the cohort knows who its subjects are

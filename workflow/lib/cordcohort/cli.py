@@ -61,6 +61,10 @@ def init(
     bids: Annotated[
         list[Path] | None, typer.Option(help="A BIDS data set; repeat for each.")
     ] = None,
+    table: Annotated[
+        list[Path] | None,
+        typer.Option(help="A table of measures made elsewhere; alone or beside data sets."),
+    ] = None,
     published: Annotated[
         str,
         typer.Option(
@@ -71,10 +75,11 @@ def init(
     """Make a study: a folder with a commented config. Nothing that exists is overwritten."""
     from cordcohort.study_files import make_published_study, make_study
 
-    if not bids and not published:
-        raise CordcohortError("init: expected data, got none; name them with --bids FOLDER")
-    written = make_published_study(study, published, bids or []) if published else None
-    for path in written if written is not None else make_study(study, bids or []):
+    if published:
+        written = make_published_study(study, published, bids or [])
+    else:
+        written = make_study(study, bids or [], table or [])
+    for path in written:
         typer.echo(f"wrote {path}")
     typer.echo(f"next: read config/config.yaml, then `cordcohort check {study}`")
 

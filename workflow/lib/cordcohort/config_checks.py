@@ -22,6 +22,10 @@ def check_config(config: Config) -> None:
         For a folder or file that is not there, a name given twice, an unknown model, a column that
         the long table or a sheet does not have.
     """
+    if not config.datasets and not config.external_measures:
+        raise ConfigError(
+            "datasets", [], "a data set, or a table under external_measures", "add one of them"
+        )
     _check_datasets(config)
     _check_models(config)
     _check_external(config)

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cordcohort.config import CONFIG_PATH
 from cordcohort.errors import CordcohortError
@@ -35,7 +36,7 @@ EXCLUDE_TEXT = """\
 _NAME_CHARS = 64
 
 
-def make_study(study: Path, bids: Sequence[Path]) -> list[Path]:
+def make_study(study: Path, bids: Sequence[Path], tables: Sequence[Path] = ()) -> list[Path]:
     """Write the config of a new study.
 
     Parameters
@@ -44,6 +45,8 @@ def make_study(study: Path, bids: Sequence[Path]) -> list[Path]:
         Folder to make; files that are there stay as they are.
     bids : sequence of Path
         BIDS data sets.
+    tables : sequence of Path
+        Tables of measures made elsewhere.
 
     Returns
     -------
@@ -53,10 +56,14 @@ def make_study(study: Path, bids: Sequence[Path]) -> list[Path]:
     Raises
     ------
     CordcohortError
-        If a data set is no folder or holds no subject.
+        If a data set is no folder or holds no subject, a table names no subjects, or there is
+        neither.
     """
+    if not bids and not tables:
+        raise CordcohortError("init: expected --bids FOLDER or --table FILE, got neither; add one")
     name = _plain(study.resolve().name) or "study"
-    text = config_text(name, _datasets(study, bids))
+    datasets = _datasets(study, bids)
+    text = config_text(name, datasets, _drafted(tables, datasets, study))
     return _write_missing({study / CONFIG_PATH: text, study / EXCLUDE_PATH: EXCLUDE_TEXT})
 
 
@@ -119,6 +126,22 @@ def make_published_study(study: Path, name: str, bids: Sequence[Path]) -> list[P
     settings = study / PHANTOM_PATH
     cohort = (folder / f"{name}.phantom.yaml").read_text(encoding="utf-8")
     return [*written, *_write_missing({settings: cohort}), *_write_phantoms(study, settings)]
+
+
+def _drafted(
+    tables: Sequence[Path], datasets: Sequence[dict[str, str]], study: Path
+) -> list[dict[str, Any]]:
+    """Entries of ``external_measures``, as far as the headers tell."""
+    if not tables:
+        return []
+    from cordcohort.cohort.draft import draft_mapping  # noqa: PLC0415 - slow, rarely needed
+
+    taken = {d["name"].casefold() for d in datasets}
+    drafted: list[dict[str, Any]] = []
+    for name, path in zip(dataset_names([t.with_suffix("") for t in tables]), tables, strict=True):
+        own = f"{name}_table" if name.casefold() in taken else name
+        drafted.append({"name": own, "file": _path_text(path, study), **draft_mapping(path)})
+    return drafted
 
 
 def make_demo(study: Path) -> list[Path]:

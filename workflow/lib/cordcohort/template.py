@@ -42,8 +42,10 @@ ANALYSES = """\
 """
 
 
-def config_text(name: str, datasets: Sequence[Mapping[str, str]]) -> str:
-    """Text of ``config/config.yaml`` for some data sets.
+def config_text(
+    name: str, datasets: Sequence[Mapping[str, str]], tables: Sequence[Mapping[str, Any]] = ()
+) -> str:
+    """Text of ``config/config.yaml`` for some data sets and tables from elsewhere.
 
     Parameters
     ----------
@@ -51,14 +53,19 @@ def config_text(name: str, datasets: Sequence[Mapping[str, str]]) -> str:
         Short name of the study.
     datasets : sequence of mapping
         ``name`` and ``path`` of each.
+    tables : sequence of mapping
+        ``name``, ``file`` and the first mapping of each
+        (:func:`cordcohort.cohort.draft.draft_mapping`).
     """
     schema = schema_of("config")
     blocks = [HEADER]
     for key, about in schema["properties"].items():
-        if key == "datasets":
+        if key == "datasets" and datasets:
             blocks.append(_datasets_block(about, datasets))
+        elif key == "external_measures" and tables:
+            blocks.append(_tables_block(about, tables))
         elif key == "analyses":
-            blocks.append(f"{_comment(about, 0)}analyses:\n{ANALYSES}")
+            blocks.append(f"{_comment(about, 0)}analyses:\n{_first_analyses(datasets, tables)}")
         else:
             blocks.append(_entry(key, about, 0, {"study.name": name}, ""))
     return "\n".join(blocks)
@@ -110,6 +117,47 @@ def _datasets_block(about: Mapping[str, Any], datasets: Sequence[Mapping[str, st
     return text
 
 
+def _tables_block(about: Mapping[str, Any], tables: Sequence[Mapping[str, Any]]) -> str:
+    """The tables, each with the mapping that its header suggests."""
+    text = f"{_comment(about, 0)}# Guessed from the headers: correct it, and write the units in.\n"
+    text += "external_measures:\n"
+    for table in tables:
+        text += f"  - name: {_scalar(table['name'])}\n"
+        for key in ("file", "layout"):
+            text += f"    {key}: {_scalar(table[key])}\n"
+        for key in ("columns", "measures", "scores"):
+            text += _mapping(key, table[key])
+        text += "    # What holds for all rows, such as {contrast: T2w, structure: cord}.\n"
+        text += "    constants: {}\n"
+    return text
+
+
+def _mapping(key: str, entries: Mapping[str, Any]) -> str:
+    if not entries:
+        return f"    {key}: {{}}\n"
+    lines = "".join(f"      {_scalar(k)}: {_scalar(v)}\n" for k, v in entries.items())
+    return f"    {key}:\n{lines}"
+
+
+def _first_analyses(
+    datasets: Sequence[Mapping[str, str]], tables: Sequence[Mapping[str, Any]]
+) -> str:
+    """Analyses to start with; of tables alone, their first measure over sites or sessions."""
+    if datasets or not tables:
+        return ANALYSES
+    table = tables[0]
+    over = "site" if "site" in table["columns"] else "session"
+    select = f"method: {_scalar(table['name'])}" if "method" not in table["columns"] else ""
+    if table["measures"]:
+        names = [name for name, about in table["measures"].items() if about["unit"]]
+        first = f"measure: {[*names, *table['measures']][0]}"
+        select = f"{select}, {first}" if select else first
+    return (
+        f"  - name: {_scalar(str(table['name']) + '_over_' + over + 's')}\n"
+        f"    kind: variability\n    select: {{{select}}}\n    over: {over}\n"
+    )
+
+
 def _comment(about: Mapping[str, Any], indent: int) -> str:
     description = " ".join(str(about.get("description", "")).split())
     if not description:
@@ -126,6 +174,8 @@ def _scalar(value: Any) -> str:
     """A value as YAML on one line: JSON is YAML, and plain words need no quotes."""
     if isinstance(value, list):
         return f"[{', '.join(_scalar(item) for item in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_scalar(k)}: {_scalar(v)}' for k, v in value.items())}}}"
     if isinstance(value, str) and _PLAIN.match(value) and value.lower() not in _YAML_WORDS:
         return value
     return json.dumps(value, ensure_ascii=False)

@@ -76,6 +76,27 @@ def with_total(groups: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([groups, pd.DataFrame([row])], ignore_index=True)
 
 
+def tables_overview(config: Config) -> pd.DataFrame:
+    """Count what the tables from elsewhere hold, one row a table and measure."""
+    from cordcohort.cohort.external import read_external  # noqa: PLC0415 - slow, rarely needed
+    from cordcohort.cohort.persons import person_keys  # noqa: PLC0415
+
+    rows: list[dict[str, Any]] = []
+    for spec in config.external_measures:
+        table = read_external(spec)
+        for (measure, unit), part in table.groupby(["measure", "unit"], sort=True):
+            rows.append({
+                "table": spec["name"], "measure": measure, "unit": unit, "rows": len(part),
+                "without a value": int(part["value"].isna().sum()),
+                "persons": person_keys(part).nunique(),
+                "sites": len(set(part["site"]) - {""}),
+                "sessions": len(part[["subject", "session"]].drop_duplicates()),
+                "contrasts": ", ".join(sorted(set(part["contrast"]) - {""})),
+            })  # fmt: skip
+    counts = ["rows", "without a value", "persons", "sites", "sessions", "contrasts"]
+    return pd.DataFrame(rows, columns=["table", "measure", "unit", *counts])
+
+
 def _counted(values: pd.Series) -> str:
     """``cord manual 12, gm manual 3``, most frequent first."""
     ordered = sorted(Counter(map(str, values)).items(), key=_by_count)
@@ -108,8 +129,11 @@ def print_overview(
         Where to print.
     """
     console = console or _console()
-    console.print(_table(f"{config.study.title}: sites", with_total(overview(index, BY_SITE))))
-    console.print(_table("contrasts", overview(index, BY_CONTRAST).drop(columns="vendor")))
+    if len(index.scans) or config.datasets:
+        console.print(_table(f"{config.study.title}: sites", with_total(overview(index, BY_SITE))))
+        console.print(_table("contrasts", overview(index, BY_CONTRAST).drop(columns="vendor")))
+    if config.external_measures:
+        console.print(_table("tables from elsewhere", tables_overview(config)))
     if every_scan:
         counts = ["vendor", "subjects", "sessions", "scans"]
         console.print(_table("scans", overview(index, BY_SCAN).drop(columns=counts)))

@@ -93,7 +93,7 @@ def check_against_index(config: Config, index: Index) -> None:
         For an exclusion that matches no scan, with the nearest names.
     """
     external = _external_rows(config)
-    _check_contrasts(config, index)
+    _check_contrasts(config, index, external)
     _check_exclusions(config, index, external)
     known = _known_values(config, index, external)
     scores = _known_scores(config, index)
@@ -148,8 +148,8 @@ def _check_values(key: str, values: Collection[str], known: Collection[str], wha
             raise ConfigError(key, value, f"a {what} of the study", nearest(value, known))
 
 
-def _check_contrasts(config: Config, index: Index) -> None:
-    found = {*index.scans["contrast"], *index.scans["suffix"]}
+def _check_contrasts(config: Config, index: Index, external: pd.DataFrame) -> None:
+    found = {*index.scans["contrast"], *index.scans["suffix"], *external.get("contrast", [])}
     for number, contrast in enumerate(config.contrasts):
         if contrast not in found:
             expected = "a contrast that some scan has"

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cordcohort.cohort.gather import IDENTITY_COLUMNS, identity_text
+from cordcohort.cohort.known import filled_from
 from cordcohort.cohort.schema import check_long
 from cordcohort.errors import ConfigError, SheetError
 from cordcohort.table import LONG_COLUMNS, as_long
@@ -117,7 +118,9 @@ def external_scores(spec: Spec, base: Path | str = ".") -> pd.DataFrame:
     return table.astype("str").sort_values(SCORE_COLUMNS, ignore_index=True)
 
 
-def with_external_scores(scores: pd.DataFrame, specs: Sequence[Spec]) -> pd.DataFrame:
+def with_external_scores(
+    scores: pd.DataFrame, specs: Sequence[Spec], cohort: pd.DataFrame
+) -> pd.DataFrame:
     """Put the scores of tables from elsewhere below those of the BIDS sheets.
 
     Parameters
@@ -126,8 +129,13 @@ def with_external_scores(scores: pd.DataFrame, specs: Sequence[Spec]) -> pd.Data
         Of the index.
     specs : sequence of mappings
         Declared tables; those without ``scores`` add nothing.
+    cohort : DataFrame
+        The long table, which knows who the subjects of a table are.
     """
     more = [external_scores(spec) for spec in specs if spec.get("scores")]
+    if more:
+        people = cohort[["dataset", "subject", "person"]].drop_duplicates()
+        more = [filled_from(table, people, ["person"]) for table in more]
     return pd.concat([scores, *more], ignore_index=True)
 
 

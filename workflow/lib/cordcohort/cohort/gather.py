@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cordcohort.cohort.exclusion import apply_entries, check_entries, read_entries
+from cordcohort.cohort.known import SAID_ONCE, filled_from
 from cordcohort.cohort.order import ordered
 from cordcohort.cohort.schema import check_long
 from cordcohort.errors import SheetError
@@ -55,7 +56,8 @@ def build_cohort(
     exclusions : list of mappings
         The exclusion list (:mod:`cordcohort.cohort.exclusion`).
     external : iterable of DataFrame
-        Long tables of measures from elsewhere, which bring their own site, vendor and person.
+        Long tables of measures from elsewhere, which bring their own site, vendor and person; what
+        they leave out is taken from the index or another table (:mod:`cordcohort.cohort.known`).
 
     Returns
     -------
@@ -69,7 +71,11 @@ def build_cohort(
         twice; if an exclusion matches no scan.
     """
     own = _join_index(_read_small_tables(small_tables), index)
-    tables = [t for t in (own, *external) if len(t)]
+    others = list(external)
+    columns = [*SCAN_KEY[:3], *SAID_ONCE]
+    said = [index.reindex(columns=columns).fillna(""), *(t[columns] for t in others)]
+    known = pd.concat(said, ignore_index=True).drop_duplicates() if others else index
+    tables = [t for t in (own, *(filled_from(t, known) for t in others)) if len(t)]
     table = pd.concat(tables, ignore_index=True) if tables else as_long(pd.DataFrame())
     codes, scans = scan_codes(table)
     entries = read_entries(exclusions)

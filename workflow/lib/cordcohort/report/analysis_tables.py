@@ -25,7 +25,8 @@ _SELECTING = (
 # What only the table file tells: how an interval was made, intervals of limits, further averages.
 _LEFT_OUT = (
     "ci_method", "loa_low_ci_low", "loa_low_ci_high", "loa_high_ci_low", "loa_high_ci_high",
-    "cov_sd_percent", "cov_median_percent", "mean_absolute", "mean_percent", "mean_reference",
+    "cov_sd_percent", "cov_median_percent", "cov_rms_percent", "cov_pooled_percent",
+    "mean_ci_low", "mean_ci_high", "mean_absolute", "mean_percent", "mean_reference",
     "family", "n_family", "p_method", "min", "max", "n_zero", "median_a", "median_b",
     "w_plus", "w_minus", "n_nonzero",
 )  # fmt: skip

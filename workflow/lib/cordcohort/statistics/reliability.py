@@ -13,7 +13,12 @@ from cordcohort.statistics.icc import FORMS, MEAN_NAMES, NAMES, Icc, of_mean, on
 from cordcohort.statistics.registry import Outcome, Parameters, analysis
 from cordcohort.statistics.select import Selection, parts
 from cordcohort.statistics.spread import cell_means
-from cordcohort.statistics.variability import ALSO_MERGED, HELD, REPEATABILITY_FACTOR
+from cordcohort.statistics.variability import (
+    ALSO_MERGED,
+    COLUMN_OF,
+    HELD,
+    REPEATABILITY_FACTOR,
+)
 
 MIN_TARGETS = 3
 COLUMNS = [
@@ -68,14 +73,15 @@ def reliability(selection: Selection, p: Parameters) -> Outcome:
     factor = str(p["over"])
     held = [c for c in HELD[factor] if c not in selection.strata]
     target = ["person_key", *held]
-    cells = cell_means(selection.usable, ["stratum", *target, factor])
+    column = COLUMN_OF.get(factor, factor)
+    cells = cell_means(selection.usable, ["stratum", *target, column])
     cells_of = parts(cells)
     rows: list[dict[str, object]] = []
     for code, stratum in enumerate(records(selection.all_strata())):
         mine = cells_of.get(code, cells.iloc[:0])
         for form in p["forms"]:
             head = {**stratum, "over": factor}
-            rows += [{**head, **row} for row in _form_rows(mine, target, factor, form, p)]
+            rows += [{**head, **row} for row in _form_rows(mine, target, column, form, p)]
     return Outcome(
         table=pd.DataFrame(rows), method_text=_method_text(factor, target), unit="target",
         facts={"ddof": 1, "targets": target, "over": factor},

@@ -29,10 +29,13 @@ HELD: dict[str, tuple[str, ...]] = {
     "contrast": ("site", "session"),
     "resolution": ("site", "session"),
     "method": ("site", "session", "acquisition", "run", "contrast"),
+    "rater": ("site", "session", "acquisition", "run", "contrast"),
     "seed": ("site", "session", "acquisition", "run", "contrast"),
 }
+COLUMN_OF = {"rater": "method"}  # raters are methods; named so, the result is inter-rater
 ALSO_MERGED = {
     "method": ("method", "reference"),
+    "rater": ("method", "reference"),
     "contrast": ("contrast", "acquisition"),
     "resolution": ("acquisition",),
     "acquisition": ("acquisition",),
@@ -41,11 +44,15 @@ SITE_FACTORS = ("site", "vendor")
 REPEATABILITY_FACTOR = 1.96 * math.sqrt(2)
 COLUMNS = [
     "definition", "scope", "over", "group", "n_persons", "n_values", "mean", "sd", "cov_percent",
-    "cov_sd_percent", "cov_median_percent", "ci_low_percent", "ci_high_percent", "ci_method",
+    "cov_sd_percent", "cov_median_percent", "cov_rms_percent", "cov_pooled_percent",
+    "ci_low_percent", "ci_high_percent", "ci_method", "mean_ci_low", "mean_ci_high",
     "repeatability_coefficient", "ddof", "flag", "reason",
 ]  # fmt: skip
 PARAMETERS = {
-    "over": {"enum": list(HELD), "description": "the factor whose variability is asked for"},
+    "over": {
+        "enum": list(HELD),
+        "description": "the factor whose variability is asked for; rater: methods that are raters",
+    },
     "ddof": {
         "enum": [0, 1],
         "default": 1,
@@ -80,17 +87,19 @@ def variability(selection: Selection, p: Parameters) -> Outcome:
         ``definition`` (``inter_session``, ``inter_site``, ``intra_site``, ``inter_vendor``,
         ``inter_site_within_vendor``, ``between_person`` ...), ``scope``, ``group`` (``all``, a
         site, a vendor or a person), ``mean`` and ``sd`` in the unit of the measure (for persons:
-        pooled within-person SD), ``cov_percent`` (mean over persons), its SD and median over
-        persons, bootstrap interval by person, repeatability coefficient 1.96 sqrt(2) SD.
+        pooled within-person SD), ``cov_percent`` (mean over persons), its SD, median and root
+        mean square over persons, the pooled SD over the mean (``cov_pooled_percent``), bootstrap
+        interval by person, repeatability coefficient 1.96 sqrt(2) SD.
         Undefined cases have ``flag`` ``undefined`` and a ``reason``.
     """
     factor, ddof = str(p["over"]), int(p["ddof"])
+    column = COLUMN_OF.get(factor, factor)
     usable = selection.usable
     if factor in SITE_FACTORS:  # an unknown site or vendor is not a site or vendor
         usable = usable[usable[factor] != ""]
     keys = ["stratum", "person_key", *_free(HELD[factor], selection.strata)]
     by_site = cell_means(usable, [*keys, factor, "site"]) if factor == "vendor" else usable
-    cells = cell_means(by_site, [*keys, factor])
+    cells = cell_means(by_site, [*keys, column])
     units = grouped_spread(cells, keys, ddof=ddof)
     rows: list[dict[str, object]] = []
     units_of = parts(units)
@@ -177,15 +186,18 @@ def _pooled(repeated: pd.DataFrame, people: pd.Series, ddof: int) -> dict[str, o
     lost = repeated.loc[repeated["reason"] != "", ["person_key", "reason"]].drop_duplicates()
     reason = "; ".join(f"{n} persons left out: {text}" for text, n in
                        lost["reason"].value_counts().sort_index().items())  # fmt: skip
+    mean = float(np.average(np.sort(repeated["mean"].to_numpy())))
     flag = "undefined" if not len(covs) else ("warning" if reason else "")
     return {
         "n_persons": len(covs),
         "n_values": int(n_values.sum()),
-        "mean": float(np.average(np.sort(repeated["mean"].to_numpy()))),
+        "mean": mean,
         "sd": sd,
         "cov_percent": float(covs.mean()) if len(covs) else math.nan,
         "cov_sd_percent": float(covs.std(ddof=1)) if many else math.nan,
         "cov_median_percent": float(np.median(covs)) if len(covs) else math.nan,
+        "cov_rms_percent": float(np.sqrt((covs**2).mean())) if len(covs) else math.nan,
+        "cov_pooled_percent": 100 * sd / abs(mean) if mean and len(covs) else math.nan,
         "ci_low_percent": ci.low,
         "ci_high_percent": ci.high,
         "ci_method": ci.method if many else "none: one person",
@@ -210,7 +222,8 @@ def _method_text(factor: str, ddof: int) -> str:
     text = (
         f"Inter-{factor} coefficient of variation within person: values of one person{held} were "
         f"averaged per {factor}; CoV = 100 SD / |mean| over the {factor}s with the {kind}; then "
-        "the mean over persons, with a percentile bootstrap interval by person. The SD beside it "
+        "the mean over persons, with a percentile bootstrap interval by person; beside it the "
+        "median, the root mean square and the pooled SD over the mean. The SD in units "
         "is the pooled within-person SD; the repeatability coefficient is 1.96 sqrt(2) SD."
     )
     return f"{text} {BETWEEN_TEXTS[factor]}" if factor in SITE_FACTORS else text

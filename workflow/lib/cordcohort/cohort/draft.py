@@ -1,0 +1,118 @@
+"""A first mapping of a table from elsewhere, guessed from its header, for a person to correct."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cordcohort.cohort.external import read_sheet
+from cordcohort.errors import SheetError
+from cordcohort.measures.catalogue import CATALOGUE
+
+# Long-table column to the headers (letters and digits, lower case) that usually hold it.
+USUAL_HEADERS = {
+    "subject": ("participantid", "subject", "subjectid", "participant", "sub", "id"),
+    "session": ("sessionid", "session", "ses", "visit", "timepoint"),
+    "run": ("run", "runid"),
+    "person": ("personid", "person"),
+    "site": ("site", "siteid", "institution", "centre", "center"),
+    "vendor": ("vendor", "manufacturer"),
+    "contrast": ("contrast", "sequence"),
+    "method": ("method", "rater", "software"),
+    "structure": ("structure", "label", "region"),
+    "level": ("level", "vertlevel", "vertebrallevel", "spinallevel"),
+    "measure": ("measure", "metric"),
+    "value": ("value",),
+    "unit": ("unit", "units"),
+}
+ABOUT_PEOPLE = {
+    "age",
+    "sex",
+    "gender",
+    "height",
+    "weight",
+    "bmi",
+    "group",
+    "pathology",
+    "diagnosis",
+}
+_NAME = re.compile(r"[^a-z0-9]+")
+MAX_NAME = 64
+
+
+def draft_mapping(path: Path) -> dict[str, Any]:
+    r"""Guess which column of a table holds what.
+
+    Parameters
+    ----------
+    path : Path
+        A .csv, .tsv or .parquet file.
+
+    Returns
+    -------
+    dict
+        ``layout``, ``columns``, ``measures`` and ``scores`` of an entry of ``external_measures``.
+
+    Raises
+    ------
+    SheetError
+        If the file cannot be read or no column looks like a subject.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "t.csv"
+    >>> _ = path.write_text("participant_id,site,Area C2,age\nsub-01,x,70.5,33\n")
+    >>> draft_mapping(path)["columns"], draft_mapping(path)["measures"]
+    ({'subject': 'participant_id', 'site': 'site'}, {'area_c2': {'column': 'Area C2', 'unit': ''}})
+    """
+    sheet = read_sheet(path)
+    columns: dict[str, str] = {}
+    for name, headers in USUAL_HEADERS.items():
+        found = [c for c in sheet.columns if _plain(c) in headers]
+        if found:
+            columns[name] = found[0]
+    if "subject" not in columns:
+        wanted = ", ".join(USUAL_HEADERS["subject"])
+        raise SheetError(path, f"a column of subjects ({wanted})", f"{list(sheet.columns)}",
+                         "rename that column, or write the config by hand")  # fmt: skip
+    if "session" not in columns and "site" in columns and _repeats(sheet, columns):
+        columns["session"] = columns["site"]  # a person measured at several sites, one visit each
+    is_long = "measure" in columns and "value" in columns
+    if not is_long:
+        columns = {k: v for k, v in columns.items() if k not in ("measure", "value", "unit")}
+    rest = [c for c in sheet.columns if c not in columns.values()]
+    people = [c for c in rest if _plain(c) in ABOUT_PEOPLE]
+    numbers = [c for c in rest if c not in people and _is_numeric(sheet[c])]
+    measures = {name: {"column": c, "unit": CATALOGUE[name].unit if name in CATALOGUE else ""}
+                for name, c in ((_measure_name(c), c) for c in numbers)}  # fmt: skip
+    return {
+        "layout": "long" if is_long else "wide",
+        "columns": columns,
+        "measures": {} if is_long else measures,
+        "scores": {_plain(c): c for c in people},
+    }
+
+
+def _repeats(sheet: pd.DataFrame, columns: Mapping[str, str]) -> bool:
+    """Whether rows are told apart by their site only."""
+    key = [c for name, c in columns.items() if name not in ("site", "vendor", "value", "unit")]
+    return bool(sheet.duplicated(key).any() and not sheet.duplicated([*key, columns["site"]]).any())
+
+
+def _plain(header: str) -> str:
+    return _NAME.sub("", header.lower())
+
+
+def _measure_name(header: str) -> str:
+    name = _NAME.sub("_", header.lower()).strip("_")[:MAX_NAME]
+    return name if name[:1].isalpha() else f"m_{name}"[:MAX_NAME]
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    text = column[column != ""]
+    return len(text) > 0 and bool(pd.to_numeric(text, errors="coerce").notna().all())
