@@ -2,6 +2,10 @@
 
 Every number that an image yields is a row. What does not apply is an empty string, never missing;
 only ``value``, ``slice`` and ``n_voxels`` may be missing.
+
+``variant`` names a measurement that was repeated on purpose under another condition, such as
+``threshold 0.3`` or ``voxel 1.2 mm``; it is empty for the usual one. Analyses leave variants out
+unless they name the column, and the report's figures and lists of scans show the usual ones only.
 """
 
 from __future__ import annotations
@@ -26,8 +30,8 @@ FOLDER_SCHEMA = "schema.json"
 JOINED_COLUMNS = ["site", "vendor", "person", "resolution", "split"]
 LONG_COLUMNS = [
     "dataset", "site", "vendor", "subject", "person", "session", "acquisition", "run", "contrast",
-    "resolution", "split", "method", "seed", "reference", "structure", "object", "level_kind",
-    "level", "slice", "measure", "statistic", "unit", "value", "n_voxels", "flag", "reason",
+    "resolution", "split", "method", "seed", "reference", "structure", "object", "variant",
+    "level_kind", "level", "slice", "measure", "statistic", "unit", "value", "n_voxels", "flag", "reason",
 ]  # fmt: skip
 INTEGER_COLUMNS = ["slice", "n_voxels"]
 STRING_COLUMNS = [c for c in LONG_COLUMNS if c not in (*INTEGER_COLUMNS, "value")]

@@ -140,11 +140,15 @@ def _with_state(scans: pd.DataFrame) -> pd.DataFrame:
 
 
 def whole_scan_measures(path: Path) -> pd.DataFrame:
-    """The rows of the long table that describe a scan, a level or an object, not one slice."""
+    """The rows of the long table that describe a scan, a level or an object, not one slice.
+
+    Measurements repeated on purpose (``variant``) are left to the analyses that name them.
+    """
     if not path.is_file():
         frame = pd.DataFrame({c: pd.Series(dtype="str") for c in LONG_COLUMNS})
         return frame.astype({"value": "float64", "slice": "Int64", "n_voxels": "Int64"})
-    frame = read_parquet(path, columns=LONG_COLUMNS, filters=pc.field("slice").is_null())
+    usual = pc.field("slice").is_null() & (pc.field("variant") == "")
+    frame = read_parquet(path, columns=LONG_COLUMNS, filters=usual)
     return frame.reset_index(drop=True)
 
 

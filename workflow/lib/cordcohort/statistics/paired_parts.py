@@ -14,7 +14,7 @@ from cordcohort.statistics.select import Selection
 
 COMPARABLE = [
     "method", "session", "run", "contrast", "acquisition", "resolution", "site", "vendor", "seed",
-    "level", "structure", "statistic", "split",
+    "variant", "level", "structure", "statistic", "split",
 ]  # fmt: skip
 PAIR_PARAMETERS = {
     "compare": {"enum": COMPARABLE, "description": "column whose values are compared in pairs"},

@@ -18,8 +18,8 @@ from cordcohort.statistics.boundary import records
 from cordcohort.table import JOINED_COLUMNS, LONG_COLUMNS, SCAN_KEY
 
 STRATA = [
-    "contrast", "acquisition", "method", "reference", "structure", "level_kind", "level",
-    "measure", "statistic", "unit",
+    "contrast", "acquisition", "method", "reference", "structure", "variant", "level_kind",
+    "level", "measure", "statistic", "unit",
 ]  # fmt: skip
 WHOLE_SCAN_COLUMNS = ["level_kind", "level", "statistic"]
 COUNT_COLUMNS = ["n_found", "n_excluded", "n_failed", "n_undefined", "n_unpaired", "n_used"]
@@ -80,7 +80,8 @@ def select_rows(
 ) -> Selection:
     """Take the rows that a declared analysis asks for.
 
-    Rows of single slices and objects are left out unless ``per`` names them. A scan or method
+    Rows of single slices and objects are left out unless ``per`` names them, and variants unless
+    ``select``, ``split_by``, ``compare`` or ``over`` does. A scan or method
     that failed as a whole has one row without a level; it counts as failed in every level.
 
     Parameters
@@ -142,11 +143,14 @@ def combination_codes(rows: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
 
 def _rows_in_scope(cohort: pd.DataFrame, spec: Mapping[str, Any]) -> np.ndarray:
     named = {*spec.get("per", []), *spec.get("select", {}), *spec.get("split_by", [])}
+    named |= {spec.get("compare"), spec.get("over")}
     keep = np.ones(len(cohort), dtype=bool)
     if "slice" not in named:
         keep &= cohort["slice"].isna().to_numpy(dtype=bool)
     if "object" not in named:
         keep &= (cohort["object"] == "").to_numpy(dtype=bool)
+    if "variant" not in named:
+        keep &= (cohort["variant"] == "").to_numpy(dtype=bool)
     return keep
 
 

@@ -28,6 +28,7 @@ HELD: dict[str, tuple[str, ...]] = {
     "acquisition": ("site", "session"),
     "contrast": ("site", "session"),
     "resolution": ("site", "session"),
+    "variant": ("site", "session", "acquisition", "run", "contrast"),
     "method": ("site", "session", "acquisition", "run", "contrast"),
     "rater": ("site", "session", "acquisition", "run", "contrast"),
     "seed": ("site", "session", "acquisition", "run", "contrast"),
