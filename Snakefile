@@ -3,6 +3,7 @@
 include: "workflow/rules/common.smk"
 include: "workflow/rules/images.smk"
 include: "workflow/rules/segmentation.smk"
+include: "workflow/rules/resolution.smk"
 include: "workflow/rules/tensor.smk"
 include: "workflow/rules/measures.smk"
 include: "workflow/rules/cohort.smk"

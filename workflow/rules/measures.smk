@@ -25,7 +25,7 @@ for kind in MEASURE_KINDS:
                 identity=batch.identity,
                 kind=kind,
                 models=list(PLAN.config.segmentation.models),
-                options=PLAN.measure_options(),
+                options=PLAN.measure_options(kind),
                 science=science(MEASURE_KINDS[kind], "measures.tasks"),
             script:
                 "../scripts/measure.py"

@@ -82,6 +82,9 @@ class Measures:
     per_slice: bool
     angle_correction: bool
     normalise_slices: bool
+    thresholds: tuple[float, ...]
+    voxel_sizes_mm: tuple[float, ...]
+    voxel_size_contrasts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -230,7 +233,7 @@ def _segmentation(block: Mapping[str, Any]) -> Segmentation:
 
 
 def _measures(block: Mapping[str, Any]) -> Measures:
-    values: dict[str, Any] = {**block, "level_ranges": tuple(block["level_ranges"])}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in block.items()}
     return Measures(**values)
 
 

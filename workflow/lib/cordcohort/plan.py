@@ -30,7 +30,11 @@ MEASURE_KINDS = {
     "agreement": "measures.agreement",
     "regions": "measures.regions",
     "lesion": "measures.lesions",
+    "threshold": "measures.threshold",
+    "resolution": "measures.resolution",
 }
+# Options of measures that concern one kind only: a change of them reruns nothing else.
+OPTIONS_OF_KIND = {"threshold": "thresholds", "resolution": "voxel_sizes_mm"}
 # Rules whose inputs are made from every scan.
 WHOLE_STUDY_RULES = frozenset({"cohort", "subject_pages"})
 
@@ -70,6 +74,18 @@ class Plan:
             self.config.segmentation.batch_size,
             _network_inputs,
             lambda row: [paths.mask_record(row, model)],
+            only=self.only,
+        )
+
+    def resolution_batches(self, model: str) -> list[Batch]:
+        """Scans that are brought to other voxel sizes and go through one model there."""
+        sizes = self.config.measures.voxel_sizes_mm
+        return batches(
+            f"segment_resampled_{model}",
+            [row for row in self.rows if self._is_measured("resolution", row)],
+            self.config.segmentation.batch_size,
+            _network_inputs,
+            lambda row: [paths.mask_record(paths.at_voxel_size(row, s), model) for s in sizes],
             only=self.only,
         )
 
@@ -122,10 +138,12 @@ class Plan:
             "b0_threshold_s_per_mm2": images.b0_threshold_s_per_mm2,
         }
 
-    def measure_options(self) -> dict[str, Any]:
-        """The section ``measures`` of the config, less what changes no number."""
+    def measure_options(self, kind: str) -> dict[str, Any]:
+        """The section ``measures`` of the config, less what changes no number of a kind."""
         section = dict(self.config.as_dict()["measures"])
-        section.pop("batch_size")
+        others = {key for of, key in OPTIONS_OF_KIND.items() if of != kind}
+        for key in ("batch_size", "voxel_size_contrasts", *others):
+            section.pop(key)
         return section
 
     def model_files(self, model: str) -> list[str]:
@@ -183,10 +201,25 @@ class Plan:
         if kind == "agreement":
             reference = self.config.measures.reference
             return any(mask["method"] == reference for mask in paths.masks_of(row))
+        if kind == "threshold":
+            return bool(self.config.measures.thresholds)
+        if kind == "resolution":
+            return self._is_resampled(row)
         return True
+
+    def _is_resampled(self, row: Row) -> bool:
+        measures = self.config.measures
+        wanted = measures.voxel_size_contrasts or (row["contrast"],)
+        usable = row["status"] == "ok" and not paths.is_series(row)
+        return bool(measures.voxel_sizes_mm) and usable and row["contrast"] in wanted
 
     def _measure_inputs(self, kind: str, row: Row) -> list[str]:
         # The record of the tensor follows all that the regions are measured from.
+        if kind == "resolution":
+            sizes, models = self.config.measures.voxel_sizes_mm, self.config.segmentation.models
+            small = [paths.at_voxel_size(row, size) for size in sizes]
+            drawn = [paths.mask_record(one, model) for one in small for model in models]
+            return [*drawn, *_mask_files(row)]
         return [paths.image_record(row, "tensor")] if kind == "regions" else self._state_of(row)
 
     def _state_of(self, row: Row) -> list[str]:

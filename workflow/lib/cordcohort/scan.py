@@ -53,6 +53,19 @@ def is_series(scan: Row) -> bool:
     return str(scan["datatype"]) == "dwi" and not averaged
 
 
+def at_voxel_size(scan: Row, size_mm: float) -> dict[str, Any]:
+    """The row of a scan brought to another voxel size: its files get an entity ``res-``.
+
+    Examples
+    --------
+    >>> at_voxel_size({"stem": "sub-01_T2w"}, 1.2)["stem"]
+    'sub-01_res-1p2mm_T2w'
+    """
+    entities, _, suffix = str(scan["stem"]).rpartition("_")
+    label = f"{size_mm:g}mm".replace(".", "p")
+    return {**scan, "stem": f"{entities}_res-{label}_{suffix}"}
+
+
 def masks_of(scan: Row) -> list[dict[str, Any]]:
     """Manual and external masks of a scan, as the index found them."""
     return list(json.loads(scan["masks"])) if scan["masks"] else []

@@ -31,7 +31,8 @@ JOINED_COLUMNS = ["site", "vendor", "person", "resolution", "split"]
 LONG_COLUMNS = [
     "dataset", "site", "vendor", "subject", "person", "session", "acquisition", "run", "contrast",
     "resolution", "split", "method", "seed", "reference", "structure", "object", "variant",
-    "level_kind", "level", "slice", "measure", "statistic", "unit", "value", "n_voxels", "flag", "reason",
+    "level_kind", "level", "slice", "measure", "statistic", "unit", "value", "n_voxels", "flag",
+    "reason",
 ]  # fmt: skip
 INTEGER_COLUMNS = ["slice", "n_voxels"]
 STRING_COLUMNS = [c for c in LONG_COLUMNS if c not in (*INTEGER_COLUMNS, "value")]

@@ -10,10 +10,12 @@ from cordcohort.measures.agreement import measure_agreement
 from cordcohort.measures.lesions import measure_lesion
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.regions import measure_regions
+from cordcohort.measures.resolution import measure_resolution
 from cordcohort.measures.shape import measure_shape
 from cordcohort.measures.task import Task
+from cordcohort.measures.threshold import measure_thresholds
 
-KINDS = ("shape", "agreement", "regions", "lesion")
+KINDS = ("shape", "agreement", "regions", "lesion", "threshold", "resolution")
 
 
 def measure(kind: str, task: Task, options: MeasureOptions) -> pd.DataFrame:
@@ -39,6 +41,10 @@ def measure(kind: str, task: Task, options: MeasureOptions) -> pd.DataFrame:
         )
     if kind == "lesion":
         return measure_lesion(task.scan, task.masks, options, task.image)
+    if kind == "threshold":
+        return measure_thresholds(task.scan, task.masks, options, task.image)
+    if kind == "resolution":
+        return measure_resolution(task.scan, task.masks, options, task.models)
     raise ValueError(f"kind of measure: expected one of {KINDS}, got {kind!r}")
 
 

@@ -34,6 +34,10 @@ class MeasureOptions:
         Whether labelled vertebrae or discs are used.
     level_ranges : tuple of str
         Ranges of levels, such as ``C2-C3``, that are pooled slice by slice.
+    thresholds : tuple of float
+        Shares of cord at which soft masks are also cut, to see what the area does.
+    voxel_sizes_mm : tuple of float
+        Isotropic voxel sizes at which scans are also segmented and measured.
     """
 
     reference: str = MANUAL
@@ -43,6 +47,8 @@ class MeasureOptions:
     min_voxels: int = MIN_VOXELS
     levels: str = AUTO
     level_ranges: tuple[str, ...] = ("C2-C3",)
+    thresholds: tuple[float, ...] = ()
+    voxel_sizes_mm: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for text in self.level_ranges:
@@ -64,6 +70,7 @@ class MeasureOptions:
         """
         known = {f.name for f in fields(cls)}
         chosen = {k: v for k, v in values.items() if k in known}
-        if "level_ranges" in chosen:
-            chosen["level_ranges"] = tuple(chosen["level_ranges"])
+        for key in ("level_ranges", "thresholds", "voxel_sizes_mm"):
+            if key in chosen:
+                chosen[key] = tuple(chosen[key])
         return cls(**chosen)

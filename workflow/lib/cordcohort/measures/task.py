@@ -26,6 +26,8 @@ class Task:
         For regions: ``fa, md, ad, rd`` to file.
     maps_reason : str
         For regions: why there are no maps.
+    models : sequence of str
+        For resolution: the models that segmented the scan at each voxel size.
     """
 
     scan: Mapping[str, Any]
@@ -34,3 +36,4 @@ class Task:
     image: str = ""
     maps: Mapping[str, str] = field(default_factory=dict)
     maps_reason: str = ""
+    models: Sequence[str] = ()

@@ -17,7 +17,7 @@ def measuring_task(kind: str, scan: paths.Row, models: Sequence[str]) -> Task:
 
     Parameters
     ----------
-    kind : {"shape", "agreement", "regions", "lesion"}
+    kind : str
         Kind of measure.
     scan : mapping
         Row of the index.
@@ -25,8 +25,8 @@ def measuring_task(kind: str, scan: paths.Row, models: Sequence[str]) -> Task:
         Models whose masks are looked for.
     """
     masks = paths.masks_of(scan)
-    for model in models:
-        masks += _model_masks(scan, model)
+    for model in () if kind == "resolution" else models:  # those are segmented at each voxel size
+        masks += model_masks(scan, model)
     maps, reason = _maps(scan) if kind == "regions" else ({}, "")
     return Task(
         scan=scan,
@@ -35,10 +35,11 @@ def measuring_task(kind: str, scan: paths.Row, models: Sequence[str]) -> Task:
         image=str(scan["image"]) if scan["status"] == "ok" else "",
         maps=maps,
         maps_reason=reason,
+        models=tuple(models),
     )
 
 
-def _model_masks(scan: paths.Row, model: str) -> list[dict[str, Any]]:
+def model_masks(scan: paths.Row, model: str) -> list[dict[str, Any]]:
     """Binary and soft mask of a model, or the one line that says why there is none."""
     path = Path(paths.mask_record(scan, model))
     if not path.is_file():

@@ -65,9 +65,7 @@ def measure_thresholds(
     return pd.concat(tables, ignore_index=True) if tables else as_long(pd.DataFrame())
 
 
-def _cut(
-    folder: Path, number: int, entry: Mapping[str, Any], threshold: float
-) -> dict[str, Any]:
+def _cut(folder: Path, number: int, entry: Mapping[str, Any], threshold: float) -> dict[str, Any]:
     """A soft mask made binary; one that cannot be read keeps its reason."""
     about = {"method": entry["method"], "structure": entry["structure"], "kind": "seg"}
     if entry.get("status", OK) != OK:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cordcohort.report.grids import cell_text, frame_grid, head_text
 from cordcohort.report.inputs import Analysis, records
+from cordcohort.report.layouts import Block, laid_out_blocks
 from cordcohort.report.links import TABLES
 from cordcohort.report.privacy import public_text, safe_name, spreadsheet_safe
 from cordcohort.report.words import measure_text, structure_text, unit_text
@@ -80,12 +81,25 @@ def analysis_entry(analysis: Analysis, report: Path) -> dict[str, Any]:
         "text": public_text(analysis.about.get("method_text", ""), MAX_TEXT),
         "constants": constants,
         "remarks": [public_text(r) for r in remarks],
-        "table": frame_grid(varying.head(MAX_ROWS)),
-        "n_hidden": max(len(varying) - MAX_ROWS, 0),
+        "blocks": _blocks(analysis, varying),
         "counts": frame_grid(counts.head(MAX_ROWS)),
         "file": file,
         "counts_file": "" if analysis.counts.empty else counts_file,
     }
+
+
+def _blocks(analysis: Analysis, tidy: pd.DataFrame) -> list[dict[str, Any]]:
+    """Tables of one analysis: in the published layout where there is one, else the tidy one."""
+    blocks = laid_out_blocks(analysis.kind, analysis.table) or [Block("", tidy)]
+    return [
+        {
+            "title": block.title,
+            "table": frame_grid(block.table.head(MAX_ROWS)),
+            "n_hidden": max(len(block.table) - MAX_ROWS, 0),
+            "note": public_text(block.note),
+        }
+        for block in blocks
+    ]
 
 
 def readable(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:

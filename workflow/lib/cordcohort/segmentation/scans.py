@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from cordcohort import scan as paths
+from cordcohort.errors import ImageError
 from cordcohort.files import read_record, write_if_changed, write_json
+from cordcohort.images.voxel_size import at_voxel_size
+from cordcohort.nifti import read_image, write_image
 from cordcohort.segmentation.batch import Task, empty_record, remove_old, segment_batch
 from cordcohort.segmentation.registry import Model
 
@@ -57,6 +63,46 @@ def segment_scans(
         else:
             tasks.append(task)
     return records + segment_batch(tasks, model, mirror=mirror)
+
+
+def segment_at_voxel_sizes(
+    scans: Iterable[paths.Row], model: Model, sizes_mm: Sequence[float], *, mirror: bool = False
+) -> list[dict[str, Any]]:
+    """Bring scans to other voxel sizes and segment them there.
+
+    Parameters
+    ----------
+    scans : iterable of index rows
+    model : Model
+        Loaded once.
+    sizes_mm : sequence of float
+        Edges of isotropic voxels.
+    mirror : bool
+        Average with the left-right mirrored scan.
+
+    Returns
+    -------
+    list of dict
+        The records, scan by scan and size by size. Masks lie where
+        :func:`cordcohort.scan.at_voxel_size` puts them; the resampled image is not kept.
+    """
+    return [_segmented_at(scan, size, model, mirror=mirror) for scan in scans for size in sizes_mm]
+
+
+def _segmented_at(scan: paths.Row, size_mm: float, model: Model, *, mirror: bool) -> dict[str, Any]:
+    """One scan at one voxel size; a fault of its data becomes the record's reason."""
+    stem = Path(paths.mask_stem(paths.at_voxel_size(scan, size_mm), model.name))
+    with TemporaryDirectory() as scratch:
+        task = Task(Path(scratch) / "image.nii.gz", stem)
+        try:
+            small = at_voxel_size(read_image(str(scan["image"])), size_mm)
+            write_image(task.image, small.data, small.affine, dtype=np.float32)
+        except ImageError as error:
+            remove_old(task)
+            record = empty_record(task, model) | {"reason": error.reason}
+            write_json(task.record, record)
+            return record
+        return segment_batch([task], model, mirror=mirror)[0]
 
 
 def _network_image(scan: paths.Row) -> tuple[str, str]:

@@ -1,0 +1,72 @@
+"""Published layouts: every number of the tidy table stands in its cell, and nothing else."""
+
+from __future__ import annotations
+
+import pandas as pd
+from cordcohort.report.layouts import laid_out_blocks
+from cordcohort.statistics.run import run_analysis
+from unit.statistics.test_contrast_tables import cohort, declared
+
+
+def blocks(kind, drop=(), **more):
+    table = run_analysis(declared(kind, **more), cohort(drop=drop)).table
+    text = table.astype("object").where(table.notna(), "").astype("str")  # as the report reads it
+    return {block.title: block for block in laid_out_blocks(kind, text)}
+
+
+def test_csa_1_is_one_table_a_method_and_a_missing_method_is_told():
+    found = blocks("csa_by_person", drop={("3", "soft_all", "dwi")})
+    assert list(found) == ["GT_soft, mm²", "soft_all, mm²", "hard_all, mm²", "propseg"]
+    table = found["soft_all, mm²"].table
+    assert list(table.columns) == ["person", "T1w", "T2w", "dwi", "mean", "std"]
+    row = table[table["person"] == "d/2"].iloc[0]
+    assert row.tolist()[1:] == ["73", "71", "72", "72", "1"]
+    assert table["person"].tolist()[2] == "d/3*"
+    assert "no comparison" in found["soft_all, mm²"].note
+    assert found["propseg"].table.empty
+    assert "not supplied" in found["propseg"].note
+
+
+def test_csa_2_has_a_row_a_method_with_mean_and_sd_in_one_cell():
+    (block,) = blocks("csa_by_method").values()
+    table = block.table.set_index("method")
+    assert list(table.columns) == ["T1w", "T2w", "dwi", "all", "STD", "STD [%]", "n persons"]
+    assert table.loc["soft_all", "T1w"] == "75.50 ± 2.45"
+    assert table.loc["soft_all", "n persons"] == "8"
+    assert table.loc["propseg", "T1w"] == "not supplied"
+
+
+def test_csa_4_is_one_table_a_quantity_and_family():
+    families = {"ours": ["soft_all", "hard_all", "propseg"]}
+    found = blocks("csa_method_tests", reference="GT_soft", families=families)
+    assert list(found) == [
+        "STD, family ours, one pair a participant",
+        "absolute error, family ours, one pair a participant",
+    ]
+    table = found["STD, family ours, one pair a participant"].table
+    assert table["pair"].tolist() == [
+        "soft_all and hard_all", "soft_all and propseg", "hard_all and propseg",
+    ]  # fmt: skip
+    assert table["remark"].tolist() == ["", "not supplied", "not supplied"]
+    assert table["W"].tolist() == ["0", "", ""]
+
+
+def test_what_varies_besides_the_layout_is_in_the_title():
+    long = pd.concat([cohort(), cohort().assign(measure="csa_soft_mm2")], ignore_index=True)
+    table = run_analysis(declared("csa_by_method"), long).table
+    text = table.astype("object").where(table.notna(), "").astype("str")
+    titles = [block.title for block in laid_out_blocks("csa_by_method", text)]
+    assert titles == ["csa_mm2, mm²", "csa_soft_mm2, mm²"]
+
+
+def test_seg_1_names_measures_and_units_in_words():
+    found = blocks("mask_scores", measures=["csa_mm2", "rve_percent"])
+    assert list(found) == ["d"]
+    heads = list(found["d"].table.columns)
+    assert heads[1].startswith("Cross-sectional area")
+    assert heads[2].endswith("[%]")
+
+
+def test_other_kinds_and_empty_tables_keep_their_own_form():
+    assert laid_out_blocks("variability", pd.DataFrame({"status": ["x"]})) == []
+    assert laid_out_blocks("csa_by_method", pd.DataFrame()) == []

@@ -1,0 +1,161 @@
+"""Result tables in the layout of the publications that they follow, made from the tidy ones.
+
+A kind of analysis that is not named here is shown as its tidy table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pandas as pd
+
+from cordcohort.report.privacy import public_text
+from cordcohort.report.words import measure_text, number_text, unit_text
+from cordcohort.statistics.contrast_tables import laid_out
+from cordcohort.statistics.select import STRATA
+
+PERSON_PREFIX = "person:"
+OUTSIDE = "*"
+OUTSIDE_NOTE = f"{OUTSIDE} lacks a contrast in some method, so enters no comparison."
+SMALL_P = 0.001
+
+
+class Block(NamedTuple):
+    """One table of a layout: what tells it from the others, the table, and a note below it."""
+
+    title: str
+    table: pd.DataFrame
+    note: str = ""
+
+
+def laid_out_blocks(kind: str, table: pd.DataFrame) -> list[Block]:
+    """Blocks of the published layout; none where a kind has no layout, or no result.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of the analysis.
+    table : DataFrame
+        Its tidy table, all cells text.
+    """
+    make = LAYOUTS.get(kind)
+    if make is None or table.empty or "status" not in table:
+        return []
+    strata = [c for c in (*STRATA, "left_out") if c in table and c not in ("method", "unit")]
+    blocks: list[Block] = []
+    for _, part in table.groupby(strata, sort=False):
+        labels = {c: part[c].iloc[0] for c in strata}
+        varying = [str(v) for c, v in labels.items() if table[c].nunique() > 1 and v]
+        unit = unit_text(str(part["unit"].iloc[0])) if "unit" in part else ""
+        blocks += [
+            block._replace(title=_joined(*varying, block.title)) for block in make(part, unit)
+        ]
+    return blocks
+
+
+def _joined(*words: str) -> str:
+    return ", ".join(public_text(word) for word in words if word)
+
+
+def _persons(part: pd.DataFrame, unit: str) -> list[Block]:
+    """CSA-1: one table a method, a row a participant."""
+    blocks: list[Block] = []
+    for method, own in part.groupby("method", sort=False):
+        told = own[own["status"] == ""]
+        if told.empty:
+            blocks.append(Block(str(method), pd.DataFrame(), str(own["reason"].iloc[0])))
+            continue
+        cells = told.assign(
+            cell=[_number(v) for v in told["value"]],
+            person=[
+                _person(p, i) for p, i in zip(told["person"], told["in_comparison"], strict=True)
+            ],
+        )
+        wide = _wide(cells, ["person"])
+        outside = (told["in_comparison"] == "no").any()
+        note = (
+            f"{OUTSIDE} lacks a contrast in some method, so enters no comparison" if outside else ""
+        )
+        blocks.append(Block(_joined(str(method), unit), wide, note))
+    return blocks
+
+
+def _person(label: str, in_comparison: str) -> str:
+    plain = public_text(label.removeprefix(PERSON_PREFIX))
+    return plain + (OUTSIDE if in_comparison == "no" else "")
+
+
+def _summaries(part: pd.DataFrame, unit: str) -> list[Block]:
+    """CSA-2 and CSA-3: a row a method, cells ``mean ± SD``."""
+    return [Block(unit, _methods(part, 2))]
+
+
+def _scores(part: pd.DataFrame, unit: str) -> list[Block]:
+    """SEG-1: one table a data set, a row a method."""
+    named = part.assign(column=[measure_text(c) + _in_brackets(c) for c in part["column"]])
+    return [
+        Block(str(dataset), _methods(own, 3))
+        for dataset, own in named.groupby("dataset", sort=False)
+    ]
+
+
+def _in_brackets(measure: str) -> str:
+    units = {"_percent": " [%]", "_mm": " [mm]"}
+    return next((text for end, text in units.items() if measure.endswith(end)), "")
+
+
+def _methods(part: pd.DataFrame, decimals: int) -> pd.DataFrame:
+    """A row a method with the fewest persons of its cells."""
+    numbers = {c: pd.to_numeric(part[c], errors="coerce") for c in ("mean", "sd", "n")}
+    wide = laid_out(part.assign(**numbers), decimals)
+    counts = numbers["n"].groupby(part["method"]).min()
+    n = [int(counts[m]) for m in wide["method"]]
+    told = wide.assign(**{"n persons": [str(k) if k else "" for k in n]})
+    return told.drop(columns="dataset", errors="ignore")
+
+
+def _tests(part: pd.DataFrame, unit: str) -> list[Block]:
+    """CSA-4: one table a quantity and family, a row a pair of methods."""
+    blocks: list[Block] = []
+    for (quantity, family), own in part.groupby(["quantity", "family"], sort=False):
+        rows = pd.DataFrame({
+            "pair": own["a"] + " and " + own["b"],
+            "W": [_number(v) for v in own["w"]],
+            "p": [_p(v) for v in own["p"]],
+            "adjusted p": [_p(v) for v in own["p_adjusted"]],
+            "n pairs": own["n_pairs"].where(own["status"] == "", ""),
+            "rank biserial": [_number(v) for v in own["rank_biserial"]],
+            "remark": own["status"],
+        })  # fmt: skip
+        told = rows[[c for c in rows.columns if (rows[c] != "").any()]]
+        per = str(own["unit_of_pairing"].iloc[0])
+        blocks.append(Block(_joined(str(quantity), f"family {family}", f"one pair a {per}"), told))
+    return blocks
+
+
+def _wide(cells: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Rows and columns in the order of the tidy table."""
+    columns = list(dict.fromkeys(cells["column"]))
+    rows = cells[keys].drop_duplicates()
+    wide = cells.pivot(index=keys, columns="column", values="cell")[columns]
+    return rows.merge(wide.rename_axis(columns=None).reset_index(), on=keys, how="left")
+
+
+def _number(text: str) -> str:
+    value = pd.to_numeric(text, errors="coerce")
+    return "" if pd.isna(value) else number_text(float(value))
+
+
+def _p(text: str) -> str:
+    value = pd.to_numeric(text, errors="coerce")
+    return f"< {SMALL_P}" if value < SMALL_P else _number(text)
+
+
+LAYOUTS: dict[str, Callable[[pd.DataFrame, str], list[Block]]] = {
+    "csa_by_person": _persons,
+    "csa_by_method": _summaries,
+    "csa_error": _summaries,
+    "csa_method_tests": _tests,
+    "mask_scores": _scores,
+}

@@ -1,0 +1,36 @@
+# Scans brought to other voxel sizes and segmented there, where the config asks for it; the kind of
+# measure `resolution` measures them.
+for model in PLAN.config.segmentation.models:
+    for batch in PLAN.resolution_batches(model):
+
+        rule:
+            name:
+                batch.rule
+            input:
+                made_by_rules(batch.inputs),
+                model=PLAN.model_files(model),
+            output:
+                batch.outputs,
+            log:
+                log_of("segmentation", f"resampled_{model}_{batch.name}"),
+            benchmark:
+                benchmark_of("segmentation", f"resampled_{model}_{batch.name}")
+            conda:
+                "../../envs/segmentation.yaml"
+            threads: 1
+            resources:
+                mem_mb=batch_memory_mb("segment", batch),
+                runtime=5 + 2 * len(batch.outputs),
+                gpu=int(PLAN.config.segmentation.device == "cuda"),
+            params:
+                scans=batch.scans,
+                identity=batch.identity,
+                model=model,
+                device=PLAN.config.segmentation.device,
+                mirror=PLAN.config.segmentation.mirror,
+                sizes_mm=list(PLAN.config.measures.voxel_sizes_mm),
+                science=science("segmentation.scans"),
+            script:
+                "../scripts/segment_resampled.py"
+
+        remember(batch.rule, "segment")
