@@ -36,6 +36,7 @@ DECLARED: dict[str, dict[str, Any]] = {
     "repeated_test": {"compare": "session"},
     "variability": {"over": "site"},
     "variance_components": {},
+    "variant_curve": {"over": "threshold"},
 }
 COUNTS = ["n_excluded", "n_failed", "n_undefined", "n_unpaired", "n_used"]
 

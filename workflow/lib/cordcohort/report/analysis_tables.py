@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from cordcohort.report.curve_figures import curve_figures
 from cordcohort.report.grids import cell_text, frame_grid, head_text
 from cordcohort.report.inputs import Analysis, records
 from cordcohort.report.layouts import Block, laid_out_blocks
@@ -82,6 +83,7 @@ def analysis_entry(analysis: Analysis, report: Path) -> dict[str, Any]:
         "constants": constants,
         "remarks": [public_text(r) for r in remarks],
         "blocks": _blocks(analysis, varying),
+        "figures": curve_figures(analysis, report),
         "counts": frame_grid(counts.head(MAX_ROWS)),
         "file": file,
         "counts_file": "" if analysis.counts.empty else counts_file,

@@ -18,12 +18,14 @@ from cordcohort.statistics import (
     reliability,
     repeated,
     variability,
+    variant_curve,
 )
 from cordcohort.statistics.registry import check_analyses, check_analysis, kinds
 
 MODULES = (
     agreement, components, contrast_study, correlation, dependent, groups, harmonisation,
     method_comparison, models, normality, paired, planning, reliability, repeated, variability,
+    variant_curve,
 )  # fmt: skip
 
 __all__ = ["MODULES", "check_analyses", "check_analysis", "kinds"]

@@ -21,6 +21,7 @@ STRATA = [
     "contrast", "acquisition", "method", "reference", "structure", "variant", "level_kind",
     "level", "measure", "statistic", "unit",
 ]  # fmt: skip
+OVER_VARIANTS = ("variant", "threshold", "voxel")
 WHOLE_SCAN_COLUMNS = ["level_kind", "level", "statistic"]
 COUNT_COLUMNS = ["n_found", "n_excluded", "n_failed", "n_undefined", "n_unpaired", "n_used"]
 _STATES = ("unpaired", "undefined", "failed", "excluded", "used")  # the last one present wins
@@ -143,7 +144,9 @@ def combination_codes(rows: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
 
 def _rows_in_scope(cohort: pd.DataFrame, spec: Mapping[str, Any]) -> np.ndarray:
     named = {*spec.get("per", []), *spec.get("select", {}), *spec.get("split_by", [])}
-    named |= {spec.get("compare"), spec.get("over")}
+    named |= {spec.get("compare")}
+    if spec.get("over") in OVER_VARIANTS:
+        named.add("variant")
     keep = np.ones(len(cohort), dtype=bool)
     if "slice" not in named:
         keep &= cohort["slice"].isna().to_numpy(dtype=bool)
