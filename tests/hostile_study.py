@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+
 import pytest
 import yaml
 from conftest import run_command
@@ -42,12 +45,32 @@ def study_content(**changes) -> dict:
     return content | changes
 
 
+# Words that no file meant for sharing may hold; as scanners and sites leave them in a delivery.
+SECRETS = ("SecretDoe", "SecretWard", "SecretDay")
+
+
+def _name_a_person(dataset) -> None:
+    """Leave a name, a place and a day in a sidecar, a header and the sheet of a data set."""
+    image = sorted(dataset.glob("sub-*/**/anat/*_T2w.nii.gz"))[0]
+    sidecar = image.with_name(image.name.replace(".nii.gz", ".json"))
+    telling = {"PatientName": SECRETS[0], "StationName": SECRETS[1], "AcquisitionDate": SECRETS[2]}
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | telling))
+    raw = bytearray(gzip.decompress(image.read_bytes()))
+    raw[148:157] = SECRETS[0].encode()  # descrip
+    image.write_bytes(gzip.compress(bytes(raw), mtime=0))
+    sheet = dataset / "participants.tsv"
+    head, *rows = sheet.read_text().splitlines()
+    told = [f"{head}\tnotes", *(f"{row}\t{SECRETS[0]} {SECRETS[2]}" for row in rows)]
+    sheet.write_text("\n".join(told) + "\n")
+
+
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory):
     """Folder with a small study, nothing run yet, some of its scans broken."""
     folder = tmp_path_factory.mktemp("small")
     study = PhantomStudy(sites=SITES, protocols=PROTOCOLS, sessions=1, missing=(), bad_input=True)
     write_study(study, folder / "data")
+    _name_a_person(folder / "data" / "north")
     write_config(folder, study_content())
     return folder
 

@@ -67,3 +67,23 @@ def test_snakemake_finds_nothing_to_improve(root, demo_study):
         "snakemake", "--lint", "--snakefile", snakefile, "--directory", demo_study, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+# Logs of the running process, and files of a training run, which no table is made from.
+WRITES_IN_PLACE = {"launch.py", "engine.py"}
+# These write into the temporary path that files.atomic_path gives them.
+WRITES_INTO_TEMPORARY = {"files.py", "write.py", "table.py", "state.py", "canvas.py"}
+
+
+def test_every_output_is_written_under_a_temporary_name_and_moved_into_place(root):
+    direct = re.compile(
+        r"\.write_text\(|\.write_bytes\(|open\([^)]*[\"'][wa]b?[\"']|\.savefig\(|save_file\(|np\.save"
+        r"|nib\.save|json\.dump\(|\.to_parquet\(|\.to_csv\([^)\n]*path"
+    )
+    found = {
+        path.name
+        for path in (root / "workflow").rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if direct.search(line) and ">>>" not in line and "... " not in line
+    }
+    assert found <= WRITES_IN_PLACE | WRITES_INTO_TEMPORARY | {"adapter.py"}

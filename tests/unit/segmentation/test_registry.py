@@ -136,3 +136,28 @@ def test_shipped_models_load_and_are_small(name: str) -> None:
     assert model.card["licence"] == "GPL-3.0-or-later"
     files = (models_folder() / list_models()[name]["folder"]).glob("*.safetensors")
     assert sum(f.stat().st_size for f in files) <= LARGEST_MODEL_BYTES
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"options": {"features": [10**9]}}, {"options": {"features": [4] * 1000}},
+        {"options": {"features": "os.system"}}, {"options": [1]}, {"spacing_mm": "1; x"},
+        {"spacing_mm": float("nan")}, {"patch": 10**9}, {"neighbour_mm": -1}, {"patch": None},
+        {"options": {"features": [[[[[[4]]]]]]}},
+    ],
+)  # fmt: skip
+def test_a_card_that_asks_for_the_impossible_is_refused_before_memory_is_asked_for(
+    folder: Path, change: dict[str, object]
+) -> None:
+    card = yaml.safe_load((folder / "tiny" / "model.yaml").read_text())
+    change_card(folder, stages={"cord": card["stages"]["cord"] | change})
+    with pytest.raises(ConfigError, match=r"stages\.cord"):
+        load_model("tiny", folder=folder)
+
+
+@pytest.mark.parametrize("stages", [[1], "x", {"cord": 3}, {"cord": {}}, {"cord": None}])
+def test_stages_of_another_shape_are_refused_by_name(folder: Path, stages: object) -> None:
+    change_card(folder, stages=stages)
+    with pytest.raises(ConfigError, match="stages"):
+        load_model("tiny", folder=folder)

@@ -76,6 +76,16 @@ def test_split_by_a_score_variable_and_by_a_column(make_long: MakeLong) -> None:
     assert chosen["n_persons"].tolist() == [1]
 
 
+def test_ages_above_89_are_one_group_in_a_table_split_by_age(make_long: MakeLong) -> None:
+    rows = [{"subject": f"{i}", "session": t, "value": 60.0 + i} for i in range(3) for t in "12"]
+    scores = pd.DataFrame({
+        "dataset": "a", "subject": ["0", "1", "2"], "person": "", "session": "",
+        "time_point": "", "variable": "age", "value": ["34", "92", "97"],
+    }).astype("str")  # fmt: skip
+    table = run_analysis(SPEC | {"split_by": ["age"]}, make_long(rows), scores).table
+    assert table.set_index("age")["n_persons"].to_dict() == {"34": 1, "90+": 2}
+
+
 def test_empty_cohort_and_all_excluded_are_rows_with_a_reason(make_long: MakeLong) -> None:
     cohort = make_long([{"subject": "01", "value": 1.0, "flag": "excluded", "reason": "motion"}])
     for kind, more in (("variability", {"over": "site"}), ("agreement", {}),

@@ -19,7 +19,7 @@ from cordcohort.bids.index import Index, printable, rows_of
 from cordcohort.config import Config
 from cordcohort.errors import CordcohortError
 from cordcohort.files import MAX_SIDECAR_BYTES, read_json
-from cordcohort.report.privacy import AGE_LIMIT_YEARS
+from cordcohort.report.privacy import AGE_LIMIT_YEARS, AGE_VARIABLES
 from cordcohort.table import read_tsv
 
 LOOKED_AT = 200  # scans of a data set, evenly spread, unless every one is wanted
@@ -129,7 +129,7 @@ def _sheet_columns(name: str, root: Path) -> Counter[tuple[str, str, str]]:
             n_filled = int(frame[column].notna().sum())
             if n_filled and looks_identifying(column):
                 counts[(name, place, column)] += n_filled
-            elif column.lower() in ("age", "age_years"):
+            elif column.lower() in AGE_VARIABLES:
                 n_old = int((pd.to_numeric(frame[column], errors="coerce") > AGE_LIMIT_YEARS).sum())
                 if n_old:
                     counts[(name, place, f"{column} above {AGE_LIMIT_YEARS}")] += n_old

@@ -46,7 +46,7 @@ from cordcohort.report.review import write_review_page
 from cordcohort.report.scan_list import scan_list, scans_with_numbers
 from cordcohort.report.subject_pages import tables_by_subject, write_subject_page
 from cordcohort.report.words import STATE_TEXT
-from cordcohort.table import read_parquet, read_tsv
+from cordcohort.table import read_parquet, read_tsv, write_folder_schema
 
 Row = Mapping[str, Any]
 
@@ -174,6 +174,7 @@ def build_index_page(study_dir: Path | str, config: Config) -> Path:
     scans = scans_with_numbers(inputs, compared)
     write_review_page(inputs, scans, report)
     to_correct = corrections(inputs, compared)
+    write_folder_schema(report / TABLES)
     page = report / INDEX_PAGE
     write_page(
         page, "index.html", "",

@@ -12,7 +12,7 @@ from cordcohort.cohort.persons import person_keys
 from cordcohort.fault_codes import codes_of, meaning_of
 from cordcohort.report.inputs import STATES, Inputs, records
 from cordcohort.report.links import scan_anchor, subject_link
-from cordcohort.report.privacy import age_text, binned_age_years, public_text
+from cordcohort.report.privacy import AGE_VARIABLES, age_text, binned_age_years, public_text
 from cordcohort.report.words import STATE_TEXT, scan_text
 from cordcohort.table import SCAN_KEY
 
@@ -21,7 +21,6 @@ Record = dict[str, Any]
 ALL_SITES = "all sites"
 NOT_REPORTED = "–"
 NO_SITE = "no site named"
-AGE_VARIABLES = ("age", "age_years")
 SEX_VARIABLES = ("sex", "gender")
 FIELD_VARIABLES = ("field_strength_t", "field_strength", "magneticfieldstrength")
 WITHOUT_REASON = {

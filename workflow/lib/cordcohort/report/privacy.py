@@ -11,6 +11,7 @@ import re
 
 AGE_LIMIT_YEARS = 89
 AGE_LIMIT_TEXT = "90+"
+AGE_VARIABLES = ("age", "age_years")
 MAX_TEXT_CHARACTERS = 600
 MAX_NAME_CHARACTERS = 80
 _SAFE_NAME = re.compile(r"[^0-9A-Za-z_+\-]")
@@ -86,6 +87,20 @@ def binned_age_years(age_years: float) -> float:
     (34.0, 90.0)
     """
     return float(AGE_LIMIT_YEARS + 1) if age_years > AGE_LIMIT_YEARS else age_years
+
+
+def binned_age_text(text: str) -> str:
+    """Age as written in a sheet, ``90+`` above 89; what is no number stays.
+
+    Examples
+    --------
+    >>> [binned_age_text(t) for t in ("34", "93.5", "n/a", "")]
+    ['34', '90+', 'n/a', '']
+    """
+    try:
+        return AGE_LIMIT_TEXT if float(text) > AGE_LIMIT_YEARS else text
+    except ValueError:
+        return text
 
 
 def age_text(age_years: float) -> str:

@@ -19,6 +19,7 @@ from torch import nn
 from cordcohort.errors import ConfigError
 from cordcohort.files import read_yaml, sha256_of
 from cordcohort.root import workflow_root
+from cordcohort.segmentation.card_limits import check_stage
 from cordcohort.segmentation.networks import build_network
 
 CARD = "model.yaml"
@@ -196,6 +197,7 @@ def check_card(card: Any, where: str) -> dict[str, Any]:
         raise ConfigError("schema", card["schema"], str(SCHEMA), "use a matching version", where)
     _check_backend(card, where)
     for name, stage in card.get("stages", {}).items():
+        check_stage(str(name), stage, where)
         _refuse_unknown(stage, STAGE_KEYS, f"stages.{name}.", where)
         if stage.get("activation") not in ACTIVATIONS:
             raise ConfigError(
@@ -216,7 +218,8 @@ def _check_backend(card: dict[str, Any], where: str) -> None:
     backend = card.get("backend", NETWORK)
     if backend not in BACKENDS:
         raise ConfigError("backend", backend, "one of " + ", ".join(BACKENDS), "correct it", where)
-    if (backend == NETWORK) != bool(card.get("stages")):
+    stages = card.get("stages", {})
+    if (backend == NETWORK) != bool(stages) or not isinstance(stages, dict):
         expected = "stages with weights" if backend == NETWORK else "no stages"
         raise ConfigError("stages", card.get("stages"), expected, "correct the card", where)
 

@@ -14,6 +14,7 @@ from cordcohort.cohort.gather import IDENTITY_COLUMNS
 from cordcohort.cohort.order import ordered, packed_keys
 from cordcohort.cohort.persons import person_keys
 from cordcohort.errors import ConfigError
+from cordcohort.report.privacy import AGE_VARIABLES, binned_age_text
 from cordcohort.statistics.boundary import records
 from cordcohort.table import JOINED_COLUMNS, LONG_COLUMNS, SCAN_KEY
 
@@ -125,6 +126,8 @@ def select_rows(
     rows = rows.assign(person_key=person_keys(rows), usable=usable.to_numpy(dtype=bool))
     dropped = {*spec.get("pool", []), *merged}
     strata = [*split_by, *[c for c in STRATA if c not in split_by and c not in dropped]]
+    for column in [c for c in split_by if c.lower() in AGE_VARIABLES]:
+        rows[column] = rows[column].map(binned_age_text).astype("str")  # the table is shared
     rows = _failed_in_every_level(rows, strata)
     return Selection(rows.assign(stratum=combination_codes(rows, strata)), strata, known)
 

@@ -1,0 +1,64 @@
+"""Types and sizes of what a model card may ask for, so that no card stops or fills the machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from cordcohort.errors import ConfigError
+
+STAGE_NEEDED = ("architecture", "weights", "spacing_mm", "patch", "neighbour_mm")
+MAX_OPTION = 4096  # channels, pixels; the largest published cord networks have 512 channels
+MAX_ENTRIES = 16
+MAX_DEPTH = 3
+_LENGTHS = {"spacing_mm": (0.05, 20.0), "neighbour_mm": (0.0, 100.0), "patch": (8, MAX_OPTION)}
+
+
+def check_stage(name: str, stage: Any, where: str) -> None:
+    """Check the types and sizes of one stage of a model card.
+
+    Parameters
+    ----------
+    name : str
+        Of the stage, for the message.
+    stage : object
+        As read from the card.
+    where : str
+        The card's file.
+
+    Raises
+    ------
+    ConfigError
+        If it is no mapping, lacks a key, or asks for sizes that no cord network has.
+    """
+    key = f"stages.{name}"
+    if not isinstance(stage, Mapping):
+        raise ConfigError(key, stage, "a block of keys", "correct the card", where)
+    missing = [k for k in STAGE_NEEDED if k not in stage]
+    if missing:
+        raise ConfigError(f"{key}.{missing[0]}", None, "a value", "add the key to the card", where)
+    for size, (low, high) in _LENGTHS.items():
+        value = stage[size]
+        if not _is_number(value) or not low <= value <= high:
+            expected = f"a number from {low:g} to {high:g}"
+            raise ConfigError(f"{key}.{size}", value, expected, "correct the card", where)
+    options = stage.get("options", {})
+    if not isinstance(options, Mapping) or not _is_small(list(options.values())):
+        expected = f"numbers up to {MAX_OPTION} in lists of up to {MAX_ENTRIES}"
+        raise ConfigError(f"{key}.options", options, expected, "correct the card", where)
+
+
+def _is_number(value: Any) -> bool:
+    is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_real and math.isfinite(value)
+
+
+def _is_small(value: Any, depth: int = 0) -> bool:
+    """Whether a value is a small number, true, false, nothing, or a short list of such."""
+    if isinstance(value, list):
+        inside = (_is_small(one, depth + 1) for one in value)
+        return depth <= MAX_DEPTH and len(value) <= MAX_ENTRIES and all(inside)
+    if value is None or isinstance(value, bool):
+        return True
+    return _is_number(value) and abs(value) <= MAX_OPTION
