@@ -54,6 +54,7 @@ def batches(
     outputs: Callable[[Row], Sequence[str]],
     *,
     only: Collection[str] = (),
+    by: Callable[[Row], str] = scan_id,
 ) -> list[Batch]:
     """Split scans into batches that stay the same when scans are added elsewhere.
 
@@ -74,6 +75,8 @@ def batches(
     only : collection of str
         Rules that are wanted, where a job on a node needs its own only; it may then know the scans
         of these batches only, and the number of batches is read from the rules' names.
+    by : callable
+        What decides a scan's batch: its name, or what scans have in common that must stay together.
     """
     by_dataset: dict[str, list[tuple[str, Row]]] = {}
     for row in scans:
@@ -81,7 +84,7 @@ def batches(
     result: list[Batch] = []
     for dataset in sorted(by_dataset):
         members = sorted(by_dataset[dataset], key=_name_of)
-        for name, named in _dealt(stage, dataset, members, size, only):
+        for name, named in _dealt(stage, dataset, members, size, only=only, by=by):
             rows = [row for _, row in named]
             result.append(
                 Batch(
@@ -114,13 +117,15 @@ def _dealt(
     dataset: str,
     members: Sequence[tuple[str, Row]],
     size: int,
+    *,
     only: Collection[str],
+    by: Callable[[Row], str],
 ) -> list[tuple[str, list[tuple[str, Row]]]]:
     """Batches of one data set as (name, members)."""
     if only:
         wanted = [(f"{dataset}_{number:04d}of{n:04d}", number, n) for number, n in numbers_of(only)]
         found = [
-            (name, [m for m in members if bucket_of(m[0], n) == number])
+            (name, [m for m in members if bucket_of(by(m[1]), n) == number])
             for name, number, n in wanted
             if f"{stage}_{name}" in only
         ]
@@ -128,7 +133,7 @@ def _dealt(
     n_buckets = 2 ** max(0, math.ceil(math.log2(len(members) / size)))
     buckets: dict[int, list[tuple[str, Row]]] = {}
     for member in members:
-        buckets.setdefault(bucket_of(member[0], n_buckets), []).append(member)
+        buckets.setdefault(bucket_of(by(member[1]), n_buckets), []).append(member)
     return [(f"{dataset}_{b:04d}of{n_buckets:04d}", buckets[b]) for b in sorted(buckets)]
 
 

@@ -62,12 +62,25 @@ class Segmentation:
 
 
 @dataclass(frozen=True)
+class SoftTruth:
+    """Soft ground truth of the cord, averaged over the contrasts of a session."""
+
+    make: bool
+    masks: tuple[str, ...]
+    reference_contrast: str
+    alignment: str
+    edge_mm: Mapping[str, float]
+    min_dice: float
+
+
+@dataclass(frozen=True)
 class Images:
     """Images derived from images."""
 
     b0_threshold_s_per_mm2: float
     tensor_fit: str
     dilate_mm: float
+    soft_truth: SoftTruth
 
 
 @dataclass(frozen=True)
@@ -185,7 +198,7 @@ def make_config(
         datasets=tuple(_dataset(d, i, study_dir) for i, d in enumerate(filled["datasets"])),
         contrasts=tuple(filled["contrasts"]),
         segmentation=_segmentation(filled["segmentation"]),
-        images=Images(**filled["images"]),
+        images=_images(filled["images"]),
         measures=_measures(filled["measures"]),
         exclude=tuple(path for path, _ in lists),
         exclusions=tuple(entry for one in lists for entry in read_exclusions(*one)),
@@ -230,6 +243,13 @@ def _segmentation(block: Mapping[str, Any]) -> Segmentation:
         mirror=block["mirror"],
         use_manual=tuple(block["use_manual"] or ()),
     )
+
+
+def _images(block: Mapping[str, Any]) -> Images:
+    values = dict(block)
+    truth = dict(values.pop("soft_truth"))
+    masks = tuple(truth.pop("masks"))
+    return Images(**values, soft_truth=SoftTruth(**truth, masks=masks))
 
 
 def _measures(block: Mapping[str, Any]) -> Measures:

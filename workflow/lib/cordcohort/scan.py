@@ -15,6 +15,8 @@ INDEX = f"{RESULTS}/bids/index.parquet"
 SCORES = f"{RESULTS}/bids/scores.parquet"
 COHORT = f"{RESULTS}/cohort/measures.parquet"
 SCANS = f"{RESULTS}/cohort/scans.parquet"
+SOFT_TRUTH, SOFT_TRUTH_BINARY = "soft-truth", "soft-truth-bin"
+"""Methods of the soft ground truth that is averaged over contrasts, and of its binary version."""
 AVERAGE = "recaverage"
 """What ``rec-average`` becomes in the acquisition of a scan."""
 DIFFUSION_MAPS = ("fa", "md", "ad", "rd")
@@ -49,8 +51,9 @@ def is_series(scan: Row) -> bool:
     >>> is_series(mean), is_series(mean | {"acquisition": ""})
     (False, True)
     """
-    averaged = AVERAGE in str(scan["acquisition"]) and not (scan["bval"] or scan["bvec"])
-    return str(scan["datatype"]) == "dwi" and not averaged
+    if str(scan["datatype"]) != "dwi":
+        return False
+    return AVERAGE not in str(scan["acquisition"]) or bool(scan["bval"] or scan["bvec"])
 
 
 def at_voxel_size(scan: Row, size_mm: float) -> dict[str, Any]:
@@ -91,6 +94,39 @@ def mask_stem(scan: Row, method: str, structure: str = "cord") -> str:
 def mask_record(scan: Row, method: str, structure: str = "cord") -> str:
     """Path of the record beside a model's mask, which is written whatever happened."""
     return mask_stem(scan, method, structure) + ".json"
+
+
+def session_id(scan: Row) -> str:
+    """Name of the session of a scan, unique in a study.
+
+    Examples
+    --------
+    >>> session_id({"dataset": "a", "subject": "01", "session": "2"})
+    'a/sub-01/ses-2'
+    """
+    return f"{scan['dataset']}/sub-{scan['subject']}/ses-{scan['session']}"
+
+
+def soft_truth_files(scan: Row) -> dict[str, str]:
+    """Paths of a scan's soft ground truth.
+
+    Returns
+    -------
+    dict
+        ``soft`` and ``mask`` (binarised) on the scan's own grid, and ``carried``: the scan's own
+        mask aligned on the grid of the reference contrast.
+    """
+    base = f"{RESULTS}/images/{scan['dataset']}/{scan['folder']}/{scan['stem']}"
+    return {
+        "soft": f"{base}_label-SC_softseg.nii.gz",
+        "mask": f"{base}_label-SC_desc-binarised_seg.nii.gz",
+        "carried": f"{base}_space-reference_label-SC_softseg.nii.gz",
+    }
+
+
+def soft_truth_record(scan: Row) -> str:
+    """Path of the record beside a scan's soft ground truth, which is written whatever happened."""
+    return soft_truth_files(scan)["soft"].removesuffix(".nii.gz") + ".json"
 
 
 def measure_table(scan: Row, kind: str) -> str:

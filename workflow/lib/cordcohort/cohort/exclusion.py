@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,13 @@ import pandas as pd
 
 from cordcohort.errors import SheetError
 from cordcohort.exclusion_files import LISTED
+from cordcohort.scan import scan_id
 from cordcohort.table import SCAN_KEY
 
 PART_KEYS = ("measure", "structure", "method", "level_kind")  # some rows of a scan only
-ENTRY_KEYS = (*SCAN_KEY, *PART_KEYS, "reason", "by", "date", LISTED)
+STEP = "from"
+STEPS = ("soft_truth",)
+ENTRY_KEYS = (*SCAN_KEY, *PART_KEYS, STEP, "reason", "by", "date", LISTED)
 _PREFIXES = {"subject": "sub-", "session": "ses-", "run": "run-", "acquisition": "acq-"}
 _N_NEAREST = 3
 
@@ -31,6 +34,7 @@ def read_entries(
     ----------
     entries : list of mappings
         Keys of :data:`ENTRY_KEYS`; a missing key matches everything; ``reason`` is mandatory.
+        ``from`` names a step (:data:`STEPS`) that the scan is left out of; its rows stay.
     where : path or str
         The file, for messages.
 
@@ -57,7 +61,45 @@ def _read_entry(entry: Mapping[str, Any], where: str) -> dict[str, str]:
     if not set(entry) & {*SCAN_KEY, *PART_KEYS}:
         way_out = "name a dataset, subject, session, contrast, measure, structure, method ..."
         raise SheetError(where, "something to match", "an entry that matches every row", way_out)
+    step = entry.get(STEP)
+    if step is not None and (step not in STEPS or is_partial(entry)):
+        way_out = f"leave out {STEP}, or {', '.join(PART_KEYS)}"
+        raise SheetError(
+            where, f"{STEP}: {' or '.join(STEPS)}, of whole scans", f"{step!r}", way_out
+        )
     return {key: _label(key, value, where) for key, value in entry.items() if value is not None}
+
+
+def is_of_scan(entry: Entry) -> bool:
+    """Whether an entry excludes scans as a whole: neither some of their rows nor a step only."""
+    return STEP not in entry and not is_partial(entry)
+
+
+def left_out_of(
+    step: str, entries: Sequence[Entry], rows: Iterable[Mapping[str, Any]]
+) -> dict[str, str]:
+    """Scans that take no part in a step, because of it or because they are excluded as a whole.
+
+    Parameters
+    ----------
+    step : str
+        One of :data:`STEPS`.
+    entries : list of mappings
+        As given by :func:`read_entries`.
+    rows : iterable of index rows
+
+    Returns
+    -------
+    dict
+        Scan (:func:`cordcohort.scan.scan_id`) to the reason of the first entry that matches.
+    """
+    own = [entry for entry in entries if entry.get(STEP) == step or is_of_scan(entry)]
+    found: dict[str, str] = {}
+    for row in rows:
+        for entry in own:
+            if all(str(row[key]) == entry[key] for key in SCAN_KEY if key in entry):
+                found.setdefault(scan_id(row), entry["reason"])
+    return found
 
 
 def _label(key: str, value: Any, where: str) -> str:
@@ -162,6 +204,8 @@ def apply_entries(
     flag = table["flag"].to_numpy(dtype=object, copy=True)
     free = np.ones(len(table), dtype=bool)
     for entry in entries:
+        if STEP in entry:
+            continue
         hit = scan_matches(scans, entry)[scan_codes] & free
         if is_partial(entry):
             hit &= _row_matches(table, entry)

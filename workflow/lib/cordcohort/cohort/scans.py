@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cordcohort.cohort.exclusion import is_partial, read_entries, scan_matches
+from cordcohort.cohort.exclusion import is_of_scan, read_entries, scan_matches
 from cordcohort.cohort.gather import scan_codes, without_folders
 from cordcohort.table import JOINED_COLUMNS, SCAN_KEY
 
@@ -61,7 +61,7 @@ def scans_table(
     scans["warning"] = scans["warning"].fillna("")
     scans = _with_status(scans)
     for entry in reversed(read_entries(exclusions)):
-        hit = scan_matches(scans, entry) & (not is_partial(entry))
+        hit = scan_matches(scans, entry) & is_of_scan(entry)
         scans.loc[hit, ["status", "reason"]] = ["excluded", entry["reason"]]
     for column in (*JOINED_COLUMNS, "reason", "warning"):
         scans[column] = scans[column].astype("object").fillna("").astype("str")

@@ -43,6 +43,11 @@ from cordcohort.binary import binarised
 from cordcohort.errors import ImageError
 from cordcohort.images.alignment import Box, SliceShifts, fit_shifts, occupied_slices, voxel_map
 from cordcohort.images.carry import MovingMask, common_box, own_coverage, to_native, to_reference
+from cordcohort.images.registration_quality import (
+    RegistrationQuality,
+    refusal,
+    registration_quality,
+)
 from cordcohort.images.rigid import rigid_transform
 from cordcohort.nifti import Array, Image
 
@@ -50,8 +55,6 @@ Floats = NDArray[np.float64]
 
 EDGE_SLICES: Mapping[str, int] = MappingProxyType({"MTon": 10, "MToff": 10, "dwi": 8, "T2starw": 8})
 """Reference slices cleared at each end, by contrast; the published reference has 0.8 mm slices."""
-MIN_DICE_BEFORE = 0.01
-"""Below this median overlap two masks lie side by side: the header is wrong, or a person moved."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,11 @@ class SoftTruth:
     shifts : DataFrame
         ``contrast, slice, right_mm, anterior_mm, dice_before, dice_after``, one row for each
         reference slice with both masks; contrasts that failed are in it too.
+    carried : dict of str to Image
+        Mask of every contrast but the reference, float32, aligned on the grid of the reference;
+        those that failed are in it too, so that one can look at them.
+    quality : dict of str to RegistrationQuality
+        How well each of these lies on the reference.
     rigid : dict of str to array, shape (4, 4)
         World of the reference to world of the contrast, where rigid registration was asked for.
     exclusions : list of Exclusion
@@ -112,6 +120,8 @@ class SoftTruth:
     binary: dict[str, Image]
     covered: dict[str, NDArray[np.bool_]]
     shifts: pd.DataFrame
+    carried: dict[str, Image]
+    quality: dict[str, RegistrationQuality]
     rigid: dict[str, Floats]
     exclusions: list[Exclusion]
     reference: str
@@ -152,11 +162,14 @@ def soft_ground_truth(
     box = common_box(fixed, moving)
     total, count = own_coverage(fixed, box)
     shifts = {one.contrast: _align(fixed, one, box) for one in moving}
+    quality = {contrast: registration_quality(found) for contrast, found in shifts.items()}
+    carried: dict[str, Image] = {}
     used: list[MovingMask] = []
     for one in moving:
         n_edges = options.edge_slices.get(one.contrast, 0)
         mask, coverage = to_reference(one, box, shifts[one.contrast], n_edges)
-        reason = _failure(one, shifts[one.contrast], coverage, options)
+        carried[one.contrast] = _in_whole(masks[reference], fixed, mask, box)
+        reason = _failure(one, quality[one.contrast], coverage, options)
         if reason:
             exclusions.append(Exclusion(one.contrast, reason))
             continue
@@ -167,8 +180,23 @@ def soft_ground_truth(
     results = {reference: _on_reference(fixed, soft, count, box)}
     for one in used:
         results[one.contrast] = to_native(one, soft, count, box, shifts[one.contrast])
-    return _gather(
-        masks, reference, results, shifts, moving=moving, exclusions=exclusions, options=options
+    soft_masks = {
+        contrast: replace(masks[contrast], data=masks[contrast].to_native(values))
+        for contrast, (values, _) in results.items()
+    }
+    return SoftTruth(
+        soft=soft_masks,
+        binary={
+            contrast: replace(image, data=binarised(image.data).astype(np.uint8))
+            for contrast, image in soft_masks.items()
+        },
+        covered={contrast: known for contrast, (_, known) in results.items()},
+        shifts=_shift_table(shifts),
+        carried=carried,
+        quality=quality,
+        rigid={one.contrast: one.world for one in moving} if options.rigid else {},
+        exclusions=sorted(exclusions),
+        reference=reference,
     )
 
 
@@ -221,24 +249,25 @@ def _align(fixed: Image, one: MovingMask, box: Box) -> SliceShifts:
 
 
 def _failure(
-    one: MovingMask, found: SliceShifts, coverage: Array, options: SoftTruthOptions
+    one: MovingMask, quality: RegistrationQuality, coverage: Array, options: SoftTruthOptions
 ) -> str:
     """Why an alignment cannot be used, or an empty string."""
-    n = min(len(found.slices), one.ends[1] - one.ends[0] + 1)
-    if n < options.min_slices:
-        return f"only {n} slices hold both masks, at least {options.min_slices} needed"
-    if np.median(found.dice_before) < MIN_DICE_BEFORE and not options.rigid:
-        return (
-            "the masks do not overlap before the alignment: "
-            "check the headers or use rigid registration"
-        )
-    dice = float(np.median(found.dice_after))
-    if dice < options.min_dice:
-        return f"overlap after alignment {dice:.2f} (median Dice), at least {options.min_dice:.2f}"
-    if not coverage.any():
+    n_drawn = one.ends[1] - one.ends[0] + 1
+    reason = refusal(
+        quality, n_drawn, min_slices=options.min_slices, min_dice=options.min_dice,
+        rigid=options.rigid,
+    )  # fmt: skip
+    if not reason and not coverage.any():
         n = options.edge_slices.get(one.contrast, 0)
-        return f"nothing is left after clearing {n} reference slices at both ends"
-    return ""
+        reason = f"nothing is left after clearing {n} reference slices at both ends"
+    return reason
+
+
+def _in_whole(native: Image, fixed: Image, part: Array, box: Box) -> Image:
+    """Values in a box of the reference's canonical grid as an image on its own axes."""
+    whole: NDArray[np.float32] = np.zeros(fixed.data.shape, dtype=np.float32)
+    whole[box] = part
+    return replace(native, data=native.to_native(whole))
 
 
 def _on_reference(
@@ -247,35 +276,6 @@ def _on_reference(
     out: NDArray[np.float32] = np.zeros(fixed.data.shape, dtype=np.float32)
     out[box] = np.clip(soft, 0.0, 1.0)
     return out, np.atleast_1d((count > 0).any(axis=(0, 1)))
-
-
-def _gather(
-    masks: Mapping[str, Image],
-    reference: str,
-    results: Mapping[str, tuple[NDArray[np.float32], NDArray[np.bool_]]],
-    shifts: Mapping[str, SliceShifts],
-    *,
-    moving: list[MovingMask],
-    exclusions: list[Exclusion],
-    options: SoftTruthOptions,
-) -> SoftTruth:
-    soft = {
-        contrast: replace(masks[contrast], data=masks[contrast].to_native(values))
-        for contrast, (values, _) in results.items()
-    }
-    binary = {
-        contrast: replace(image, data=binarised(image.data).astype(np.uint8))
-        for contrast, image in soft.items()
-    }
-    return SoftTruth(
-        soft=soft,
-        binary=binary,
-        covered={contrast: known for contrast, (_, known) in results.items()},
-        shifts=_shift_table(shifts),
-        rigid={one.contrast: one.world for one in moving} if options.rigid else {},
-        exclusions=sorted(exclusions),
-        reference=reference,
-    )
 
 
 def _shift_table(shifts: Mapping[str, SliceShifts]) -> pd.DataFrame:
