@@ -10,5 +10,7 @@ from cordcohort.table import write_parquet
 with job(snakemake) as j:
     options = MeasureOptions.of(j.params.options)
     for scan in j.scans():
-        task = measuring_task(j.params.kind, scan, list(j.params.models))
+        task = measuring_task(
+            j.params.kind, scan, list(j.params.models), soft_truth=j.params.soft_truth
+        )
         write_parquet(task.output, measure(j.params.kind, task, options))

@@ -15,6 +15,7 @@ from typing import Any
 
 from cordcohort.bids.names import NameFaultError, parse_name, scan_name, split_extension
 from cordcohort.errors import ConfigError
+from cordcohort.scan import LISTED
 from cordcohort.validation import read_strict_yaml, validated
 
 # Which rows of a scan rest on what a block of the list names; every other block excludes the scan.
@@ -26,7 +27,6 @@ FAILED_PARTS: dict[str, tuple[dict[str, str], ...]] = {
 }
 QC_BLOCK = "FILES_"
 QC_NAMES = "NAME"
-LISTED = "listed"  # on entries of such a list: the name as it stands there
 
 
 def read_exclusions(path: Path, dataset: str = "") -> list[dict[str, str]]:

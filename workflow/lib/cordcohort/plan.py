@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cordcohort import scan as paths
+from cordcohort import truth_plan
 from cordcohort.batches import Batch, batches, numbers_of
 from cordcohort.bids.shards import rows_of_batches, write_shards
 from cordcohort.config import CONFIG_PATH, Config, make_config
@@ -89,12 +90,34 @@ class Plan:
             only=self.only,
         )
 
+    def soft_truth_batches(self) -> list[Batch]:
+        """Soft ground truth; all scans of a session are in one batch."""
+        return batches(
+            truth_plan.RULE,
+            [row for row in self.rows if self._has_truth(row)],
+            self.config.measures.batch_size,
+            self._truth_inputs,
+            lambda row: [paths.soft_truth_record(row)],
+            only=self.only,
+            by=paths.session_id,
+        )
+
+    def soft_truth_options(self) -> dict[str, Any]:
+        """How the soft ground truth is made."""
+        return truth_plan.options(self.config)
+
+    def left_out_of_truth(self, batch: Batch) -> dict[str, str]:
+        """Scans of a batch that the exclusion list keeps out of the average, with the reasons."""
+        members = set(batch.scans)
+        rows = [row for row in self.rows if paths.scan_id(row) in members]
+        return truth_plan.left_out(self.config, rows)
+
     def tensor_batches(self) -> list[Batch]:
         """Tensor maps inside the dilated cord."""
         return self._batches(
             "tensor",
             self._diffusion_scans(),
-            self._state_of,
+            self._drawn_state_of,
             lambda row: [paths.image_record(row, "tensor")],
         )
 
@@ -200,7 +223,7 @@ class Plan:
             return any(mask["structure"] == "lesion" for mask in paths.masks_of(row))
         if kind == "agreement":
             reference = self.config.measures.reference
-            return any(mask["method"] == reference for mask in paths.masks_of(row))
+            return reference in self._methods_of(row)
         if kind == "threshold":
             return bool(self.config.measures.thresholds)
         if kind == "resolution":
@@ -228,14 +251,33 @@ class Plan:
         A model's record follows the image that it was drawn on, and the mean b=0 image its series;
         naming these as well would double what the engine has to compare.
         """
+        truth = [paths.soft_truth_record(row)] if self._has_truth(row) else []
+        return [*truth, *self._drawn_state_of(row)]
+
+    def _drawn_state_of(self, row: Row) -> list[str]:
+        """As :meth:`_state_of`, of what people and models drew."""
         drawn = self._mask_records(row)
         seen = [] if drawn or row["status"] == "no_image" else _network_inputs(row)
         return [*drawn, *seen, *_mask_files(row)]
 
     def _mask_records(self, row: Row) -> list[str]:
-        if not self._is_segmented(row):
-            return []
-        return [paths.mask_record(row, model) for model in self.config.segmentation.models]
+        return [paths.mask_record(row, model) for model in self._models_of(row)]
+
+    def _models_of(self, row: Row) -> tuple[str, ...]:
+        return self.config.segmentation.models if self._is_segmented(row) else ()
+
+    def _has_truth(self, row: Row) -> bool:
+        return truth_plan.takes_part(row, self.config, self._models_of(row))
+
+    def _truth_inputs(self, row: Row) -> list[str]:
+        drawn = truth_plan.mask_files(row, self.config, self._models_of(row))
+        return [*drawn, *truth_plan.registered_images(row, self.config)]
+
+    def _methods_of(self, row: Row) -> set[str]:
+        """Who draws, or is to draw, on a scan."""
+        truth = (paths.SOFT_TRUTH, paths.SOFT_TRUTH_BINARY) if self._has_truth(row) else ()
+        given = (str(mask["method"]) for mask in paths.masks_of(row))
+        return {*given, *self._models_of(row), *truth}
 
 
 def load_plan(
@@ -270,11 +312,16 @@ def load_plan(
         return Plan(config, rows)
     config = make_config(content, study_dir, check=False)
     numbers = numbers_of(only)
-    if only and not set(only) & WHOLE_STUDY_RULES:
+    if only and not _needs_every_row(only):
         return Plan(config, rows_of_batches(numbers, study_dir), frozenset(only))
     from cordcohort.bids.index import read_index, rows_of  # noqa: PLC0415
 
     return Plan(config, rows_of(read_index(study_dir).scans), frozenset(only))
+
+
+def _needs_every_row(rules: Collection[str]) -> bool:
+    """The scans of a session lie in batches of their own; no batch of the others holds them all."""
+    return any(r in WHOLE_STUDY_RULES or r.startswith(f"{truth_plan.RULE}_") for r in rules)
 
 
 def _pictures_record(batch: Batch) -> str:

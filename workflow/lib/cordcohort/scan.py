@@ -10,6 +10,7 @@ Row = Mapping[str, Any]
 
 SCAN_KEY = ["dataset", "subject", "session", "acquisition", "run", "contrast"]
 RESULTS = "results"
+LISTED = "listed"  # on exclusions of a list of file names: the name as it stands there
 RECORD_SCHEMA = 1  # of the JSON records beside masks, derived images and pictures
 INDEX = f"{RESULTS}/bids/index.parquet"
 SCORES = f"{RESULTS}/bids/scores.parquet"

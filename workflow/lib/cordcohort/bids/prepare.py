@@ -13,8 +13,8 @@ from cordcohort.bids.index import Index, build_index, masks_of, write_index
 from cordcohort.bids.names import CONTRASTS
 from cordcohort.config import CONFIG_PATH, Config, load_config, make_config
 from cordcohort.errors import ConfigError
-from cordcohort.exclusion_files import LISTED
 from cordcohort.measures.catalogue import CATALOGUE
+from cordcohort.scan import LISTED, SOFT_TRUTH, SOFT_TRUTH_BINARY
 from cordcohort.table import LONG_COLUMNS, SCAN_KEY
 from cordcohort.validation import nearest
 
@@ -95,6 +95,7 @@ def check_against_index(config: Config, index: Index) -> None:
     external = _external_rows(config)
     _check_contrasts(config, index, external)
     _check_exclusions(config, index, external)
+    _check_soft_truth(config, index)
     known = _known_values(config, index, external)
     scores = _known_scores(config, index)
     for number, analysis in enumerate(config.analyses):
@@ -105,6 +106,18 @@ def check_against_index(config: Config, index: Index) -> None:
                 wanted = values if isinstance(values, list) else [values]
                 _check_values(f"{key}.select.{column}", wanted, known[column], column)
         _check_own_values(analysis, key, known, scores)
+
+
+def _check_soft_truth(config: Config, index: Index) -> None:
+    """Refuse masks and a reference contrast that no scan has."""
+    wanted = config.images.soft_truth
+    if not wanted.make:
+        return
+    key = "images.soft_truth"
+    drawn = {*masks_of(index.scans)["method"], *config.segmentation.models}
+    _check_values(f"{key}.masks", wanted.masks, drawn, "method that draws masks")
+    contrasts = set(index.scans["contrast"])
+    _check_values(f"{key}.reference_contrast", [wanted.reference_contrast], contrasts, "contrast")
 
 
 def _known_values(config: Config, index: Index, external: pd.DataFrame) -> dict[str, set[str]]:
@@ -129,7 +142,8 @@ def _check_columns(analysis: Mapping[str, Any], key: str, known: Collection[str]
 def known_methods(config: Config, index: Index) -> set[str]:
     """Every method of this study: manual, raters, models, external folders, and those declared."""
     drawn = set(masks_of(index.scans)["method"])
-    return {"manual", *drawn, *config.segmentation.models, *config.other_methods}
+    truth = (SOFT_TRUTH, SOFT_TRUTH_BINARY) if config.images.soft_truth.make else ()
+    return {"manual", *drawn, *config.segmentation.models, *truth, *config.other_methods}
 
 
 def _external_rows(config: Config) -> pd.DataFrame:

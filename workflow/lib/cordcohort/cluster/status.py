@@ -70,7 +70,8 @@ def _stage(rule: str, stages: Mapping[str, str] | None) -> str:
 
 
 STAGES = {
-    "mean_b0": "images", "tensor": "images", "segment": "segmentation", "shape": "measures",
+    "mean_b0": "images", "soft_truth": "images", "tensor": "images",
+    "segment": "segmentation", "shape": "measures",
     "agreement": "measures", "regions": "measures", "pictures": "report",
     "subject_pages": "report", "report": "report", "analysis": "statistics",
 }  # fmt: skip

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cordcohort.errors import SheetError
-from cordcohort.exclusion_files import LISTED
-from cordcohort.scan import scan_id
+from cordcohort.scan import LISTED, scan_id
 from cordcohort.table import SCAN_KEY
 
 PART_KEYS = ("measure", "structure", "method", "level_kind")  # some rows of a scan only

@@ -19,11 +19,11 @@ import numpy as np
 
 from cordcohort import scan as paths
 from cordcohort.errors import CordcohortError, ImageError
-from cordcohort.files import read_json, sha256_of, write_if_changed, write_json
+from cordcohort.files import read_record, sha256_of, write_if_changed, write_json
+from cordcohort.images.registration_quality import RegistrationQuality
 from cordcohort.images.soft_truth import SoftTruth, SoftTruthOptions, soft_ground_truth
 from cordcohort.nifti import Image, read_image, read_mask, write_image
 
-RECORD_SCHEMA = 1
 OK, FAILED, EXCLUDED, SKIPPED = "ok", "failed", "excluded", "skipped"
 RIGID = "rigid"
 SAME_SLICE = 1e-6
@@ -172,7 +172,7 @@ def _file_of(kind: str, path: str) -> tuple[Path, str]:
         return Path(path), kind
     if not Path(path).is_file():
         raise CordcohortError("no mask")
-    record = read_json(path)
+    record = read_record(path, paths.RECORD_SCHEMA)
     if record["status"] != OK:
         raise CordcohortError(record["reason"])
     return Path(path).parent / record["mask"], "seg"
@@ -204,14 +204,18 @@ def edge_slices(edge_mm: float, slice_mm: float) -> int:
 
 def _scan_of(one: Member) -> Image | None:
     """The image of a scan for registration; a scan without one is registered by its mask."""
-    scan = one.scan
-    if scan["status"] != OK:
-        return None
-    path = paths.image_file(scan, "b0") if paths.is_series(scan) else str(scan["image"])
+    path = _image_of(one.scan)
     try:
-        return read_image(path)
+        return read_image(path) if path else None
     except ImageError:
         return None
+
+
+def _image_of(scan: paths.Row) -> str:
+    """The image that shows the cord of a scan: itself, or the mean b=0 image of a series."""
+    if scan["status"] != OK:
+        return ""
+    return paths.image_file(scan, "b0") if paths.is_series(scan) else str(scan["image"])
 
 
 def _share(
@@ -258,7 +262,8 @@ def _registration(one: Member, reference: Member, truth: SoftTruth) -> dict[str,
     world = truth.rigid.get(one.name)
     return {
         "registration": {
-            **asdict(quality), "carried": Path(path).name, "reference_mask": reference.path,
+            **_told(quality), "carried": Path(path).name, "reference_mask": reference.path,
+            "reference_image": _image_of(reference.scan),
             "shifts": shifts.round(4).to_dict("records"),
             "rigid": None if world is None else np.round(world, 6).tolist(),
         },
@@ -266,9 +271,14 @@ def _registration(one: Member, reference: Member, truth: SoftTruth) -> dict[str,
     }  # fmt: skip
 
 
+def _told(quality: RegistrationQuality) -> dict[str, float | None]:
+    """Numbers for JSON, which has no NaN."""
+    return {key: None if np.isnan(value) else value for key, value in asdict(quality).items()}
+
+
 def _written(one: Member, told: Mapping[str, Any], status: str, reason: str) -> dict[str, Any]:
     record: dict[str, Any] = {
-        "schema": RECORD_SCHEMA, "status": status, "reason": reason, "method": paths.SOFT_TRUTH,
+        "schema": paths.RECORD_SCHEMA, "status": status, "reason": reason, "method": paths.SOFT_TRUTH,
         "structure": "cord", "name": one.name, "mask_method": one.method, "soft": "", "mask": "",
         "reference": {}, "contrasts": [], "left_out": [], "registration": {}, "warnings": [],
     } | dict(told)  # fmt: skip

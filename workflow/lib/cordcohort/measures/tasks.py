@@ -8,11 +8,16 @@ from typing import Any
 
 from cordcohort import scan as paths
 from cordcohort.files import read_record
+from cordcohort.measures.masks import FAILED, OK
 from cordcohort.measures.task import Task
 from cordcohort.scan import RECORD_SCHEMA
 
+TRUTH_KINDS = ("shape", "agreement", "threshold")
 
-def measuring_task(kind: str, scan: paths.Row, models: Sequence[str]) -> Task:
+
+def measuring_task(
+    kind: str, scan: paths.Row, models: Sequence[str], *, soft_truth: bool = False
+) -> Task:
     """Gather what a scan is measured from.
 
     Parameters
@@ -23,10 +28,14 @@ def measuring_task(kind: str, scan: paths.Row, models: Sequence[str]) -> Task:
         Row of the index.
     models : sequence of str
         Models whose masks are looked for.
+    soft_truth : bool
+        Whether the soft ground truth of the session is looked for.
     """
     masks = paths.masks_of(scan)
     for model in () if kind == "resolution" else models:  # those are segmented at each voxel size
         masks += model_masks(scan, model)
+    if soft_truth and kind in TRUTH_KINDS:
+        masks += truth_masks(scan)
     maps, reason = _maps(scan) if kind == "regions" else ({}, "")
     return Task(
         scan=scan,
@@ -37,6 +46,26 @@ def measuring_task(kind: str, scan: paths.Row, models: Sequence[str]) -> Task:
         maps_reason=reason,
         models=tuple(models),
     )
+
+
+def truth_masks(scan: paths.Row, study: Path = Path()) -> list[dict[str, Any]]:
+    """Soft ground truth of a scan and its binary version, or why a mask could not be used.
+
+    A scan that was left out by the exclusion list, or has nothing to be averaged with, has none.
+    """
+    path = study / paths.soft_truth_record(scan)
+    record = read_record(path, RECORD_SCHEMA) if path.is_file() else {"status": ""}
+    if record["status"] not in (OK, FAILED):
+        return []
+    common = {
+        "structure": record["structure"], "status": record["status"], "reason": record["reason"],
+        "warning": "; ".join(record["warnings"]),
+    }  # fmt: skip
+    kinds = ((paths.SOFT_TRUTH, "softseg", "soft"), (paths.SOFT_TRUTH_BINARY, "seg", "mask"))
+    return [
+        common | {"method": method, "kind": kind, "path": str(path.parent / record[key])}
+        for method, kind, key in kinds
+    ]
 
 
 def model_masks(scan: paths.Row, model: str) -> list[dict[str, Any]]:

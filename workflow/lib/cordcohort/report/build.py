@@ -42,6 +42,7 @@ from cordcohort.report.methods_text import BIBTEX_FILE, methods_section
 from cordcohort.report.pages import write_assets, write_page
 from cordcohort.report.palette import REFERENCE_METHOD, declared_methods
 from cordcohort.report.privacy import public_text
+from cordcohort.report.registrations import registration_list
 from cordcohort.report.review import write_review_page
 from cordcohort.report.scan_list import scan_list, scans_with_numbers
 from cordcohort.report.subject_pages import tables_by_subject, write_subject_page
@@ -195,6 +196,7 @@ def build_index_page(study_dir: Path | str, config: Config) -> Path:
         corrections=write_corrections(to_correct, inputs, report),
         n_corrections=len(to_correct),
         corrections_files=(CORRECTIONS_TABLE, CORRECTIONS_LIST),
+        **registration_list(inputs),
         **scan_list(scans, report),
         **{k: methods[k] for k in ("methods", "references")},
     )  # fmt: skip

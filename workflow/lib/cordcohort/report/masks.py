@@ -9,6 +9,7 @@ from typing import Any
 
 from cordcohort.errors import SheetError
 from cordcohort.files import read_record
+from cordcohort.measures.tasks import truth_masks
 from cordcohort.report.privacy import public_text
 from cordcohort.scan import RECORD_SCHEMA, masks_of
 
@@ -56,7 +57,9 @@ class MaskFile:
         }
 
 
-def masks_of_scan(scan: Mapping[str, Any], results: Path) -> list[MaskFile]:
+def masks_of_scan(
+    scan: Mapping[str, Any], results: Path, *, soft_truth: bool = False
+) -> list[MaskFile]:
     """All masks of a scan in a fixed order: found ones first, then one a model.
 
     Parameters
@@ -65,10 +68,13 @@ def masks_of_scan(scan: Mapping[str, Any], results: Path) -> list[MaskFile]:
         A row of the index.
     results : Path
         The study's ``results`` folder.
+    soft_truth : bool
+        Whether the soft ground truth belongs to them.
     """
     found = [_found(mask) for mask in masks_of(scan)]
     made = [_made(path) for path in _records(scan, results)]
-    return sorted(found, key=_order) + sorted(made, key=_order)
+    truth = [_truth(scan, results)] if soft_truth else []
+    return sorted(found, key=_order) + sorted(made, key=_order) + [m for m in truth if m]
 
 
 def _order(mask: MaskFile) -> tuple[bool, str, str, str]:
@@ -96,6 +102,18 @@ def _records(scan: Mapping[str, Any], results: Path) -> list[Path]:
         return []
     folders = sorted(p / str(scan["folder"]) for p in base.iterdir() if p.is_dir())
     return [record for folder in folders for record in sorted(folder.glob(pattern))]
+
+
+def _truth(scan: Mapping[str, Any], results: Path) -> MaskFile | None:
+    """The soft ground truth of a scan, or why its mask could not be used."""
+    found = next(iter(truth_masks(scan, results.parent)), None)
+    if found is None:
+        return None
+    return MaskFile(
+        method=found["method"], structure=found["structure"], kind=found["kind"],
+        path=Path(found["path"]) if found["status"] == "ok" else None,
+        status=found["status"], reason=found["reason"] or found["warning"],
+    )  # fmt: skip
 
 
 def _made(record: Path) -> MaskFile:

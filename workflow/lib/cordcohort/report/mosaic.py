@@ -14,12 +14,10 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from cordcohort.report.palette import Look
-from cordcohort.report.views import TILE_PX, View, outlines, sample
+from cordcohort.report.views import GAP_PX, N_COLUMNS, TILE_PX, View, outlines, sample
 
 Bytes2D = NDArray[np.uint8]
 
-N_COLUMNS = 6
-GAP_PX = 4
 FONT_PX = 13
 OVERSAMPLING = 3  # outlines are drawn this much larger and then averaged, so that they are smooth
 LINE_PX = 1.5

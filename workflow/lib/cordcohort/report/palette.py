@@ -15,8 +15,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cordcohort.report.inputs import Config, setting
+from cordcohort.scan import SOFT_TRUTH, SOFT_TRUTH_BINARY
 
 REFERENCE_METHOD = "manual"
+TRUTH_KEY = "images.soft_truth.make"
 OKABE_ITO = (
     "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#F0E442",
 )  # fmt: skip
@@ -94,7 +96,7 @@ def looks(methods: Iterable[str], known: Iterable[str] = ()) -> dict[str, Look]:
 
 
 def declared_methods(config: Config) -> list[str]:
-    """The reference, the models and the external derivatives of a study, in this order.
+    """The manual masks, the models, the soft truth and the external derivatives, in this order.
 
     Examples
     --------
@@ -107,7 +109,8 @@ def declared_methods(config: Config) -> list[str]:
         for name in setting(dataset, "external", {})
     ]
     models = [str(m) for m in setting(config, "segmentation.models", ())]
-    return list(dict.fromkeys([REFERENCE_METHOD, *models, *sorted(external)]))
+    truth = [SOFT_TRUTH, SOFT_TRUTH_BINARY] if setting(config, TRUTH_KEY, default=False) else []
+    return list(dict.fromkeys([REFERENCE_METHOD, *models, *truth, *sorted(external)]))
 
 
 def method_order(method: str) -> tuple[bool, bool, str]:

@@ -16,19 +16,13 @@ from cordcohort.files import write_bytes, write_json
 from cordcohort.nifti import Image, read_image, read_mask
 from cordcohort.report.links import picture_file, picture_record
 from cordcohort.report.masks import DRAWN_KINDS, MaskFile, masks_of_scan
-from cordcohort.report.mosaic import GAP_PX, N_COLUMNS, Mosaic
+from cordcohort.report.mosaic import Mosaic
 from cordcohort.report.palette import REFERENCE_METHOD, Look, looks, method_order
 from cordcohort.report.privacy import public_text
-from cordcohort.report.views import (
-    TILE_PX,
-    View,
-    axial_view,
-    centres,
-    chosen_slices,
-    sagittal_view,
-)
+from cordcohort.report.registrations import registration_picture
+from cordcohort.report.views import View, scan_views
 from cordcohort.report.words import structure_text
-from cordcohort.scan import RECORD_SCHEMA, image_file, is_series
+from cordcohort.scan import RECORD_SCHEMA, SOFT_TRUTH, image_file, is_series
 
 Record = dict[str, Any]
 Volume = tuple[MaskFile, NDArray[Any]]
@@ -73,7 +67,8 @@ def draw_scan(
         never raises for a scan that cannot be read: that is a reason on the page.
     """
     report = results / "report"
-    masks = sorted(masks_of_scan(scan, results), key=_drawing_order)
+    with_truth = SOFT_TRUTH in known_methods
+    masks = sorted(masks_of_scan(scan, results, soft_truth=with_truth), key=_drawing_order)
     record: Record = {"schema": RECORD_SCHEMA, "pictures": [], "reason": "", "note": ""}
     try:
         image = _shown_image(scan, results, masks)
@@ -83,6 +78,8 @@ def draw_scan(
             mosaic = Mosaic(_views(image, volumes, n_slices), image.data)
             record["pictures"] = _draw_groups(scan, mosaic, volumes, known_methods, report)
             record["note"] = "" if scan["image"] else NO_IMAGE
+        if with_truth:
+            record["pictures"] += registration_picture(scan, results)
     except ImageError as error:
         record["reason"] = public_text(error.reason)
     except CordcohortError as error:
@@ -140,12 +137,7 @@ def _views(image: Image, volumes: Sequence[Volume], n_slices: int) -> list[View]
     union = np.zeros(image.data.shape, dtype=bool)
     for volume in shown:
         union |= binarised(volume)
-    middle = centres(union if union.any() else volumes[0][1] > 0)
-    slices = chosen_slices(sorted(middle), n_slices)
-    n_rows = max(-(-len(slices) // N_COLUMNS), 1)
-    height = n_rows * (TILE_PX + GAP_PX) - GAP_PX
-    strip = sagittal_view(middle, image.spacing_mm, height)
-    return [strip, *[axial_view(z, middle[z], image.spacing_mm) for z in slices]]
+    return scan_views(union if union.any() else volumes[0][1] > 0, image.spacing_mm, n_slices)
 
 
 def _draw_groups(

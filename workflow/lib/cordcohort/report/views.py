@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 
 WINDOW_MM = 30.0  # a cervical cord is about 13 mm wide; the canal with its fluid about 20 mm
 TILE_PX = 150
+N_COLUMNS = 6
+GAP_PX = 4
 STRIP_MARGIN_MM = 14.0
 STRIP_REACH_MM = 30.0  # of the cord in the same slice: a mask that leaks must not open the face
 _OUTSIDE = -10.0  # voxels; shown black
@@ -188,3 +190,25 @@ def sagittal_view(
     far = np.abs(columns_y - of_cord) * spacing_mm[1] > STRIP_REACH_MM
     columns_y = np.where(far, _OUTSIDE, columns_y)
     return View(np.stack([np.broadcast_to(x[:, None], rows_z.shape), columns_y, rows_z]), "", -1)
+
+
+def scan_views(
+    mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float], n_slices: int
+) -> list[View]:
+    """The sagittal strip and axial tiles spread over a mask, centred on it in every slice.
+
+    Parameters
+    ----------
+    mask : array of bool, shape (X, Y, Z)
+        Not empty.
+    spacing_mm : tuple of float
+        Voxel size.
+    n_slices : int
+        Largest number of tiles.
+    """
+    middle = centres(mask)
+    slices = chosen_slices(sorted(middle), n_slices)
+    n_rows = max(-(-len(slices) // N_COLUMNS), 1)
+    height = n_rows * (TILE_PX + GAP_PX) - GAP_PX
+    strip = sagittal_view(middle, spacing_mm, height)
+    return [strip, *[axial_view(z, middle[z], spacing_mm) for z in slices]]

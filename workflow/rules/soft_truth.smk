@@ -1,0 +1,31 @@
+# Soft ground truth of the cord: the masks of a session, averaged over its contrasts. Of images, but
+# after the masks that it is made of; the scans of a session go through one job.
+for batch in PLAN.soft_truth_batches():
+
+    rule:
+        name:
+            batch.rule
+        input:
+            made_by_rules(batch.inputs),
+        output:
+            batch.outputs,
+        log:
+            log_of("images", f"soft_truth_{batch.name}"),
+        benchmark:
+            benchmark_of("images", f"soft_truth_{batch.name}")
+        conda:
+            "../../envs/images.yaml"
+        threads: 1
+        resources:
+            mem_mb=batch_memory_mb("soft_truth", batch),
+            runtime=5 + 2 * len(batch.scans),
+        params:
+            scans=batch.scans,
+            identity=batch.identity,
+            options=PLAN.soft_truth_options(),
+            left_out=PLAN.left_out_of_truth(batch),
+            science=science("images.derive_truth"),
+        script:
+            "../scripts/soft_truth.py"
+
+    remember(batch.rule, "soft_truth")
