@@ -278,7 +278,8 @@ def _told(quality: RegistrationQuality) -> dict[str, float | None]:
 
 def _written(one: Member, told: Mapping[str, Any], status: str, reason: str) -> dict[str, Any]:
     record: dict[str, Any] = {
-        "schema": paths.RECORD_SCHEMA, "status": status, "reason": reason, "method": paths.SOFT_TRUTH,
+        "schema": paths.RECORD_SCHEMA, "status": status, "reason": reason,
+        "method": paths.SOFT_TRUTH,
         "structure": "cord", "name": one.name, "mask_method": one.method, "soft": "", "mask": "",
         "reference": {}, "contrasts": [], "left_out": [], "registration": {}, "warnings": [],
     } | dict(told)  # fmt: skip
