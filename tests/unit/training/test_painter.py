@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from cordcohort.training.acquire import Grid, sampling_matrices, valid_view, z_score
-from cordcohort.training.contrast import FAMILIES, tissue_means
+from cordcohort.training.contrast import EQUAL_SHARES, FAMILIES, tissue_means
 from cordcohort.training.painter import Painter
 from cordcohort.training.sources import CordStack
 from cordcohort.training.surroundings import CODE
@@ -60,12 +60,30 @@ def test_scenes_without_spine_have_no_cord(oval: CordStack) -> None:
     assert float(target.sum()) == 0
 
 
-def test_the_brightness_of_the_cord_differs_from_its_csf_in_every_family() -> None:
-    for i in range(len(FAMILIES)):
-        shares = tuple(float(i == k) for k in range(len(FAMILIES)))
-        means = tissue_means(np.random.default_rng(i), 200, shares)
-        gap = np.abs(means[:, CODE["csf"]] - means[:, CODE["wm"]])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_csf_is_as_bright_as_the_cord_in_the_stated_share_of_a_family_and_differs_in_the_rest(
+    family: str,
+) -> None:
+    n = 1000
+    shares = tuple(float(name == family) for name in FAMILIES)
+    means = tissue_means(np.random.default_rng(3), n, shares)
+    gap = np.abs(means[:, CODE["csf"]] - means[:, CODE["wm"]])
+    # An equal pair differs by 2.5 % (SD) of at most 1; the others by at least 0.07, or by what is
+    # left of it where CSF would be negative.
+    share = np.mean(gap < 0.06)
+    four_errors = 4 * np.sqrt(0.25 / n)
+    assert share == pytest.approx(EQUAL_SHARES[family], abs=four_errors)
+    if not EQUAL_SHARES[family]:
         assert gap.min() > 0.06
+
+
+def test_grey_matter_tells_where_the_cord_is_when_csf_does_not() -> None:
+    shares = tuple(float(name == "t2star") for name in FAMILIES)
+    means = tissue_means(np.random.default_rng(5), 500, shares)
+    wm, gm, csf = (means[:, CODE[t]] for t in ("wm", "gm", "csf"))
+    equal = np.abs(csf - wm) < 0.01
+    assert equal.sum() > 50
+    assert (gm[equal] > 1.02 * wm[equal]).all()
 
 
 @pytest.mark.parametrize("pixel", [0.5, 0.8, 3.0])

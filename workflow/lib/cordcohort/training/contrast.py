@@ -47,6 +47,18 @@ _CSF = {"t2": (0.2, 0.7), "t2star": (0.06, 0.5), "t1": (-0.6, -0.15), "mt": (-0.
 _GREY = {"t2": (1.0, 1.15), "t2star": (1.0, 1.45), "t1": (0.8, 1.0), "mt": (0.95, 1.3),
          "dwi": (0.7, 1.0), "b0": (1.0, 1.15)}  # fmt: skip
 LEAST_CONTRAST = 0.07
+# Share of scans whose CSF is as bright as white matter: grey matter, roots, vessels and the canal's
+# wall alone tell where the cord is. Common on axial T2*-weighted scans, possible on others.
+EQUAL_SHARES = {
+    "random": 0.1,
+    "t2": 0.05,
+    "t2star": 0.3,
+    "t1": 0.0,
+    "mt": 0.25,
+    "dwi": 0.0,
+    "b0": 0.0,
+}
+EQUAL_CONTRAST_SD = 0.025
 
 
 def tissue_means(
@@ -73,7 +85,10 @@ def _one(rng: np.random.Generator, family: str) -> FloatArray:
     """Means of one scan."""
     means = rng.uniform(0, 1, len(TISSUES))
     if family == "random":
-        return _random(rng, means)
+        means = _random(rng, means)
+        if rng.random() < EQUAL_SHARES[family]:
+            _equalise(rng, means)
+        return means
     for tissue, (low, high) in _RANGES[family].items():
         means[CODE[tissue]] = rng.uniform(low, high)
     wm = rng.uniform(*_CORD[family])
@@ -85,6 +100,8 @@ def _one(rng: np.random.Generator, family: str) -> FloatArray:
     if family == "t2star":
         gm = min(gm, wm + rng.uniform(0.4, 1.0) * (csf - wm)) if csf > wm else gm
     _set_cord(rng, means, csf, wm, gm)
+    if rng.random() < EQUAL_SHARES[family]:
+        _equalise(rng, means)
     if rng.random() < 0.5:
         means[CODE["air"]] = rng.uniform(0, 0.05)
     return means
@@ -102,6 +119,14 @@ def _random(rng: np.random.Generator, means: FloatArray) -> FloatArray:
     if rng.random() < 0.2:  # epidural tissue as bright as CSF: the canal's wall is no landmark
         means[[CODE["ligament"], CODE["fat"]]] = csf + rng.normal(0, 0.05, 2)
     return means
+
+
+def _equalise(rng: np.random.Generator, means: FloatArray) -> None:
+    """Make CSF as bright as white matter, grey matter brighter and roots darker than both."""
+    wm = means[CODE["wm"]]
+    csf = wm * (1 + rng.normal(0, EQUAL_CONTRAST_SD))
+    _set_cord(rng, means, csf, wm, wm * rng.uniform(1.03, 1.4))
+    means[CODE["root"]] = wm * rng.uniform(0.6, 1.0)
 
 
 def _set_cord(
