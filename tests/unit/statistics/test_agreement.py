@@ -117,3 +117,20 @@ def test_same_subject_label_in_two_data_sets_is_two_pairs(make_long: MakeLong) -
     ]  # fmt: skip
     row = _run(make_long(rows), by_site=False).iloc[0]
     assert (row["n_scans"], row["n_persons"]) == (2, 2)
+
+
+@pytest.mark.parametrize("values", [[0.2, 0.99, 1.0, 1.0], [0.0, 0.0, 0.1], [0.5, 1.0]])
+def test_the_interval_of_an_overlap_stays_between_0_and_1(
+    make_long: MakeLong, values: list[float]
+) -> None:
+    rows = [
+        {"subject": str(i), "method": "x", "reference": "manual", "measure": "dice", "unit": "1",
+         "value": v} for i, v in enumerate(values)
+    ]  # fmt: skip
+    row = _run(make_long(rows), by_site=False).iloc[0]
+    student = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+    assert student[0] < 0 or student[1] > 1  # what would be printed otherwise
+    if len(values) > 2:
+        assert 0 <= row["ci_low"] <= row["mean"] <= row["ci_high"] <= 1
+    else:
+        assert row["ci_method"].startswith("none: fewer than 3")

@@ -12,6 +12,7 @@ from cordcohort.report.grids import cell_text, frame_grid, head_text
 from cordcohort.report.inputs import Analysis, records
 from cordcohort.report.layouts import Block, laid_out_blocks
 from cordcohort.report.links import TABLES
+from cordcohort.report.planning_figures import planning_figures
 from cordcohort.report.privacy import public_text, safe_name, spreadsheet_safe
 from cordcohort.report.words import measure_text, structure_text, unit_text
 from cordcohort.table import write_tsv
@@ -72,7 +73,7 @@ def analysis_entry(analysis: Analysis, report: Path) -> dict[str, Any]:
     write_people_table(report / file, analysis.table)
     if not analysis.counts.empty:
         write_people_table(report / counts_file, analysis.counts)
-    table, remarks = _numbered_remarks(analysis.table)
+    table, remarks = _numbered_remarks(_whole(analysis.table))
     varying, constants = readable(table)
     counts = _in_words(analysis.counts)
     return {
@@ -83,7 +84,7 @@ def analysis_entry(analysis: Analysis, report: Path) -> dict[str, Any]:
         "constants": constants,
         "remarks": [public_text(r) for r in remarks],
         "blocks": _blocks(analysis, varying),
-        "figures": curve_figures(analysis, report),
+        "figures": [*curve_figures(analysis, report), *planning_figures(analysis, report)],
         "counts": frame_grid(counts.head(MAX_ROWS)),
         "file": file,
         "counts_file": "" if analysis.counts.empty else counts_file,
@@ -92,7 +93,7 @@ def analysis_entry(analysis: Analysis, report: Path) -> dict[str, Any]:
 
 def _blocks(analysis: Analysis, tidy: pd.DataFrame) -> list[dict[str, Any]]:
     """Tables of one analysis: in the published layout where there is one, else the tidy one."""
-    blocks = laid_out_blocks(analysis.kind, analysis.table) or [Block("", tidy)]
+    blocks = laid_out_blocks(analysis.kind, _whole(analysis.table)) or [Block("", tidy)]
     return [
         {
             "title": block.title,
@@ -102,6 +103,13 @@ def _blocks(analysis: Analysis, tidy: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for block in blocks
     ]
+
+
+def _whole(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows over all sites; what leaving one out does is told in the text and in the table file."""
+    if "left_out" not in table:
+        return table
+    return table[table["left_out"] == ""].drop(columns="left_out").reset_index(drop=True)
 
 
 def readable(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from cordcohort.measures.catalogue import CATALOGUE
 from cordcohort.statistics.agreement_summary import observations, summary
 from cordcohort.statistics.limits import LIMIT_SD
 from cordcohort.statistics.pairs import form_pairs, pair_key
@@ -47,8 +48,10 @@ def _merged(_: Parameters) -> Sequence[str]:
     return ("method", "reference")
 
 
-@analysis("agreement", columns=["method", "reference", *COLUMNS], parameters=PARAMETERS,
-          merged=_merged)  # fmt: skip
+@analysis(
+    "agreement", headline="mean", columns=["method", "reference", *COLUMNS],
+    parameters=PARAMETERS, merged=_merged,
+)  # fmt: skip
 def agreement(selection: Selection, p: Parameters) -> Outcome:
     """Agreement of every method with a reference method, over all sites and by site.
 
@@ -81,13 +84,27 @@ def agreement(selection: Selection, p: Parameters) -> Outcome:
             table, missing, rows_used = values(part, method, p)
             used.append(rows_used)
             by_site = bool(p["by_site"]) and "site" not in stratum
-            rows += [{**row, **head} for row in _summaries(table, missing, p, by_site=by_site)]
+            bounded = is_bounded(stratum.get("measure", ""))
+            found = _summaries(table, missing, p, by_site=by_site, bounded=bounded)
+            rows += [{**row, **head} for row in found]
     facts = {"ddof": p["ddof"], "limits_of_agreement": f"bias +- {LIMIT_SD} SD",
              "difference": "method - reference", "reference": p["reference"]}  # fmt: skip
     return Outcome(
         table=pd.DataFrame(rows), method_text=_method_text(p), unit=str(p["unit"]),
         used=used[0].append(used[1:]).unique(), count_by=["method"], facts=facts,
     )  # fmt: skip
+
+
+def is_bounded(measure: str) -> bool:
+    """Whether a measure lies between two bounds that it may reach.
+
+    Examples
+    --------
+    >>> is_bounded("dice"), is_bounded("rve_percent"), is_bounded("of_another_lab")
+    (True, False, False)
+    """
+    known = CATALOGUE.get(measure)
+    return known is not None and known.low is not None and known.high is not None
 
 
 def _methods(rows: pd.DataFrame, p: Parameters) -> list[str]:
@@ -118,17 +135,17 @@ def _difference_values(
 
 
 def _summaries(
-    table: pd.DataFrame, missing: dict[str, object], p: Parameters, *, by_site: bool
+    table: pd.DataFrame, missing: dict[str, object], p: Parameters, *, by_site: bool, bounded: bool
 ) -> list[dict[str, object]]:
     if p["unit"] == "person" and len(table):
         numbers = [c for c in ("value", "a", "b") if c in table]
         groups = table.groupby(["person_key", "site"], sort=True)
         table = groups[numbers].mean().reset_index().assign(n_scans=groups.size().to_numpy())
     sample, sites = observations(table)
-    rows = [{"site": ALL_SITES, **missing, **summary(sample, int(p["ddof"]))}]
+    rows = [{"site": ALL_SITES, **missing, **summary(sample, int(p["ddof"]), bounded=bounded)}]
     if by_site:
         for code, site in enumerate(sites):
-            rows.append({"site": site, **summary(sample.at(code), int(p["ddof"]))})
+            rows.append({"site": site, **summary(sample.at(code), int(p["ddof"]), bounded=bounded)})
     return rows
 
 
@@ -139,5 +156,6 @@ def _method_text(p: Parameters) -> str:
         f"site: overlap and error scores as mean, {sd} and quartiles; values of single methods as "
         "differences (method minus reference) of pairs formed by scan, with bias, limits of "
         "agreement (bias +- 1.96 SD) and their intervals. The interval of a mean is Student's, or "
-        "a percentile bootstrap by person where persons have several values."
+        "a percentile bootstrap by person where persons have several values or the measure "
+        "cannot leave a range (an overlap of 0 to 1, which Student's interval could pass)."
     )

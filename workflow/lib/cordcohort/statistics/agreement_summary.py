@@ -66,7 +66,7 @@ def observations(table: pd.DataFrame) -> tuple[Observations, list[str]]:
     return Observations(value, reference, person, site, numbers), [str(s) for s in sites]
 
 
-def summary(sample: Observations, ddof: int) -> dict[str, object]:
+def summary(sample: Observations, ddof: int, *, bounded: bool = False) -> dict[str, object]:
     """Moments and quantiles of the observations; for differences the limits of agreement too.
 
     Parameters
@@ -74,6 +74,9 @@ def summary(sample: Observations, ddof: int) -> dict[str, object]:
     sample : Observations
     ddof : int
         Of the SD.
+    bounded : bool
+        Whether the measure cannot leave a range (Dice: 0 to 1). Student's interval could; the
+        interval is then a percentile bootstrap, which cannot.
 
     Examples
     --------
@@ -97,19 +100,20 @@ def summary(sample: Observations, ddof: int) -> dict[str, object]:
         "q75": float(q75), "min": float(values[0]), "max": float(values[-1]),
         "n_zero": int((values == 0).sum()), "mean_absolute": float(np.abs(values).mean()),
     }  # fmt: skip
-    row |= _mean_interval(sample, values, repeated=n > n_persons)
+    by_person = n > n_persons or (bounded and sample.reference is None)
+    row |= _mean_interval(sample, values, by_person=by_person)
     if sample.reference is not None:
         row |= _limits(values, np.sort(sample.reference), sd)
     return row | _flag(n, repeated=n > n_persons)
 
 
 def _mean_interval(
-    sample: Observations, values: np.ndarray, *, repeated: bool
+    sample: Observations, values: np.ndarray, *, by_person: bool
 ) -> dict[str, object]:
     """Interval of the mean; by person when persons have several scans (a scan is no unit then)."""
     if len(values) < 2:  # noqa: PLR2004 - a spread needs two values
         interval = NO_INTERVAL
-    elif repeated:
+    elif by_person:
         interval = _interval_by_person(sample)
     else:
         interval = mean_interval(float(values.mean()), float(values.std(ddof=1)), len(values))

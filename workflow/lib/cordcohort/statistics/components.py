@@ -48,7 +48,9 @@ def _merged(p: Parameters) -> Sequence[str]:
         ["reference"] if "method" in wanted else [])  # fmt: skip
 
 
-@analysis("variance_components", columns=COLUMNS, parameters=PARAMETERS, merged=_merged)
+@analysis(
+    "variance_components", headline="sd", columns=COLUMNS, parameters=PARAMETERS, merged=_merged
+)
 def variance_components(selection: Selection, p: Parameters) -> Outcome:
     """Variance components of scans by a mixed model (REML), unbalanced designs allowed.
 

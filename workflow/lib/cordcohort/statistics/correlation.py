@@ -57,7 +57,14 @@ def _merged(p: Parameters) -> Sequence[str]:
     return ("measure", "unit") if "measure" in p["with"] else ()
 
 
-@analysis("correlation", columns=COLUMNS, parameters=PARAMETERS, required=["with"], merged=_merged)
+@analysis(
+    "correlation",
+    headline="rho",
+    columns=COLUMNS,
+    parameters=PARAMETERS,
+    required=["with"],
+    merged=_merged,
+)
 def correlation(selection: Selection, p: Parameters) -> Outcome:
     """Spearman rank correlation between persons.
 

@@ -49,7 +49,7 @@ def _merged(p: Parameters) -> Sequence[str]:
 
 
 @analysis(
-    "correlation_difference", columns=COLUMNS, parameters=PARAMETERS,
+    "correlation_difference", headline="difference", columns=COLUMNS, parameters=PARAMETERS,
     required=["compare", "values", "score"], merged=_merged,
 )  # fmt: skip
 def correlation_difference(selection: Selection, p: Parameters) -> Outcome:

@@ -63,8 +63,8 @@ def _merged(p: Parameters) -> Sequence[str]:
 
 
 @analysis(
-    "group_test", columns=COLUMNS, parameters=PARAMETERS, required=["group", "test"],
-    merged=_merged,
+    "group_test", headline="effect", columns=COLUMNS, parameters=PARAMETERS,
+    required=["group", "test"], merged=_merged,
 )  # fmt: skip
 def group_test(selection: Selection, p: Parameters) -> Outcome:
     """Compare independent groups.

@@ -41,7 +41,12 @@ PARAMETERS = {
 }
 
 
-@analysis("harmonisation", columns=COLUMNS, parameters=PARAMETERS, required=["group", "fit_on"])
+@analysis(
+    "harmonisation",
+    columns=COLUMNS,
+    parameters=PARAMETERS,
+    required=["group", "fit_on"],
+)
 def harmonisation(selection: Selection, p: Parameters) -> Outcome:
     """Remove each site's shift and scale, estimated on a named group.
 

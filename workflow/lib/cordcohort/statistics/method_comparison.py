@@ -71,7 +71,7 @@ BLAND_ALTMAN_COLUMNS = [
 
 
 @analysis(
-    "bland_altman", columns=BLAND_ALTMAN_COLUMNS, parameters=SCAN_PARAMETERS,
+    "bland_altman", headline="bias", columns=BLAND_ALTMAN_COLUMNS, parameters=SCAN_PARAMETERS,
     required=["compare"], merged=merged_columns,
 )  # fmt: skip
 def bland_altman(selection: Selection, p: Parameters) -> Outcome:
@@ -129,7 +129,7 @@ CONCORDANCE_COLUMNS = [
 
 
 @analysis(
-    "concordance", columns=CONCORDANCE_COLUMNS, parameters=SCAN_PARAMETERS,
+    "concordance", headline="ccc", columns=CONCORDANCE_COLUMNS, parameters=SCAN_PARAMETERS,
     required=["compare"], merged=merged_columns,
 )  # fmt: skip
 def lin_concordance(selection: Selection, p: Parameters) -> Outcome:
@@ -179,8 +179,8 @@ LINE_NAMES = {
 
 
 @analysis(
-    "method_regression", columns=REGRESSION_COLUMNS, parameters=REGRESSION_PARAMETERS,
-    required=["compare"], merged=merged_columns,
+    "method_regression", headline="slope", columns=REGRESSION_COLUMNS,
+    parameters=REGRESSION_PARAMETERS, required=["compare"], merged=merged_columns,
 )  # fmt: skip
 def method_regression(selection: Selection, p: Parameters) -> Outcome:
     """Line of ``a`` on ``b`` where both have error: slope 1 and intercept 0 mean agreement."""
@@ -247,8 +247,8 @@ ALPHA = 0.05
 
 
 @analysis(
-    "equivalence", columns=EQUIVALENCE_COLUMNS, parameters=EQUIVALENCE_PARAMETERS,
-    required=["compare", "margin"], merged=merged_columns,
+    "equivalence", headline="mean_difference", columns=EQUIVALENCE_COLUMNS,
+    parameters=EQUIVALENCE_PARAMETERS, required=["compare", "margin"], merged=merged_columns,
 )  # fmt: skip
 def equivalence(selection: Selection, p: Parameters) -> Outcome:
     """Two one-sided tests of whether the difference of ``a`` and ``b`` is inside a margin.

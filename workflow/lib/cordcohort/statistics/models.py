@@ -39,7 +39,13 @@ PARAMETERS = {
 _SCAN = ["person_key", "site", "vendor", "session", "acquisition", "run", "contrast"]
 
 
-@analysis("linear_model", columns=COLUMNS, parameters=PARAMETERS, required=["covariates"])
+@analysis(
+    "linear_model",
+    headline="estimate",
+    columns=COLUMNS,
+    parameters=PARAMETERS,
+    required=["covariates"],
+)
 def linear_model(selection: Selection, p: Parameters) -> Outcome:
     """Model a measure on covariates, by least squares or with random intercepts.
 

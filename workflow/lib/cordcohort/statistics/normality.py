@@ -28,7 +28,7 @@ PARAMETERS = {
 _SCAN = ["person_key", "site", "session", "acquisition", "run", "contrast"]
 
 
-@analysis("normality", columns=COLUMNS, parameters=PARAMETERS)
+@analysis("normality", headline="k2", columns=COLUMNS, parameters=PARAMETERS)
 def normality(selection: Selection, p: Parameters) -> Outcome:
     """D'Agostino-Pearson omnibus test of each stratum, Shapiro-Wilk beside it.
 

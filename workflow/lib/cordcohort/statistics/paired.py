@@ -42,6 +42,7 @@ PARAMETERS = {
 
 @analysis(
     "paired_test",
+    headline="rank_biserial",
     columns=COLUMNS,
     parameters=PARAMETERS,
     required=["compare"],

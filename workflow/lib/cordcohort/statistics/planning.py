@@ -26,7 +26,14 @@ _COUNTS: dict[str, Any] = {
     "minItems": 1, "uniqueItems": True,
 }  # fmt: skip
 PARAMETERS = {
-    "effect": {"type": "number", "exclusiveMinimum": 0, "description": "difference to find"},
+    "effect": {
+        "anyOf": [
+            {"type": "number", "exclusiveMinimum": 0},
+            {"type": "array", "items": {"type": "number", "exclusiveMinimum": 0}, "minItems": 1,
+             "uniqueItems": True},
+        ],
+        "description": "difference to find, or several",
+    },
     "relative": {
         "type": "boolean",
         "default": False,
@@ -93,21 +100,35 @@ def _designs(cells: pd.DataFrame, p: Parameters) -> list[Row]:
         return [{"allocation": p["allocation"], "flag": "undefined", "reason": reason}]
     sds, said = _sds(found)
     mean = float(str(found["total"]["mean"]))
-    effect = float(p["effect"]) * (abs(mean) / 100 if p["relative"] else 1.0)
-    shared: Row = {
-        "allocation": p["allocation"], "n_scans": p["n_scans"], "effect": effect,
-        "effect_percent": 100 * effect / abs(mean) if mean else np.nan,
-        "sd_person": sds["person"], "sd_site": sds["site"], "sd_residual": sds["residual"],
-        "alpha": p["alpha"], "flag": "warning" if said else "", "reason": said,
-    }  # fmt: skip
-    rows = [
-        {**shared, **_row(Design(k, n, int(p["n_scans"]), str(p["allocation"])), effect, sds, p)}
-        for k, n in itertools.product(sorted(p["n_sites"]), sorted(p["n_per_arm"]))
-    ]
-    for row in rows:
-        same = [r for r in rows if r["n_sites"] == row["n_sites"] and r.get("enough") == "yes"]
-        row["smallest_enough"] = same[0]["n_per_arm"] if same else None
+    rows: list[Row] = []
+    for asked in sorted(float(e) for e in _listed(p["effect"])):
+        effect = asked * (abs(mean) / 100 if p["relative"] else 1.0)
+        shared: Row = {
+            "allocation": p["allocation"], "n_scans": p["n_scans"], "effect": effect,
+            "effect_percent": 100 * effect / abs(mean) if mean else np.nan,
+            "sd_person": sds["person"], "sd_site": sds["site"], "sd_residual": sds["residual"],
+            "alpha": p["alpha"], "flag": "warning" if said else "", "reason": said,
+        }  # fmt: skip
+        designs = itertools.product(sorted(p["n_sites"]), sorted(p["n_per_arm"]))
+        found_here = [
+            {
+                **shared,
+                **_row(Design(k, n, int(p["n_scans"]), str(p["allocation"])), effect, sds, p),
+            }
+            for k, n in designs
+        ]
+        rows += [row | {"smallest_enough": _smallest(row, found_here)} for row in found_here]
     return rows
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _smallest(row: Row, rows: list[Row]) -> object:
+    """Fewest persons an arm, of those tried, that are enough with as many sites."""
+    enough = [r for r in rows if r["n_sites"] == row["n_sites"] and r.get("enough") == "yes"]
+    return enough[0]["n_per_arm"] if enough else None
 
 
 def _sds(found: dict[str, Row]) -> tuple[dict[str, float], str]:

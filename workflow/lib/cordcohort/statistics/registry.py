@@ -95,6 +95,7 @@ class Kind:
     required: tuple[str, ...]
     columns: tuple[str, ...]
     merged: Callable[[Parameters], Sequence[str]]
+    headline: str = ""
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -123,6 +124,7 @@ def analysis(
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
     required: Sequence[str] = (),
     merged: Callable[[Parameters], Sequence[str]] = _nothing,
+    headline: str = "",
 ) -> Callable[
     [Callable[[Selection, Parameters], Outcome]], Callable[[Selection, Parameters], Outcome]
 ]:
@@ -140,13 +142,15 @@ def analysis(
         Parameters without a default.
     merged : callable
         Strata that this analysis compares or averages over, given its parameters.
+    headline : str
+        Column of the number that the analysis is read for; leaving out sites is judged by it.
     """
 
     def register(
         function: Callable[[Selection, Parameters], Outcome],
     ) -> Callable[[Selection, Parameters], Outcome]:
         own = parameters or {}
-        _KINDS[name] = Kind(name, function, own, tuple(required), tuple(columns), merged)
+        _KINDS[name] = Kind(name, function, own, tuple(required), tuple(columns), merged, headline)
         return function
 
     return register

@@ -49,7 +49,14 @@ def _merged(p: Parameters) -> Sequence[str]:
     return ALSO_MERGED.get(p["over"], (str(p["over"]),))
 
 
-@analysis("reliability", columns=COLUMNS, parameters=PARAMETERS, required=["over"], merged=_merged)
+@analysis(
+    "reliability",
+    headline="icc",
+    columns=COLUMNS,
+    parameters=PARAMETERS,
+    required=["over"],
+    merged=_merged,
+)
 def reliability(selection: Selection, p: Parameters) -> Outcome:
     """Intraclass correlations over a factor, with interval and measurement error.
 

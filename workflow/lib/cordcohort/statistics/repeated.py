@@ -57,8 +57,8 @@ PARAMETERS = {
 
 
 @analysis(
-    "repeated_test", columns=COLUMNS, parameters=PARAMETERS, required=["compare"],
-    merged=merged_columns,
+    "repeated_test", headline="effect", columns=COLUMNS, parameters=PARAMETERS,
+    required=["compare"], merged=merged_columns,
 )  # fmt: skip
 def repeated_test(selection: Selection, p: Parameters) -> Outcome:
     """Compare three or more conditions measured in the same persons.

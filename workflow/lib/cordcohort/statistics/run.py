@@ -23,6 +23,7 @@ from cordcohort.statistics.select import (
     select_rows,
     with_counts,
 )
+from cordcohort.statistics.sensitivity import sensitivity, sensitivity_text
 from cordcohort.table import SCHEMA_VERSION, write_tsv
 
 # Text also where a table holds nothing else than undefined rows, so that its columns keep a type.
@@ -48,12 +49,16 @@ class AnalysisResult:
         Sentences for a methods section.
     params : mapping
         The declaration with its defaults, the unit of observation and the conventions used.
+    sensitivity : tuple of dict
+        What leaving out one site (vendor, ...) does to each headline number; empty where the
+        analysis was not repeated (:func:`cordcohort.statistics.sensitivity.sensitivity`).
     """
 
     table: pd.DataFrame
     counts: pd.DataFrame
     method_text: str
     params: Mapping[str, Any]
+    sensitivity: tuple[Mapping[str, Any], ...] = ()
 
 
 def run_analysis(
@@ -97,8 +102,10 @@ def run_analysis(
         tables.append(left.table.assign(left_out=label))
     table = pd.concat(tables, ignore_index=True)
     table.insert(0, "left_out", table.pop("left_out").astype("str"))
-    text = f"{whole.method_text} Repeated leaving out each {column} in turn (left_out)."
-    return AnalysisResult(table, whole.counts, text, whole.params)
+    found = sensitivity(table, kinds()[checked["kind"]].headline)
+    text = f"{whole.method_text} Repeated leaving out each {column} in turn (left_out). "
+    text += sensitivity_text(found, column)
+    return AnalysisResult(table, whole.counts, text, whole.params, tuple(found))
 
 
 def _run_checked(
@@ -173,6 +180,7 @@ def write_result(
         "schema": SCHEMA_VERSION,
         "method_text": result.method_text,
         "parameters": dict(result.params),
+        "sensitivity": [dict(row) for row in result.sensitivity],
         "versions": library_versions(),
         "provenance": dict(provenance or {}),
     }

@@ -71,7 +71,14 @@ def _merged(p: Parameters) -> Sequence[str]:
     return ALSO_MERGED.get(p["over"], (str(p["over"]),))
 
 
-@analysis("variability", columns=COLUMNS, parameters=PARAMETERS, required=["over"], merged=_merged)
+@analysis(
+    "variability",
+    headline="cov_percent",
+    columns=COLUMNS,
+    parameters=PARAMETERS,
+    required=["over"],
+    merged=_merged,
+)
 def variability(selection: Selection, p: Parameters) -> Outcome:
     """Coefficient of variation over a factor, within persons first, then between them.
 

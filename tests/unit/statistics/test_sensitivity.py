@@ -1,0 +1,80 @@
+"""Leaving out one site at a time: what moves, by how much, and whether verdicts hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from cordcohort.statistics.catalogue import kinds
+from cordcohort.statistics.run import run_analysis, write_result
+from cordcohort.statistics.sensitivity import sensitivity, sensitivity_text
+
+MakeLong = Callable[..., pd.DataFrame]
+
+
+def _cohort(make_long: MakeLong) -> pd.DataFrame:
+    rng = np.random.default_rng(7)
+    bias = {"a": 0.0, "b": 0.2, "c": 6.0}  # the model fails at c only
+    rows = [
+        {"subject": f"{site}{i}", "site": site, "method": method,
+         "value": 70 + i + (bias[site] + rng.normal(0, 0.1) if method == "model" else 0)}
+        for site in bias for i in range(4) for method in ("manual", "model")
+    ]  # fmt: skip
+    return make_long(rows)
+
+
+def test_the_site_that_carries_the_result_is_named(make_long: MakeLong) -> None:
+    spec = {"name": "s", "kind": "agreement", "leave_one_out": "site", "by_site": False}
+    result = run_analysis(spec, _cohort(make_long))
+    found = result.sensitivity[0]
+    left = result.table.set_index("left_out")["mean"]
+    assert found["moves_most"] == "c"
+    assert found["whole"] == left[""]
+    assert found["largest_change"] == pytest.approx(left["c"] - left[""])
+    assert found["lowest"] == left["c"]
+    assert "without c" in result.method_text
+
+
+def test_a_verdict_that_one_site_carries_is_counted() -> None:
+    table = pd.DataFrame({
+        "left_out": ["", "a", "b", "", "a", "b"], "with": ["x"] * 3 + ["y"] * 3,
+        "rho": [0.6, 0.5, 0.2, 0.9, 0.9, 0.8], "p": [0.01, 0.04, 0.3, 1e-6, 1e-5, 1e-4],
+    })  # fmt: skip
+    found = sensitivity(table, "rho")
+    assert [row["verdict_holds"] for row in found] == [False, True]
+    assert (found[0]["p_lowest"], found[0]["p_highest"]) == (0.04, 0.3)
+    text = sensitivity_text(found, "site")
+    assert "from 0.6 to 0.2 without b" in text
+    assert "1 of 2 p-values cross 0.05" in text
+
+
+def test_a_repetition_without_a_number_is_counted_not_compared() -> None:
+    table = pd.DataFrame({"left_out": ["", "a", "b"], "cov": [2.0, np.nan, 2.5]})
+    found = sensitivity(table, "cov")[0]
+    assert (found["n_repeated"], found["n_undefined"], found["moves_most"]) == (2, 1, "b")
+    nothing = sensitivity(table.assign(cov=[2.0, np.nan, np.nan]), "cov")
+    assert nothing[0]["n_undefined"] == 2
+    assert "no number could be compared" in sensitivity_text(nothing, "site")
+
+
+def test_one_site_alone_is_told(make_long: MakeLong) -> None:
+    rows = [{"subject": str(i), "value": 70.0 + i} for i in range(4)]
+    spec = {"name": "s", "kind": "variability", "over": "site", "leave_one_out": "site"}
+    result = run_analysis(spec, make_long(rows))
+    assert "no number could be compared" in result.method_text
+
+
+def test_the_record_holds_the_summary(make_long: MakeLong, tmp_path: Path) -> None:
+    spec = {"name": "s", "kind": "agreement", "leave_one_out": "site", "by_site": False}
+    paths = write_result(run_analysis(spec, _cohort(make_long)), tmp_path)
+    record = json.loads(paths[2].read_text())
+    assert record["sensitivity"][0]["moves_most"] == "c"
+
+
+def test_a_headline_is_a_column_of_its_kind() -> None:
+    for kind in kinds().values():
+        assert kind.headline in {"", *kind.columns}, kind.name
