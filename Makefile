@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
 
-.PHONY: demo test test-real test-envs test-slow test-slurm lint bench bench-scale clean lock
+.PHONY: demo test test-real test-envs test-slow test-slurm lint bench bench-scale check-model study-contrast clean lock
 
 # The locked packages with their hashes; then torch, whose CPU and CUDA builds share one version but
 # not one hash, and which pins its own CUDA packages exactly where its build needs them.
@@ -52,6 +52,17 @@ bench: $(READY)
 
 bench-scale: $(READY)
 	$(BIN)/python tests/benchmarks/bench_scale.py --sizes 100 1000 10000
+
+# What a cord model does on phantoms: six contrasts, damage, unseen vendor and contrast, off centre.
+MODEL ?= cord-v1
+check-model: $(READY)
+	$(BIN)/python tests/benchmarks/check_model.py --model $(MODEL)
+
+# The published multi-contrast study on its phantom cohort (config/studies/contrast-agnostic.yaml).
+STUDY ?= contrast-agnostic
+study-contrast: $(READY)
+	$(BIN)/python -m cordcohort init $(STUDY) --study contrast-agnostic
+	$(BIN)/python -m cordcohort run $(STUDY) --cores $(CORES)
 
 # Resolve the lock anew from its direct pins (needs uv).
 lock: $(READY)

@@ -16,24 +16,23 @@ def blocks(kind, drop=(), **more):
 
 def test_csa_1_is_one_table_a_method_and_a_missing_method_is_told():
     found = blocks("csa_by_person", drop={("3", "soft_all", "dwi")})
-    assert list(found) == ["GT_soft, mm²", "soft_all, mm²", "hard_all, mm²", "propseg"]
+    assert list(found) == ["GT_soft, mm²", "soft_all, mm²", "hard_all, mm²", "Without a table"]
     table = found["soft_all, mm²"].table
     assert list(table.columns) == ["person", "T1w", "T2w", "dwi", "mean", "std"]
     row = table[table["person"] == "d/2"].iloc[0]
     assert row.tolist()[1:] == ["73", "71", "72", "72", "1"]
     assert table["person"].tolist()[2] == "d/3*"
     assert "no comparison" in found["soft_all, mm²"].note
-    assert found["propseg"].table.empty
-    assert "not supplied" in found["propseg"].note
+    assert found["Without a table"].note == "propseg (not supplied)."
 
 
 def test_csa_2_has_a_row_a_method_with_mean_and_sd_in_one_cell():
     (block,) = blocks("csa_by_method").values()
     table = block.table.set_index("method")
-    assert list(table.columns) == ["T1w", "T2w", "dwi", "all", "STD", "STD [%]", "n persons"]
+    assert list(table.columns) == ["T1w", "T2w", "dwi", "all", "STD", "STD [%]", "n", "flag"]
     assert table.loc["soft_all", "T1w"] == "75.50 ± 2.45"
-    assert table.loc["soft_all", "n persons"] == "8"
-    assert table.loc["propseg", "T1w"] == "not supplied"
+    assert table.loc["soft_all", "n"] == "8"
+    assert table.loc["propseg"].tolist() == ["not supplied", *[""] * 6, "undefined"]
 
 
 def test_csa_4_is_one_table_a_quantity_and_family():
@@ -56,7 +55,7 @@ def test_what_varies_besides_the_layout_is_in_the_title():
     table = run_analysis(declared("csa_by_method"), long).table
     text = table.astype("object").where(table.notna(), "").astype("str")
     titles = [block.title for block in laid_out_blocks("csa_by_method", text)]
-    assert titles == ["csa_mm2, mm²", "csa_soft_mm2, mm²"]
+    assert titles == ["csa_mm2", "csa_soft_mm2"]
 
 
 def test_seg_1_names_measures_and_units_in_words():

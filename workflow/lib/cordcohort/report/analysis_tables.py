@@ -76,14 +76,15 @@ def analysis_entry(analysis: Analysis, report: Path) -> dict[str, Any]:
     table, remarks = _numbered_remarks(_whole(analysis.table))
     varying, constants = readable(table)
     counts = _in_words(analysis.counts)
+    laid_out = laid_out_blocks(analysis.kind, _whole(analysis.table))
     return {
         "anchor": f"analysis-{safe_name(analysis.name)}",
         "title": public_text(analysis.title),
         "kind": public_text(analysis.kind.replace("_", " ")),
         "text": public_text(analysis.about.get("method_text", ""), MAX_TEXT),
         "constants": constants,
-        "remarks": [public_text(r) for r in remarks],
-        "blocks": _blocks(analysis, varying),
+        "remarks": [] if laid_out else [public_text(r) for r in remarks],
+        "blocks": [_printed(block) for block in laid_out or [Block("", varying)]],
         "figures": [*curve_figures(analysis, report), *planning_figures(analysis, report)],
         "counts": frame_grid(counts.head(MAX_ROWS)),
         "file": file,
@@ -91,18 +92,14 @@ def analysis_entry(analysis: Analysis, report: Path) -> dict[str, Any]:
     }
 
 
-def _blocks(analysis: Analysis, tidy: pd.DataFrame) -> list[dict[str, Any]]:
-    """Tables of one analysis: in the published layout where there is one, else the tidy one."""
-    blocks = laid_out_blocks(analysis.kind, _whole(analysis.table)) or [Block("", tidy)]
-    return [
-        {
-            "title": block.title,
-            "table": frame_grid(block.table.head(MAX_ROWS)),
-            "n_hidden": max(len(block.table) - MAX_ROWS, 0),
-            "note": public_text(block.note),
-        }
-        for block in blocks
-    ]
+def _printed(block: Block) -> dict[str, Any]:
+    """One table of an analysis as the page prints it."""
+    return {
+        "title": block.title,
+        "table": frame_grid(block.table.head(MAX_ROWS)),
+        "n_hidden": max(len(block.table) - MAX_ROWS, 0),
+        "note": public_text(block.note),
+    }
 
 
 def _whole(table: pd.DataFrame) -> pd.DataFrame:

@@ -12,13 +12,14 @@ import pandas as pd
 
 from cordcohort.report.privacy import public_text
 from cordcohort.report.words import measure_text, number_text, unit_text
-from cordcohort.statistics.contrast_tables import laid_out
+from cordcohort.statistics.contrast_tables import NO_VALUE, NOT_SUPPLIED, laid_out
 from cordcohort.statistics.select import STRATA
 
 PERSON_PREFIX = "person:"
 OUTSIDE = "*"
 OUTSIDE_NOTE = f"{OUTSIDE} lacks a contrast in some method, so enters no comparison."
 SMALL_P = 0.001
+MUTED = "undefined"  # the flag of rows that hold no number
 
 
 class Block(NamedTuple):
@@ -59,25 +60,21 @@ def _joined(*words: str) -> str:
 
 
 def _persons(part: pd.DataFrame, unit: str) -> list[Block]:
-    """CSA-1: one table a method, a row a participant."""
+    """CSA-1: one table a method, a row a participant; methods without one are named at the end."""
     blocks: list[Block] = []
+    absent: list[str] = []
     for method, own in part.groupby("method", sort=False):
         told = own[own["status"] == ""]
         if told.empty:
-            blocks.append(Block(str(method), pd.DataFrame(), str(own["reason"].iloc[0])))
+            absent.append(f"{method} ({own['status'].iloc[0]})")
             continue
-        cells = told.assign(
-            cell=[_number(v) for v in told["value"]],
-            person=[
-                _person(p, i) for p, i in zip(told["person"], told["in_comparison"], strict=True)
-            ],
-        )
-        wide = _wide(cells, ["person"])
-        outside = (told["in_comparison"] == "no").any()
-        note = (
-            f"{OUTSIDE} lacks a contrast in some method, so enters no comparison" if outside else ""
-        )
-        blocks.append(Block(_joined(str(method), unit), wide, note))
+        known = zip(told["person"], told["in_comparison"], strict=True)
+        persons = [_person(person, inside) for person, inside in known]
+        cells = told.assign(cell=[_number(v) for v in told["value"]], person=persons)
+        note = OUTSIDE_NOTE if (told["in_comparison"] == "no").any() else ""
+        blocks.append(Block(_joined(str(method), unit), _wide(cells, ["person"]), note))
+    if absent:
+        blocks.append(Block("Without a table", pd.DataFrame(), f"{', '.join(absent)}."))
     return blocks
 
 
@@ -88,7 +85,7 @@ def _person(label: str, in_comparison: str) -> str:
 
 def _summaries(part: pd.DataFrame, unit: str) -> list[Block]:
     """CSA-2 and CSA-3: a row a method, cells ``mean ± SD``."""
-    return [Block(unit, _methods(part, 2))]
+    return [Block("", _methods(part, 2))]
 
 
 def _scores(part: pd.DataFrame, unit: str) -> list[Block]:
@@ -109,9 +106,16 @@ def _methods(part: pd.DataFrame, decimals: int) -> pd.DataFrame:
     """A row a method with the fewest persons of its cells."""
     numbers = {c: pd.to_numeric(part[c], errors="coerce") for c in ("mean", "sd", "n")}
     wide = laid_out(part.assign(**numbers), decimals)
+    first, *others = [c for c in wide.columns if c not in ("dataset", "method")]
     counts = numbers["n"].groupby(part["method"]).min()
     n = [int(counts[m]) for m in wide["method"]]
-    told = wide.assign(**{"n persons": [str(k) if k else "" for k in n]})
+    absent = wide[first].isin((NOT_SUPPLIED, NO_VALUE)) & (
+        wide[others].eq(wide[first], axis=0)
+    ).all(axis=1)
+    wide.loc[absent, others] = ""
+    told = wide.assign(
+        n=[str(k) if k else "" for k in n], flag=absent.map({True: MUTED, False: ""})
+    )
     return told.drop(columns="dataset", errors="ignore")
 
 
@@ -127,6 +131,7 @@ def _tests(part: pd.DataFrame, unit: str) -> list[Block]:
             "n pairs": own["n_pairs"].where(own["status"] == "", ""),
             "rank biserial": [_number(v) for v in own["rank_biserial"]],
             "remark": own["status"],
+            "flag": own["flag"],  # greys a row out
         })  # fmt: skip
         told = rows[[c for c in rows.columns if (rows[c] != "").any()]]
         per = str(own["unit_of_pairing"].iloc[0])
@@ -149,7 +154,9 @@ def _number(text: str) -> str:
 
 def _p(text: str) -> str:
     value = pd.to_numeric(text, errors="coerce")
-    return f"< {SMALL_P}" if value < SMALL_P else _number(text)
+    if pd.isna(value):
+        return ""
+    return f"< {SMALL_P}" if value < SMALL_P else f"{value:.3f}"
 
 
 LAYOUTS: dict[str, Callable[[pd.DataFrame, str], list[Block]]] = {
