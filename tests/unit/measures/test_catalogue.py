@@ -8,8 +8,10 @@ from cordcohort.errors import ConfigError
 from cordcohort.images import diffusion
 from cordcohort.measures import detection, lesions, overlap, slice_shape, surface
 from cordcohort.measures.catalogue import CATALOGUE, measures_of
+from cordcohort.measures.groups import groups_of
+from cordcohort.measures.level_sources import ScanLevels
 from cordcohort.measures.options import MeasureOptions
-from cordcohort.measures.rows import groups_of, valued
+from cordcohort.measures.rows import valued
 
 MODULES = {
     "shape": slice_shape,
@@ -62,5 +64,6 @@ def test_unknown_level_ranges_are_refused_with_the_key():
 
 
 def test_a_single_level_is_no_range_of_its_own():
-    groups = groups_of([1, 2], {1: "C3", 2: "C3"}, {"C3": ["C3"]})
+    options = MeasureOptions(level_ranges=("C3-C3",))
+    groups = groups_of([1, 2], ScanLevels({1: "C3", 2: "C3"}), options)
     assert [g.level for g in groups] == ["", "C3"]

@@ -89,8 +89,11 @@ class Measures:
 
     reference: str
     batch_size: int
-    levels: str
+    levels: str | tuple[str, ...]
+    disc_confidence: float
     level_ranges: tuple[str, ...]
+    pmj_distances_mm: tuple[float, ...]
+    pmj_extent_mm: float
     min_voxels: int
     per_slice: bool
     angle_correction: bool

@@ -12,6 +12,8 @@ from cordcohort.root import workflow_root
 from cordcohort.table import INTEGER_COLUMNS, LONG_COLUMNS
 from cordcohort.validation import nearest
 
+CORD = "cord"
+
 
 def check_config(config: Config) -> None:
     """Refuse what the schema cannot see but needs no walk through the data.
@@ -67,14 +69,14 @@ def _check_datasets(config: Config) -> None:
 
 
 def known_models() -> list[str]:
-    """Names in ``models/registry.yaml``, empty where there is no registry."""
+    """Names of the cord models in ``models/registry.yaml``, empty where there is no registry."""
     path = workflow_root() / "models" / "registry.yaml"
     if not path.is_file():
         return []
     content = read_yaml(path) or {}
     models = content.get("models", content) if isinstance(content, dict) else content
     if isinstance(models, dict):
-        return [str(name) for name in models]
+        return [str(n) for n, about in models.items() if about.get("task", CORD) == CORD]
     return [str(m.get("id") or m.get("name")) for m in models]
 
 

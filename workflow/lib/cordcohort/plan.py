@@ -17,6 +17,8 @@ from cordcohort.batches import Batch, batches, numbers_of
 from cordcohort.bids.shards import rows_of_batches, write_shards
 from cordcohort.config import CONFIG_PATH, Config, make_config
 from cordcohort.files import read_yaml
+from cordcohort.level_choice import DISC_MODEL
+from cordcohort.level_plan import is_searched, level_files
 from cordcohort.report.links import PICTURES
 from cordcohort.root import workflow_root
 from cordcohort.scan import Row
@@ -36,6 +38,7 @@ MEASURE_KINDS = {
 }
 # Options of measures that concern one kind only: a change of them reruns nothing else.
 OPTIONS_OF_KIND = {"threshold": "thresholds", "resolution": "voxel_sizes_mm"}
+LEVELLED_KINDS = frozenset({"shape", "regions", "threshold"})
 # Rules whose inputs are made from every scan.
 WHOLE_STUDY_RULES = frozenset({"cohort", "subject_pages"})
 
@@ -111,6 +114,17 @@ class Plan:
         members = set(batch.scans)
         rows = [row for row in self.rows if paths.scan_id(row) in members]
         return truth_plan.left_out(self.config, rows)
+
+    def disc_batches(self) -> list[Batch]:
+        """Scans in which discs are detected: those whose levels nobody labelled."""
+        return batches(
+            "discs",
+            [row for row in self.rows if is_searched(row, self.config)],
+            self.config.segmentation.batch_size,
+            self._state_of,
+            lambda row: [paths.disc_record(row, DISC_MODEL)],
+            only=self.only,
+        )
 
     def tensor_batches(self) -> list[Batch]:
         """Tensor maps inside the dilated cord."""
@@ -243,7 +257,8 @@ class Plan:
             small = [paths.at_voxel_size(row, size) for size in sizes]
             drawn = [paths.mask_record(one, model) for one in small for model in models]
             return [*drawn, *_mask_files(row)]
-        return [paths.image_record(row, "tensor")] if kind == "regions" else self._state_of(row)
+        own = [paths.image_record(row, "tensor")] if kind == "regions" else self._state_of(row)
+        return [*own, *level_files(row, self.config)] if kind in LEVELLED_KINDS else own
 
     def _state_of(self, row: Row) -> list[str]:
         """List the fewest files one of which is new whenever an image or a mask of a scan is.

@@ -21,7 +21,7 @@ SOFT_TRUTH, SOFT_TRUTH_BINARY = "soft-truth", "soft-truth-bin"
 AVERAGE = "recaverage"
 """What ``rec-average`` becomes in the acquisition of a scan."""
 DIFFUSION_MAPS = ("fa", "md", "ad", "rd")
-MASK_SUFFIX = {"cord": "label-SC_seg", "lesion": "label-lesion_seg"}
+MASK_SUFFIX = {"cord": "label-SC_seg", "lesion": "label-lesion_seg", "discs": "label-discs_dlabel"}
 
 
 def scan_id(scan: Row) -> str:
@@ -73,6 +73,13 @@ def at_voxel_size(scan: Row, size_mm: float) -> dict[str, Any]:
 def masks_of(scan: Row) -> list[dict[str, Any]]:
     """Manual and external masks of a scan, as the index found them."""
     return list(json.loads(scan["masks"])) if scan["masks"] else []
+
+
+def peers_of(scan: Row) -> list[dict[str, Any]]:
+    """Other scans of the session, each with its labels of levels; paths are those of a scan."""
+    text = scan.get("peers", "")
+    found = json.loads(text) if text else []
+    return [peer | {"dataset": scan["dataset"]} for peer in found]
 
 
 def image_file(scan: Row, description: str) -> str:
@@ -128,6 +135,11 @@ def soft_truth_files(scan: Row) -> dict[str, str]:
 def soft_truth_record(scan: Row) -> str:
     """Path of the record beside a scan's soft ground truth, which is written whatever happened."""
     return soft_truth_files(scan)["soft"].removesuffix(".nii.gz") + ".json"
+
+
+def disc_record(scan: Row, model: str) -> str:
+    """Path of the record of detected discs, which is written whatever happened."""
+    return mask_record(scan, model, "discs")
 
 
 def measure_table(scan: Row, kind: str) -> str:

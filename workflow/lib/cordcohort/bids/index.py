@@ -18,6 +18,7 @@ import pandas as pd
 
 from cordcohort.bids.dataset import find_scans
 from cordcohort.bids.masks import masks_text
+from cordcohort.bids.peers import add_peers
 from cordcohort.bids.people import (
     absences,
     list_participants,
@@ -44,7 +45,7 @@ UNMATCHED = "results/bids/unmatched.tsv"
 INDEX_COLUMNS = [
     *SCAN_KEY, "site", "vendor", "person", "resolution", "split", "datatype", "suffix", "stem",
     "folder", "image", "sidecar", "bval", "bvec", "image_size", "image_mtime_ns", "status",
-    "reason", "masks",
+    "reason", "masks", "peers",
 ]  # fmt: skip
 NUMBER_COLUMNS = ["image_size", "image_mtime_ns"]
 PARTICIPANT_COLUMNS = ["dataset", "subject", "person", "site", "vendor", "split", "listed", "found"]
@@ -146,6 +147,7 @@ def _scan_frame(
         row |= {column: person[column] for column in ("site", "person", "split")}
         row["vendor"] = person["vendor"] or vendor_name(manufacturer(str(row["sidecar"])))
         row["masks"] = masks_text(row["masks"])
+    add_peers(scans)
     scans.sort(key=_sort_key)
     frame = pd.DataFrame(scans, columns=INDEX_COLUMNS)
     for column in INDEX_COLUMNS:

@@ -20,6 +20,7 @@ VERTEBRAE = (
     *(f"L{i + 1}" for i in range(N_LUMBAR)),
     "S1",
 )
+ROUNDING = 1e-6  # of a slice: a disc labelled in a slice belongs to that slice
 
 
 def level_name(number: int) -> str:
@@ -63,11 +64,11 @@ def levels_from_map(label_map: Array) -> dict[int, str]:
 
 
 def levels_from_discs(labels: Array) -> dict[int, str]:
-    """Levels from disc labels (``label-discs_dlabel``).
+    """Levels from disc labels (``label-discs_dlabel``) that are projected on the slice axis.
 
-    Label n is the disc above vertebra n (3 is C2/C3, the upper end of C3). Vertebra n spans the
-    slices from just above disc n + 1 up to disc n. A vertebra whose upper or lower disc is not
-    labelled gets no slices. Discs are projected on the slice axis.
+    Label n is the disc above vertebra n (3 is C2/C3, the upper end of C3). A vertebra whose upper
+    or lower disc is not labelled gets no slices. With a cord mask, :func:`levels_from_heights` of
+    :func:`cordcohort.measures.discs.heights_along` is the better projection.
 
     Parameters
     ----------
@@ -89,14 +90,36 @@ def levels_from_discs(labels: Array) -> dict[int, str]:
     where = np.nonzero(labels)
     numbers, inverse = np.unique(labels[where], return_inverse=True)
     height = np.bincount(inverse, weights=where[2]) / np.bincount(inverse) if numbers.size else []
-    disc = {int(n): int(np.floor(h + 0.5)) for n, h in zip(numbers, height, strict=True)}
+    return levels_from_heights({int(n): float(h) for n, h in zip(numbers, height, strict=True)})
+
+
+def levels_from_heights(heights: Mapping[int, float]) -> dict[int, str]:
+    """Levels from the heights of discs in slices.
+
+    Vertebra n holds the slices whose centre lies above disc n + 1 and not above disc n.
+
+    Parameters
+    ----------
+    heights : mapping
+        Code of a disc to the (fractional) number of the slice that it crosses.
+
+    Examples
+    --------
+    >>> levels_from_heights({3: 4.6, 4: 2.0})
+    {3: 'C3', 4: 'C3'}
+    """
     pairs = [
-        (k, number)
-        for number in disc
-        if number + 1 in disc
-        for k in range(disc[number + 1] + 1, disc[number] + 1)
+        (k, code)
+        for code in heights
+        if code + 1 in heights
+        for k in range(_above(heights[code + 1]), _above(heights[code]))
     ]
     return _named(pairs)
+
+
+def _above(height: float) -> int:
+    """First slice whose centre lies above a height."""
+    return int(np.floor(height + ROUNDING)) + 1
 
 
 def slices_of(levels: Mapping[int, str], wanted: Iterable[str]) -> list[int]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cordcohort.errors import ImageError
-from cordcohort.measures.levels import levels_from_discs, levels_from_map
-from cordcohort.measures.options import AUTO
 from cordcohort.nifti import Image, read_grid, read_mask
 
 OK, FAILED, NO_CORD = "ok", "failed", "no_cord"
 NO_CORD_REASON = "no cord found"
 NO_MASK_REASON = "no mask of this scan"
-READ_AS = {"seg": "seg", "softseg": "softseg", "dseg": "dseg", "dlabel": "dseg"}
-VERTEBRAE, DISCS = "vertebrae", "discs"
+READ_AS = {"seg": "seg", "softseg": "softseg", "dseg": "dseg", "dlabel": "dseg", "pmj": "dseg"}
+CORD = "cord"
 # Label maps with a closed table; of vertebrae and discs, numbers without a level name are left out.
 CLOSED_LABELS = {"regions": range(1, 9)}
 
@@ -106,27 +104,14 @@ def read_scan_masks(
     ]
 
 
-def scan_levels(
-    masks: Sequence[Mapping[str, Any]], grid: Image | None, wanted: str = AUTO
-) -> tuple[dict[int, str], str]:
-    """Vertebral level of each slice, from a map of vertebrae or, where there is none, from discs.
-
-    Returns
-    -------
-    levels : dict
-        Slice number to level name; empty where nothing is labelled.
-    reason : str
-        Why labels that exist could not be used.
-    """
-    if wanted != AUTO:
-        return {}, ""
-    reasons: list[str] = []
-    for structure, rule in ((VERTEBRAE, levels_from_map), (DISCS, levels_from_discs)):
-        for mask in read_scan_masks(masks, grid, {structure}):
-            if mask.image is not None:
-                return rule(mask.image.data), ""
-            reasons.append(mask.reason)
-    return {}, "; ".join(reasons)
+def reference_cord(found: Iterable[ScanMask], reference: str) -> Image | None:
+    """The cord mask that levels are carried along: the reference's, else the first that has any."""
+    usable = [
+        mask
+        for mask in found
+        if mask.structure == CORD and mask.image is not None and mask.image.data.any()
+    ]
+    return next((m.image for m in sorted(usable, key=lambda m: m.method != reference)), None)
 
 
 def _read(entry: Mapping[str, Any], grid: Image | None) -> ScanMask:

@@ -16,26 +16,24 @@ from numpy.typing import NDArray
 
 from cordcohort.errors import ImageError
 from cordcohort.measures.catalogue import map_name, measures_of
-from cordcohort.measures.levels import level_range
+from cordcohort.measures.groups import Group, groups_of, level_columns
+from cordcohort.measures.level_sources import NO_LEVELS, ScanLevels, scan_levels
 from cordcohort.measures.masks import (
     ScanMask,
     fault,
     grid_of,
     read_scan_masks,
-    scan_levels,
+    reference_cord,
     without_masks,
 )
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.rows import (
     NAN,
-    Group,
     Row,
     failed_rows,
-    groups_of,
-    level_columns,
     statistics_of,
     summary_row,
-    valued,
+    undefined_rows,
 )
 from cordcohort.nifti import Array, check_same_grid, read_image
 from cordcohort.table import long_table
@@ -130,7 +128,7 @@ def measure_regions(
     except ImageError as error:
         reason = maps_reason or fault(error)
         return long_table([r for m in found for r in _failed(m, reason)], scan)
-    levels, _ = scan_levels(masks, grid, options.levels)
+    levels = scan_levels(masks, grid, reference_cord(found, options.reference), options)
     drawn = {(m.method, m.structure) for m in found if m.structure != REGION_MAP}
     rows: list[Row] = []
     for mask in found:
@@ -150,7 +148,7 @@ def region_rows(
     maps: Mapping[str, Array],
     region: Region,
     base: Row,
-    levels: Mapping[int, str],
+    levels: ScanLevels = NO_LEVELS,
     options: MeasureOptions = DEFAULT,
 ) -> list[Row]:
     """Rows of one region: scan, levels, and the mean of each slice.
@@ -162,23 +160,26 @@ def region_rows(
     region : Region
     base : mapping
         ``method`` and ``structure``.
-    levels : mapping
-        Slice number to level name.
+    levels : ScanLevels
     options : MeasureOptions
     """
     samples = _samples(maps, region)
     if not region.weight.any():
-        return _undefined(base, NO_VOXELS)
+        return undefined_rows(KIND, base, NO_VOXELS)
     if samples.slices.size == 0:
-        return _undefined(base, NO_TENSOR)
-    ranges = {text: level_range(text) for text in options.level_ranges}
+        return undefined_rows(KIND, base, NO_TENSOR)
     present = list(np.unique(samples.slices))
     rows: list[Row] = []
-    for group in groups_of(present, levels, ranges):
+    for group in groups_of(present, levels, options):
+        if group.undefined:
+            statistic = "weighted" if region.soft else "mean"
+            rows += undefined_rows(KIND, base | group.columns, group.reason, 0, statistic)
+            continue
         rows += _group_rows(samples, group, base | group.columns, region.soft, options)
     if options.per_slice and not region.soft:
         for k in present:
-            here = base | level_columns(levels.get(int(k), "")) | {"slice": int(k)}
+            columns = level_columns(levels.by_slice.get(int(k), ""), levels.kind)
+            here = base | columns | {"slice": int(k)}
             rows += _slice_rows(samples, int(k), here, options)
     return rows
 
@@ -238,7 +239,7 @@ def _group_rows(
     chosen = np.isin(samples.slices, list(group.slices))
     n = int(chosen.sum())
     if n < options.min_voxels:
-        return _undefined(base, _few(n, options), n, "weighted" if soft else "mean")
+        return undefined_rows(KIND, base, _few(n, options), n, "weighted" if soft else "mean")
     notes = [group.reason]
     if samples.n_without_tensor and not group.level:
         notes.append(f"{samples.n_without_tensor} voxels without tensor left out")
@@ -259,7 +260,7 @@ def _slice_rows(samples: _Samples, k: int, base: Row, options: MeasureOptions) -
     chosen = samples.slices == k
     n = int(chosen.sum())
     if n < options.min_voxels:
-        return _undefined(base, _few(n, options), n)
+        return undefined_rows(KIND, base, _few(n, options), n)
     return [
         base
         | summary_row(m, "mean", float(samples.values[map_name(m)][chosen].mean()), "")
@@ -270,11 +271,6 @@ def _slice_rows(samples: _Samples, k: int, base: Row, options: MeasureOptions) -
 
 def _few(n: int, options: MeasureOptions) -> str:
     return f"{n} voxels, fewer than {options.min_voxels}"
-
-
-def _undefined(base: Row, reason: str, n_voxels: int = 0, statistic: str = "mean") -> list[Row]:
-    keys = {"statistic": statistic, "n_voxels": n_voxels}
-    return [base | valued(m, NAN, "undefined", reason) | keys for m in measures_of(KIND)]
 
 
 def _failed(mask: ScanMask, reason: str) -> list[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,67 +17,7 @@ NAN = float("nan")
 SOFT_MASKS_ONLY = ("soft_dice",)
 SD_DDOF = 1  # of every "sd" row: over slices for shape, over voxels for maps
 BOUND_TOLERANCE = 1e-9
-VERTEBRAL = "vertebral"
 ONE_VALUE = "one value has no SD"
-
-
-@dataclass(frozen=True)
-class Group:
-    """Slices that are summarised together: the scan, a level, or a range of levels.
-
-    Attributes
-    ----------
-    level : str
-        Name of the level or range; "" for the whole scan.
-    slices : set of int
-        Slice numbers that belong to it.
-    reason : str
-        What is missing, for example a level of a range.
-    """
-
-    level: str
-    slices: frozenset[int]
-    reason: str = ""
-
-    @property
-    def columns(self) -> dict[str, str]:
-        """The long table's level columns."""
-        return level_columns(self.level)
-
-
-def level_columns(level: str) -> dict[str, str]:
-    """Level columns of a slice, a level or a scan."""
-    return {"level_kind": VERTEBRAL if level else "", "level": level}
-
-
-def groups_of(
-    slices: Floats | list[int], levels: Mapping[int, str], ranges: Mapping[str, list[str]]
-) -> list[Group]:
-    """The whole scan, each level that holds a slice, and each range that does.
-
-    Parameters
-    ----------
-    slices : sequence of int
-        Slices that hold the structure.
-    levels : mapping
-        Slice number to level.
-    ranges : mapping
-        Name of a range to the names of its levels.
-    """
-    present = [int(k) for k in slices]
-    groups = [Group("", frozenset(present))]
-    by_level: dict[str, set[int]] = {}
-    for k in present:
-        if k in levels:
-            by_level.setdefault(levels[k], set()).add(k)
-    groups += [Group(name, frozenset(ks)) for name, ks in sorted(by_level.items())]
-    for name, members in ranges.items():
-        inside = [by_level.get(level, set()) for level in members]
-        if len(members) > 1 and any(inside):
-            absent = [lv for lv, ks in zip(members, inside, strict=True) if not ks]
-            reason = f"no slice at {', '.join(absent)}" if absent else ""
-            groups.append(Group(name, frozenset().union(*inside), reason))
-    return groups
 
 
 def failed_rows(
@@ -99,6 +39,19 @@ def failed_rows(
         | {"statistic": "sum" if statistic and measure.reduce == "sum" else statistic}
         for measure in measures_of(kind)
         if measure.main or not (main_only or measure.name in SOFT_MASKS_ONLY)
+    ]
+
+
+def undefined_rows(
+    kind: str, base: Mapping[str, Any], reason: str, n_voxels: int = 0, statistic: str = "mean"
+) -> list[Row]:
+    """One row without value for each measure of a kind, where it is not defined."""
+    return [
+        dict(base)
+        | valued(measure, NAN, "undefined", reason)
+        | {"statistic": "sum" if measure.reduce == "sum" else statistic, "n_voxels": n_voxels}
+        for measure in measures_of(kind)
+        if measure.name not in SOFT_MASKS_ONLY
     ]
 
 

@@ -18,24 +18,23 @@ from cordcohort.measures import slice_shape
 from cordcohort.measures.catalogue import measures_of
 from cordcohort.measures.centreline import Centreline
 from cordcohort.measures.geometry import Floats, SliceGeometry, own_centreline, slice_geometry
-from cordcohort.measures.levels import level_range
+from cordcohort.measures.groups import Group, groups_of, level_columns
+from cordcohort.measures.level_sources import NO_LEVELS, ScanLevels, scan_levels
 from cordcohort.measures.masks import (
     ScanMask,
     grid_of,
     read_scan_masks,
-    scan_levels,
+    reference_cord,
     without_masks,
 )
 from cordcohort.measures.measure import Measure
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.rows import (
-    Group,
     Row,
     failed_rows,
-    groups_of,
-    level_columns,
     statistics_of,
     summary_row,
+    undefined_rows,
     valued,
 )
 from cordcohort.table import long_table
@@ -74,13 +73,13 @@ def measure_shape(
     """
     grid = grid_of(image, masks)
     found = read_scan_masks(masks, grid, STRUCTURES)
-    levels, level_fault = scan_levels(masks, grid, options.levels)
+    levels = scan_levels(masks, grid, reference_cord(found, options.reference), options)
     lines = _centrelines(found)
     binary = {(m.method, m.structure) for m in found if m.kind == "seg"}
     rows: list[Row] = [] if found else failed_rows("shape", *without_masks(scan), "mean")
     for mask in found:
         for kind in _kinds(mask, binary):
-            rows += _mask_rows(mask, kind, lines, (levels, level_fault), options)
+            rows += _mask_rows(mask, kind, lines, levels, options)
     return long_table(rows, scan)
 
 
@@ -107,7 +106,7 @@ def _mask_rows(
     mask: ScanMask,
     kind: str,
     lines: Mapping[str, Centreline],
-    levels: tuple[Mapping[int, str], str],
+    levels: ScanLevels,
     options: MeasureOptions,
 ) -> list[Row]:
     if mask.image is None or not mask.image.data.any():
@@ -125,15 +124,16 @@ def _mask_rows(
         angle_correction=options.angle_correction,
         normalise_slices=options.normalise_slices,
     )
-    notes = _scan_notes(mask, geometry, line, levels[1])
-    return geometry_rows(geometry, kind, mask.base, levels[0], options=options, notes=notes)
+    notes = _scan_notes(mask, geometry, line, levels)
+    return geometry_rows(geometry, kind, mask.base, levels, options=options, notes=notes)
 
 
 def _scan_notes(
-    mask: ScanMask, geometry: SliceGeometry, line: Centreline | None, level_fault: str
+    mask: ScanMask, geometry: SliceGeometry, line: Centreline | None, levels: ScanLevels
 ) -> list[str]:
     """What a reader of the scan's summary must know."""
-    notes = [text for text in (*mask.notes, mask.warning, level_fault) if text]
+    notes = [*mask.notes, mask.warning, levels.fault, levels.pmj_fault]
+    notes = [text for text in notes if text]
     if mask.structure != CORD and line is None:
         notes.append("no cord mask: tilt taken from the structure itself")
     if len(geometry.index) == 1 and line is None:
@@ -145,7 +145,7 @@ def geometry_rows(
     geometry: SliceGeometry,
     kind: str,
     base: Row,
-    levels: Mapping[int, str],
+    levels: ScanLevels = NO_LEVELS,
     *,
     options: MeasureOptions = DEFAULT,
     notes: Sequence[str] = (),
@@ -159,8 +159,7 @@ def geometry_rows(
         Which measures of the catalogue.
     base : mapping
         ``method`` and ``structure``.
-    levels : mapping
-        Slice number to level name.
+    levels : ScanLevels
     options : MeasureOptions
     notes : sequence of str
         Warnings for the summary of the whole scan.
@@ -177,8 +176,10 @@ def geometry_rows(
             rows += _slice_rows(
                 measure, values, geometry, base=base, levels=levels, reasons=reasons
             )
-    ranges = {text: level_range(text) for text in options.level_ranges}
-    for group in groups_of(list(geometry.index), levels, ranges):
+    for group in groups_of(geometry.index, levels, options):
+        if group.undefined:
+            rows += undefined_rows(kind, base | group.columns, group.reason)
+            continue
         member = np.isin(geometry.index, list(group.slices))
         note = "; ".join([*(() if group.level else notes), *_summary(reasons, member, group)])
         for measure, values in columns.items():
@@ -208,12 +209,12 @@ def _slice_rows(
     geometry: SliceGeometry,
     *,
     base: Row,
-    levels: Mapping[int, str],
+    levels: ScanLevels,
     reasons: list[str],
 ) -> list[Row]:
     return [
         base
-        | level_columns(levels.get(int(k), ""))
+        | level_columns(levels.by_slice.get(int(k), ""), levels.kind)
         | valued(measure, float(value), "", reason)
         | {"slice": int(k), "statistic": "", "n_voxels": int(n)}
         for k, value, n, reason in zip(

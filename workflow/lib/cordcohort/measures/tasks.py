@@ -8,6 +8,7 @@ from typing import Any
 
 from cordcohort import scan as paths
 from cordcohort.files import read_record
+from cordcohort.level_choice import DISC_MODEL
 from cordcohort.measures.masks import FAILED, OK
 from cordcohort.measures.task import Task
 from cordcohort.scan import RECORD_SCHEMA
@@ -36,6 +37,7 @@ def measuring_task(
         masks += model_masks(scan, model)
     if soft_truth and kind in TRUTH_KINDS:
         masks += truth_masks(scan)
+    masks += level_labels(scan)
     maps, reason = _maps(scan) if kind == "regions" else ({}, "")
     return Task(
         scan=scan,
@@ -66,6 +68,33 @@ def truth_masks(scan: paths.Row, study: Path = Path()) -> list[dict[str, Any]]:
         common | {"method": method, "kind": kind, "path": str(path.parent / record[key])}
         for method, kind, key in kinds
     ]
+
+
+def level_labels(scan: paths.Row) -> list[dict[str, Any]]:
+    """Labels that may lend a scan its levels: detected discs, and labels of its session's scans.
+
+    Those of another scan name it (``of``); detected ones have a ``confidence``.
+    """
+    labels = _detected(scan)
+    for peer in paths.peers_of(scan):
+        labels += [{**label, "of": peer["stem"]} for label in [*peer["labels"], *_detected(peer)]]
+    return labels
+
+
+def _detected(scan: paths.Row) -> list[dict[str, Any]]:
+    """Discs that the detector found on a scan, or why it did not; nothing where it was not run."""
+    path = Path(paths.disc_record(scan, DISC_MODEL))
+    if not path.is_file():
+        return []
+    record = read_record(path, RECORD_SCHEMA)
+    return [
+        {
+            "method": DISC_MODEL, "structure": "discs", "kind": "dlabel",
+            "path": str(path.parent / record["mask"]) if record["mask"] else "",
+            "status": record["status"], "reason": record["reason"],
+            "confidence": float(record["confidence"]),
+        }
+    ]  # fmt: skip
 
 
 def model_masks(scan: paths.Row, model: str) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ from cordcohort.phantom.tissues import N_TISSUES, Tissue
 
 __all__ = [
     "Person",
+    "codes_at",
     "draw_person",
     "fractions",
     "label_volume",
@@ -93,6 +94,33 @@ def label_volume(
         return _codes(person, shape, checked_affine(shape, affine, 1))
     parts = mean_values(person, shape, affine, np.eye(N_TISSUES), supersample=supersample)
     return parts.argmax(axis=-1).astype(np.uint8)
+
+
+def codes_at(person: Person, points_mm: ArrayLike) -> Array:
+    """Tissue codes at any points, for grids that follow the cord.
+
+    Parameters
+    ----------
+    person : Person
+        Shape parameters.
+    points_mm : array, shape (3, N)
+        The person's RAS millimetres.
+
+    Returns
+    -------
+    array of uint8, shape (N,)
+        Codes of `Tissue`.
+
+    Examples
+    --------
+    >>> someone = draw_person(np.random.default_rng(0))
+    >>> 1 <= int(codes_at(someone, [[0.0], [0.0], [0.0]])[0]) <= 8
+    True
+    """
+    points = np.asarray(points_mm, dtype=np.float32)
+    parts = range(0, points.shape[1], CHUNK_POINTS)
+    frame = build_frame(person)
+    return np.concatenate([_label_points(frame, points[:, k : k + CHUNK_POINTS]) for k in parts])
 
 
 def fractions(

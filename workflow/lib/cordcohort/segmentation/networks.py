@@ -171,6 +171,86 @@ class UNet3d(nn.Module):
         return outputs[::-1] if outputs else self.heads[-1](x)
 
 
+def _row_block(n_in: int, n_out: int) -> nn.Sequential:
+    """Convolution along the rows, instance norm, leaky ReLU; twice."""
+    layers: list[nn.Module] = []
+    for a in (n_in, n_out):
+        layers += [
+            nn.Conv1d(a, n_out, 3, padding=1),
+            nn.InstanceNorm1d(n_out, affine=True),
+            nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
+        ]
+    return nn.Sequential(*layers)
+
+
+class StripNet(nn.Module):
+    """A straightened sagittal strip in, curves along the cord out.
+
+    Columns (back to front) are folded away by 2-D convolutions; a U-Net along the rows then sees
+    the whole strip at once, so that a disc is named by what lies above and below it.
+
+    Parameters
+    ----------
+    in_channels, out_channels
+        Channels of the strip (intensity, field of view) and number of curves.
+    columns
+        Columns of the strip, a multiple of 16.
+    widths
+        Channels of the three 2-D levels.
+    features
+        Channels along the rows, finest first. The rows must divide by ``2 ** len(features)``.
+
+    Examples
+    --------
+    >>> net = StripNet(out_channels=3, columns=32, widths=(4, 4, 8), features=(8, 8))
+    >>> net(torch.zeros(1, 2, 16, 32)).shape
+    torch.Size([1, 3, 16])
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 2,
+        out_channels: int = 3,
+        *,
+        columns: int = 48,
+        widths: Sequence[int] = (8, 16, 24),
+        features: Sequence[int] = (48, 64, 64, 96),
+    ) -> None:
+        super().__init__()
+        a, b, c = widths
+        self.planar = nn.Sequential(
+            nn.Conv2d(in_channels, a, 5, stride=2, padding=2),
+            nn.InstanceNorm2d(a, affine=True),
+            nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
+            nn.MaxPool2d((1, 2)), _block(a, b), nn.MaxPool2d((1, 2)), _block(b, c),
+            nn.MaxPool2d((1, 2)), _block(c, c),
+        )  # fmt: skip
+        self.fold = nn.Conv1d(c * columns // 16, features[0], 1)
+        widths_along = [features[0], *features]
+        self.down = nn.ModuleList(_row_block(p, q) for p, q in pairwise(widths_along))
+        pairs = list(pairwise(features[::-1]))
+        self.up = nn.ModuleList(nn.ConvTranspose1d(p, q, 2, 2) for p, q in pairs)
+        self.merge = nn.ModuleList(_row_block(2 * q, q) for _, q in pairs)
+        self.pool = nn.MaxPool1d(2)
+        self.head = nn.Conv1d(features[0], 2 * out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits ``(n, curves, rows)`` of strips ``(n, channels, rows, columns)``."""
+        x = self.planar(x)
+        x = self.fold(x.permute(0, 1, 3, 2).flatten(1, 2))
+        skips: list[Tensor] = []
+        last = len(self.down) - 1
+        for level, down in enumerate(self.down):
+            x = down(x)
+            if level < last:
+                skips.append(x)
+                x = self.pool(x)
+        for up, merge in zip(self.up, self.merge, strict=True):
+            x = merge(torch.cat([up(x), skips.pop()], 1))
+        n, doubled, rows = (out := self.head(x)).shape
+        return out.view(n, doubled // 2, 2, rows).permute(0, 1, 3, 2).reshape(n, doubled // 2, -1)
+
+
 def _triple(values: Sequence[int]) -> tuple[int, int, int]:
     """Three integers."""
     z, y, x = (int(v) for v in values)
@@ -180,6 +260,7 @@ def _triple(values: Sequence[int]) -> tuple[int, int, int]:
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "slice_unet": SliceUNet,
     "unet_3d": UNet3d,
+    "strip_net": StripNet,
 }
 
 

@@ -17,8 +17,8 @@ from cordcohort.nifti import read_image, write_image
 from cordcohort.segmentation.batch import Task, empty_record, remove_old, segment_batch
 from cordcohort.segmentation.registry import Model
 
-_DESCRIPTION = b"""{
- "Name": "Cord masks drawn by cordcohort",
+DESCRIPTION = b"""{
+ "Name": "Cord masks and disc labels drawn by cordcohort",
  "BIDSVersion": "1.9.0",
  "DatasetType": "derivative",
  "GeneratedBy": [{"Name": "cordcohort"}]
@@ -52,7 +52,7 @@ def segment_scans(
     for scan in scans:
         stem = Path(paths.mask_stem(scan, model.name))
         root = Path(paths.RESULTS) / "segmentation" / str(scan["dataset"]) / model.name
-        write_if_changed(root / "dataset_description.json", _DESCRIPTION)
+        write_if_changed(root / "dataset_description.json", DESCRIPTION)
         image, reason = _network_image(scan)
         task = Task(Path(image), stem)
         if reason:

@@ -26,6 +26,7 @@ from cordcohort.errors import ConfigError
 from cordcohort.files import atomic_path, write_json
 from cordcohort.segmentation.device import choose_device
 from cordcohort.segmentation.networks import build_network
+from cordcohort.training.disc_painter import DISCS, DiscPainter, disc_batches
 from cordcohort.training.load import load_sources
 from cordcohort.training.losses import LINEAR_LOSSES, make_loss
 from cordcohort.training.painter import Painter
@@ -105,9 +106,12 @@ def train(
     out_dir.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(recipe_path, out_dir / "recipe.yaml")
     run = _start(recipe, out_dir, choose_device(device), resume)
-    stacks = load_sources(recipe.sources, roots)
-    painter = _painter(recipe, stacks, run.device, validation=False)
-    checks = _validation_set(recipe, stacks, run.device)
+    if recipe.task == DISCS:
+        painter, checks = disc_batches(recipe, VALIDATION_SEED_SHIFT)
+    else:
+        stacks = load_sources(recipe.sources, roots)
+        painter = _painter(recipe, stacks, run.device, validation=False)
+        checks = _validation_set(recipe, stacks, run.device)
     _loop(run, painter, checks)
     return out_dir / "weights.safetensors"
 
@@ -169,7 +173,7 @@ def _start(recipe: Recipe, folder: Path, device: torch.device, resume: bool) -> 
     return Run(recipe, network, optimiser, average, numbers, device, folder)
 
 
-def _loop(run: Run, painter: Painter, checks: list[tuple[Tensor, Tensor]]) -> None:
+def _loop(run: Run, painter: Painter | DiscPainter, checks: list[tuple[Tensor, Tensor]]) -> None:
     """Train until the last step or until validation stops improving."""
     schedule, recipe = run.recipe.schedule, run.recipe
     loss_of = make_loss(recipe.loss["name"], recipe.loss["options"])
@@ -195,7 +199,9 @@ def _loop(run: Run, painter: Painter, checks: list[tuple[Tensor, Tensor]]) -> No
     write_json(run.folder / "summary.json", {**run.numbers, "samples": run.numbers["step"] * size})
 
 
-def _batches(painter: Painter, first: int, last: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(
+    painter: Painter | DiscPainter, first: int, last: int, size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches from ``first``; the next is painted while the network works on this one."""
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(painter.batch, first, size)

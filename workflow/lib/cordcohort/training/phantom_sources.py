@@ -40,6 +40,24 @@ _NAMES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+def tissue_names() -> list[str]:
+    """Painter's tissue name of each phantom tissue, cord included.
+
+    Examples
+    --------
+    >>> names = tissue_names()
+    >>> names[Tissue.LEFT_GM], names[Tissue.MARROW]
+    ('gm', 'marrow')
+    """
+    names = ["wm"] * len(Tissue)
+    for tissue in GREY_MATTER:
+        names[tissue] = "gm"
+    for name, tissues in _NAMES.items():
+        for one in tissues:
+            names[Tissue[one]] = name
+    return names
+
+
 def _code_table() -> NDArray[np.uint8]:
     """Painter's tissue code of each phantom tissue; the cord counts as CSF, it is painted later."""
     table = np.full(len(Tissue), CODE["csf"], np.uint8)

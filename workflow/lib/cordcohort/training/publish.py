@@ -16,6 +16,9 @@ from cordcohort.training.losses import LINEAR_LOSSES
 from cordcohort.training.recipe import Recipe, read_recipe
 from cordcohort.training.state import save_tensors
 
+LABELS = {"cord": {"1": "cord"}, "discs": {"2": "joint C1/C2", "3": "disc C2/C3", "25": "L5/S1"}}
+"""What the labels of a task mean; discs count on from one to the next."""
+
 
 def publish(
     folder: Path, runs: Mapping[str, Path], *, name: str,
@@ -29,7 +32,7 @@ def publish(
         For example ``models/cord-v1``; its parent holds ``registry.yaml``.
     runs
         Output folder of :func:`cordcohort.training.engine.train` for each stage
-        (``localiser`` and ``cord``).
+        (``localiser`` and ``cord``, or ``discs``).
     notes
         Further keys of the card: ``description``, ``validation``, ``citation``.
 
@@ -51,15 +54,17 @@ def publish(
             shutil.copyfile(run / file, folder / f"{stage}-{file}")
         stages[stage] = _stage(recipe, stage)
         training[stage] = _training(recipe, run)
-    stages["cord"]["logit_offset"] = float(logit_offset)
+    task = "discs" if "discs" in stages else "cord"
+    if task == "cord":
+        stages["cord"]["logit_offset"] = float(logit_offset)
     card = {
-        "schema": SCHEMA, "name": name, "task": "cord", "labels": {"1": "cord"},
+        "schema": SCHEMA, "name": name, "task": task, "labels": LABELS[task],
         "orientation": "RAS", "threshold": 0.5, "stages": stages, "training": training,
         "licence": "GPL-3.0-or-later", **(notes or {}),
     }  # fmt: skip
     check_card(card, name)
     write_text(folder / CARD, yaml.safe_dump(card, sort_keys=False, width=100, allow_unicode=True))
-    _list(folder, name)
+    _list(folder, name, task)
     return folder / CARD
 
 
@@ -94,10 +99,10 @@ def _training(recipe: Recipe, run: Path) -> dict[str, Any]:
     }
 
 
-def _list(folder: Path, name: str) -> None:
+def _list(folder: Path, name: str, task: str) -> None:
     """Enter the model into the registry."""
     path = folder.parent / REGISTRY
     content = read_yaml(path) if path.is_file() else {"models": {}}
     weights = {f.name: sha256_of(f) for f in sorted(folder.glob("*.safetensors"))}
-    content["models"][name] = {"folder": folder.name, "weights": weights}
+    content["models"][name] = {"folder": folder.name, "task": task, "weights": weights}
     write_text(path, yaml.safe_dump(content, sort_keys=True, width=100))

@@ -1,0 +1,31 @@
+# Intervertebral discs, detected where nobody labelled levels: after the cord masks, along which they
+# are looked for. A record is written for every scan, whatever happened to it.
+for batch in PLAN.disc_batches():
+
+    rule:
+        name:
+            batch.rule
+        input:
+            made_by_rules(batch.inputs),
+            model=PLAN.model_files(DISC_MODEL),
+        output:
+            batch.outputs,
+        log:
+            log_of("segmentation", f"discs_{batch.name}"),
+        benchmark:
+            benchmark_of("segmentation", f"discs_{batch.name}")
+        conda:
+            "../../envs/segmentation.yaml"
+        threads: 1
+        resources:
+            mem_mb=batch_memory_mb("discs", batch),
+            runtime=5 + len(batch.scans),
+        params:
+            scans=batch.scans,
+            identity=batch.identity,
+            models=list(PLAN.config.segmentation.models),
+            science=science("segmentation.discs"),
+        script:
+            "../scripts/discs.py"
+
+    remember(batch.rule, "discs")
