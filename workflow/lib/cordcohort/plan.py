@@ -121,7 +121,7 @@ class Plan:
             "discs",
             [row for row in self.rows if is_searched(row, self.config)],
             self.config.segmentation.batch_size,
-            self._state_of,
+            self._drawn_state_of,
             lambda row: [paths.disc_record(row, DISC_MODEL)],
             only=self.only,
         )
