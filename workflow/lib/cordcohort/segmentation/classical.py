@@ -24,6 +24,7 @@ from cordcohort.nifti import Array, Image
 from cordcohort.segmentation.disc_response import best_path, disc_response, search_grid
 from cordcohort.segmentation.midline import mirror_symmetry, misplacement
 from cordcohort.segmentation.polar import Outline, fill, find_outline
+from cordcohort.segmentation.quality import AREA_BOUNDS_MM2
 
 Floats = NDArray[np.float64]
 
@@ -105,6 +106,12 @@ def segment_classical(image: Image) -> Outcome:
         )
     if length_mm < MIN_LENGTH_MM:
         return _nothing(image, f"only {length_mm:.0f} mm with the outline of a cord")
+    area_mm2 = float(np.median(best.outline.area_mm2[best.keep]))
+    if not AREA_BOUNDS_MM2[0] <= area_mm2 <= AREA_BOUNDS_MM2[1]:
+        low, high = AREA_BOUNDS_MM2
+        return _nothing(
+            image, f"an outline of {area_mm2:.0f} mm2, a cord has {low:.0f} to {high:.0f}"
+        )
     mask = fill(best.outline, scan.data.shape, scan.spacing_mm)
     mask[:, :, : best.keep.start] = 0
     mask[:, :, best.keep.stop :] = 0
