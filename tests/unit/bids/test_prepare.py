@@ -68,6 +68,12 @@ VARIABILITY = {"name": "a", "kind": "variability", "over": "site"}
             {"analyses": [{"name": "a", "kind": "correlation", "with": {"score": ["lems"]}}]},
             r"with.score: .*'lems'",
         ),
+        ({"measures": {"reference": "manuel"}}, r"measures.reference: .*did you mean manual"),
+        ({"images": {"soft_truth": {"make": True, "masks": ["rater-1"]}}}, r"masks: .*'rater-1'"),
+        (
+            {"images": {"soft_truth": {"make": True, "reference_contrast": "T2starw"}}},
+            r"soft_truth.reference_contrast: .*'T2starw'",
+        ),
         (
             {"analyses": [{"name": "a", "kind": "agreement", "reference": "rater-1"}]},
             r"'rater-1'",

@@ -97,6 +97,7 @@ def check_against_index(config: Config, index: Index) -> None:
     _check_exclusions(config, index, external)
     _check_soft_truth(config, index)
     known = _known_values(config, index, external)
+    _check_values("measures.reference", [config.measures.reference], known["method"], "method")
     scores = _known_scores(config, index)
     for number, analysis in enumerate(config.analyses):
         key = f"analyses[{number}]"

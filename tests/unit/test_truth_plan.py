@@ -1,0 +1,124 @@
+"""The plan of the soft ground truth: whole sessions, what depends on it, and the same on a node."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cordcohort import scan as paths
+from cordcohort.config import make_config
+from cordcohort.plan import Plan
+
+CONTRASTS = ("T1w", "T2w", "MTon", "dwi")
+
+
+def config_with(tmp_path, *, make=True, models=("cord-v1",), reference="manual", **truth):
+    (tmp_path / "data").mkdir(exist_ok=True)
+    return make_config(
+        {
+            "study": {"name": "s"},
+            "datasets": [{"name": "d", "path": "data"}],
+            "segmentation": {"models": list(models)},
+            "images": {"soft_truth": {"make": make, **truth}},
+            "measures": {"reference": reference, "batch_size": 6},
+        },
+        tmp_path,
+        check=False,
+    )
+
+
+def row(subject, session, contrast, *, drawn=True):
+    stem = f"sub-{subject}_ses-{session}_{contrast}"
+    mask = {"method": "manual", "structure": "cord", "kind": "seg", "status": "ok",
+            "path": f"/masks/{stem}.nii.gz", "reason": ""}  # fmt: skip
+    return {
+        "dataset": "d", "subject": subject, "session": session, "acquisition": "", "run": "",
+        "contrast": contrast, "datatype": "dwi" if contrast == "dwi" else "anat",
+        "folder": f"sub-{subject}/ses-{session}/anat", "stem": stem, "image": f"/i/{stem}.nii.gz",
+        "bval": "", "bvec": "", "status": "ok", "reason": "", "image_size": 1000,
+        "masks": json.dumps([mask] if drawn else []),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def rows():
+    return [row(f"{s:02d}", t, c) for s in range(12) for t in "12" for c in CONTRASTS]
+
+
+def test_a_session_is_never_dealt_to_two_jobs(tmp_path, rows):
+    batches = Plan(config_with(tmp_path), rows).soft_truth_batches()
+    assert len(batches) > 4
+    job_of = {scan: batch.rule for batch in batches for scan in batch.scans}
+    assert len(job_of) == len(rows)
+    jobs = {}
+    for one in rows:
+        jobs.setdefault(paths.session_id(one), set()).add(job_of[paths.scan_id(one)])
+    assert all(len(found) == 1 for found in jobs.values())
+
+
+def test_a_job_on_a_node_gets_the_batch_that_was_planned(tmp_path, rows):
+    config = config_with(tmp_path)
+    for batch in Plan(config, rows).soft_truth_batches():
+        own = Plan(config, rows, frozenset({batch.rule}))
+        assert own.soft_truth_batches() == [batch]
+        assert own.measure_batches("shape") == []
+
+
+def test_what_measures_a_scan_waits_for_its_truth_and_nothing_else_does(tmp_path, rows):
+    plan = Plan(config_with(tmp_path), rows)
+    records = {paths.soft_truth_record(one) for one in rows}
+    made = {file for batch in plan.soft_truth_batches() for file in batch.outputs}
+    assert made == records
+    for kind, waits in (("shape", True), ("agreement", True), ("regions", False)):
+        read = {file for batch in plan.measure_batches(kind) for file in batch.inputs}
+        assert (records <= read) is waits
+    assert not records & {f for batch in plan.tensor_batches() for f in batch.inputs}
+
+
+def test_without_the_key_nothing_is_planned(tmp_path, rows):
+    plan = Plan(config_with(tmp_path, make=False), rows)
+    assert plan.soft_truth_batches() == []
+    assert not any("softseg" in f for b in plan.measure_batches("shape") for f in b.inputs)
+
+
+def test_masks_come_from_people_and_from_models_that_are_named(tmp_path):
+    scans = [row("01", "1", "T1w"), row("01", "1", "T2w", drawn=False)]
+    (people,) = Plan(config_with(tmp_path), scans).soft_truth_batches()
+    assert people.scans == [paths.scan_id(scans[0])]
+    (both,) = Plan(config_with(tmp_path, masks=["manual", "cord-v1"]), scans).soft_truth_batches()
+    assert len(both.scans) == 2
+    assert paths.mask_record(scans[1], "cord-v1") in both.inputs
+
+
+def test_rigid_registration_reads_the_scans_and_of_a_series_its_mean_image(tmp_path, rows):
+    plan = Plan(config_with(tmp_path, alignment="rigid"), rows)
+    read = {file for batch in plan.soft_truth_batches() for file in batch.inputs}
+    series = [one for one in rows if one["contrast"] == "dwi"]
+    assert {paths.image_record(one, "b0") for one in series} <= read
+    assert {one["image"] for one in rows if one["contrast"] != "dwi"} <= read
+
+
+@pytest.mark.parametrize("reference", ["soft-truth", "soft-truth-bin", "cord-v1", "manual"])
+def test_every_method_that_draws_may_be_the_reference(tmp_path, rows, reference):
+    plan = Plan(config_with(tmp_path, reference=reference), rows)
+    assert sum(len(b.scans) for b in plan.measure_batches("agreement")) == len(rows)
+    other = Plan(config_with(tmp_path, reference="nobody"), rows)
+    assert other.measure_batches("agreement") == []
+
+
+def test_an_exclusion_is_a_parameter_of_the_batches_that_it_touches_only(tmp_path, rows):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "exclude.yaml").write_text(
+        "- {subject: '03', session: '1', contrast: MTon, from: soft_truth, reason: moved}\n"
+        "- {subject: '04', contrast: T1w, reason: motion}\n"
+        "- {subject: '05', measure: csa_mm2, reason: one measure only}\n"
+    )
+    plan = Plan(config_with(tmp_path), rows)
+    told = {}
+    for batch in plan.soft_truth_batches():
+        told |= plan.left_out_of_truth(batch)
+    assert {scan.split("/")[-1]: reason for scan, reason in told.items()} == {
+        "sub-03_ses-1_MTon": "moved",
+        "sub-04_ses-1_T1w": "motion",
+        "sub-04_ses-2_T1w": "motion",
+    }
