@@ -64,11 +64,11 @@ ANALYSIS_CODE = """
 import json, sys
 from cordcohort.files import sha256_of
 from cordcohort.statistics.run import run_analysis, write_result
-from cordcohort.table import read_parquet as read_cohort_
+from cordcohort.statistics.read import read_cohort
 from cordcohort.table import read_parquet
 spec = json.loads(sys.argv[1])
 scores = read_parquet('results/bids/scores.parquet')
-cohort = read_parquet("results/cohort/measures.parquet")
+cohort = read_cohort("results/cohort/measures.parquet", spec)
 result = run_analysis(spec, cohort, scores)
 write_result(result, 'results/statistics',
              {'measures_sha256': sha256_of('results/cohort/measures.parquet')})
@@ -149,7 +149,7 @@ def make_cohort(folder: Path, n_scans: int, content: dict[str, Any]) -> None:
             files.append(path)
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             noise = rng.normal(1.0, 0.05, table.num_rows)
-            pq.write_table(filled(table, scan, noise), folder / path, compression="zstd")
+            pq.write_table(filled(table, scan, noise), folder / path, compression="none")
     (folder / FILES).write_text("\n".join(files))
 
 

@@ -23,6 +23,6 @@ rule analysis:
     params:
         options=declared_analysis,
         external=PLAN.config.external_measures,
-        science=science("statistics.run", "cohort.external"),
+        science=science("statistics.run", "statistics.read", "cohort.external"),
     script:
         "../scripts/analysis.py"

@@ -108,15 +108,18 @@ def _read_small_tables(paths: Iterable[Path | str]) -> pd.DataFrame:
     parts += chunk
     if not parts:
         return as_long(pd.DataFrame())
-    frame = pa.concat_tables(parts).to_pandas()
+    frame = pa.concat_tables(parts).to_pandas().assign(**dict.fromkeys(JOINED_COLUMNS, ""))
+    frame = frame.astype(dict.fromkeys(JOINED_COLUMNS, "str"))[LONG_COLUMNS]
     for column in INTEGER_COLUMNS:
         frame[column] = frame[column].astype("Int64")
     return frame
 
 
 def _arrow_schema() -> pa.Schema:
+    """Columns of a small table; the joined ones come from the index and are not even read."""
     types = {c: pa.int64() for c in INTEGER_COLUMNS} | {"value": pa.float64()}
-    return pa.schema([(c, types.get(c, pa.large_string())) for c in LONG_COLUMNS])
+    own = [c for c in LONG_COLUMNS if c not in JOINED_COLUMNS]
+    return pa.schema([(c, types.get(c, pa.large_string())) for c in own])
 
 
 _SCHEMA = _arrow_schema()
@@ -126,8 +129,9 @@ def _read_one(path: Path | str) -> pa.Table:
     try:
         file = pq.ParquetFile(path)
         refuse_newer_table(path, file.schema_arrow.metadata)
-        table = file.read(use_threads=False)
-        return table.select(LONG_COLUMNS).replace_schema_metadata(None).cast(_SCHEMA)
+        table = file.read(columns=_SCHEMA.names, use_threads=False).select(_SCHEMA.names)
+        table = table.replace_schema_metadata(None)
+        return table if table.schema == _SCHEMA else table.cast(_SCHEMA)
     except (OSError, pa.ArrowException, KeyError) as error:
         way_out = "delete it and run again"
         raise SheetError(path, "a long table as Parquet", str(error), way_out) from error
