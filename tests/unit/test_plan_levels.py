@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from cordcohort import scan as paths
 from cordcohort.bids.peers import add_peers
 from cordcohort.config import make_config
 from cordcohort.measures.tasks import level_labels
@@ -101,3 +103,48 @@ def test_a_scan_is_lent_the_labels_and_detected_discs_of_its_session():
     ]  # fmt: skip
     assert lent[1]["path"] == str(record.parent / "m.nii.gz")
     assert [(m["confidence"], "of" in m) for m in level_labels(rows[1])] == [(0.7, False)]
+
+
+def registered(row, reference, rigid):
+    """Record of the soft ground truth with the registration of one scan."""
+    path = Path(paths.soft_truth_record(row))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = {} if rigid is None else {"rigid": rigid}
+    content = {"schema": 1, "reference": {"scan": reference}, "registration": told}
+    path.write_text(json.dumps(content))
+
+
+def turned(degrees, shift):
+    """A rigid motion about x with a shift."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    out = np.eye(4)
+    out[1:3, 1:3] = [[c, -s], [s, c]]
+    out[:3, 3] = shift
+    return out
+
+
+def test_registrations_to_one_reference_lead_from_scan_to_scan():
+    rows = [scan(T1W), scan(T2W, masks=[label("discs")]), scan(DWI, datatype="dwi")]
+    add_peers(rows)
+    reference = paths.scan_id(rows[1])
+    to_t1w, to_dwi = turned(5, (1, 2, 3)), turned(-7, (0, 4, -6))
+    registered(rows[0], reference, to_t1w.tolist())
+    registered(rows[1], reference, None)
+    registered(rows[2], reference, to_dwi.tolist())
+    (lent,) = level_labels(rows[0], registered=True)
+    assert np.allclose(lent["world"], to_t1w)
+    rows[0]["masks"], rows[1]["masks"] = rows[1]["masks"], "[]"
+    add_peers(rows)
+    (lent,) = level_labels(rows[2], registered=True)
+    point = np.array([3.0, -2.0, 40.0, 1.0])  # of the reference
+    assert np.allclose(np.array(lent["world"]) @ to_t1w @ point, to_dwi @ point)
+    assert "world" not in level_labels(rows[2])[0]
+
+
+def test_a_scan_that_was_not_registered_is_carried_by_its_header():
+    rows = [scan(T1W), scan(T2W, masks=[label("discs")])]
+    add_peers(rows)
+    assert "world" not in level_labels(rows[0], registered=True)[0]
+    registered(rows[0], paths.scan_id(rows[1]), None)
+    registered(rows[1], paths.scan_id(rows[1]), None)
+    assert "world" not in level_labels(rows[0], registered=True)[0]

@@ -257,7 +257,10 @@ class Plan:
             small = [paths.at_voxel_size(row, size) for size in sizes]
             drawn = [paths.mask_record(one, model) for one in small for model in models]
             return [*drawn, *_mask_files(row)]
-        own = [paths.image_record(row, "tensor")] if kind == "regions" else self._state_of(row)
+        own = self._state_of(row)
+        if kind == "regions":  # levels may be carried by the registration of the soft ground truth
+            truth = [paths.soft_truth_record(row)] if self._has_truth(row) else []
+            own = [paths.image_record(row, "tensor"), *truth]
         return [*own, *level_files(row, self.config)] if kind in LEVELLED_KINDS else own
 
     def _state_of(self, row: Row) -> list[str]:

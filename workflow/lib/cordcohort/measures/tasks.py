@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cordcohort import scan as paths
 from cordcohort.files import read_record
 from cordcohort.level_choice import DISC_MODEL
@@ -13,6 +16,7 @@ from cordcohort.measures.masks import FAILED, OK
 from cordcohort.measures.task import Task
 from cordcohort.scan import RECORD_SCHEMA
 
+Matrix = NDArray[np.float64]
 TRUTH_KINDS = ("shape", "agreement", "threshold")
 
 
@@ -37,7 +41,7 @@ def measuring_task(
         masks += model_masks(scan, model)
     if soft_truth and kind in TRUTH_KINDS:
         masks += truth_masks(scan)
-    masks += level_labels(scan)
+    masks += level_labels(scan, registered=soft_truth)
     maps, reason = _maps(scan) if kind == "regions" else ({}, "")
     return Task(
         scan=scan,
@@ -70,15 +74,42 @@ def truth_masks(scan: paths.Row, study: Path = Path()) -> list[dict[str, Any]]:
     ]
 
 
-def level_labels(scan: paths.Row) -> list[dict[str, Any]]:
+def level_labels(scan: paths.Row, *, registered: bool = False) -> list[dict[str, Any]]:
     """Labels that may lend a scan its levels: detected discs, and labels of its session's scans.
 
-    Those of another scan name it (``of``); detected ones have a ``confidence``.
+    Those of another scan name it (``of``) and, where ``registered`` and the rigid registrations of
+    the session's soft ground truth lead from that scan to this one, have a ``world``; detected ones
+    have a ``confidence``.
     """
     labels = _detected(scan)
     for peer in paths.peers_of(scan):
-        labels += [{**label, "of": peer["stem"]} for label in [*peer["labels"], *_detected(peer)]]
+        lent: dict[str, Any] = {"of": peer["stem"]}
+        world = _world_from(peer, scan) if registered else None
+        if world is not None:
+            lent["world"] = world.tolist()
+        labels += [label | lent for label in [*peer["labels"], *_detected(peer)]]
     return labels
+
+
+def _world_from(peer: paths.Row, scan: paths.Row) -> Matrix | None:
+    """World of a peer to the world of a scan, both registered to one reference."""
+    (one, to_peer), (other, to_scan) = _registration(peer), _registration(scan)
+    if not one or one != other or to_peer is None or to_scan is None:
+        return None
+    return to_scan @ np.linalg.inv(to_peer)
+
+
+def _registration(scan: paths.Row) -> tuple[str, Matrix | None]:
+    """Scan that the session was registered to, and its world to the world of a scan."""
+    path = Path(paths.soft_truth_record(scan))
+    if not path.is_file():
+        return "", None
+    record = read_record(path, RECORD_SCHEMA)
+    reference = str(record["reference"].get("scan", ""))
+    if reference == paths.scan_id(scan):
+        return reference, np.eye(4)
+    rigid = record["registration"].get("rigid")
+    return reference, None if rigid is None else np.asarray(rigid, dtype=np.float64)
 
 
 def _detected(scan: paths.Row) -> list[dict[str, Any]]:

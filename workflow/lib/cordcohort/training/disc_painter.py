@@ -244,8 +244,8 @@ def _course(
 
 def _view(rng: np.random.Generator, rows: int) -> NDArray[np.bool_]:
     """Field of view: rows cut above and below, columns cut in front or behind."""
-    top = int(rng.uniform(0, 130)) if rng.random() < 0.6 else 0
-    bottom = rows - (int(rng.uniform(0, rows - 130 - 40)) if rng.random() < 0.5 else 0)
+    top = int(rng.uniform(0, rows * 13 / 24)) if rng.random() < 0.6 else 0
+    bottom = rows - (int(rng.uniform(0, rows * 7 / 24)) if rng.random() < 0.5 else 0)
     front = COLUMNS - (int(rng.uniform(0, 26)) if rng.random() < 0.25 else 0)
     back = int(rng.uniform(0, 18)) if rng.random() < 0.2 else 0
     out = np.zeros((rows, COLUMNS), dtype=bool)
