@@ -55,9 +55,10 @@ def test_names_of_processed_images_tell_their_scans(tmp_path: Path) -> None:
         ("amu01", "", "", "", "T2starw"),
         ("amu01", "", "", "", "T2starw"),
         ("amu02", None, None, None, None),
+        ("amu02", None, None, None, None),
     ]
-    assert [e.get("structure") for e in entries] == [None, None, None, "gm", "wm", None]
-    assert entries[-1]["level_kind"] == "vertebral"
+    assert [e.get("structure") for e in entries] == [None] * 3 + ["gm", "wm"] + [None] * 2
+    assert [e.get("level_kind") for e in entries[-2:]] == ["vertebral", "vertebral_detected"]
     assert entries[0]["reason"] == "failed quality control (qc_fail.yml, FILES_SEG)"
     assert {e["by"] for e in entries} == {"Jane Roe"}
     read_entries(entries)  # all keys are known to the cohort stage

@@ -191,12 +191,20 @@ def estimate(
 def report(
     study: StudyArgument = Path(),
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    pack: Annotated[
+        bool, typer.Option("--zip", help="Pack it as one archive, results/report.zip.")
+    ] = False,
 ) -> None:
-    """Name the report of a study."""
+    """Name the report of a study, or pack it to be sent to a site."""
     path = (study / REPORT).resolve()
     if not path.is_file():
         raise CordcohortError(f"{path}: no report yet; make it with `cordcohort run {study}`")
-    typer.echo(path)
+    if pack:
+        from cordcohort.report.archive import write_archive
+
+        typer.echo(write_archive(study))
+    else:
+        typer.echo(path)
     if show:
         typer.launch(path.as_uri())
 

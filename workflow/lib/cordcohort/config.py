@@ -109,6 +109,7 @@ class Report:
 
     pictures: bool
     contact: str
+    published: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ def check_config(config: Config) -> None:
     _check_models(config)
     _check_external(config)
     _check_analyses(config)
+    _check_published(config)
 
 
 def _refuse_twice(names: list[str], key: str) -> None:
@@ -144,3 +145,16 @@ def _refuse_numbers(column: str, values: Any, key: str) -> None:
     for value in values if isinstance(values, list) else [values]:
         if column not in INTEGER_COLUMNS and not isinstance(value, str):
             raise ConfigError(key, value, "text", f"put it in quotes: '{value}'")
+
+
+def _check_published(config: Config) -> None:
+    if not config.report.published:
+        return
+    from cordcohort.report.published import published_for  # noqa: PLC0415 - slow, rarely needed
+
+    names = [str(a["name"]) for a in config.analyses]
+    for name in config.report.published:
+        if name not in names:
+            key = "report.published"
+            raise ConfigError(key, name, "the name of an analysis", nearest(name, names))
+        published_for(config, name)

@@ -22,7 +22,7 @@ from cordcohort.validation import read_strict_yaml, validated
 FAILED_PARTS: dict[str, tuple[dict[str, str], ...]] = {
     "FILES_GMSEG": ({"structure": "gm"}, {"structure": "wm"}),
     "FILES_LESION": ({"structure": "lesion"},),
-    "FILES_LABEL": ({"level_kind": "vertebral"},),
+    "FILES_LABEL": ({"level_kind": "vertebral"}, {"level_kind": "vertebral_detected"}),
     "FILES_PMJ": ({"level_kind": "pmj_mm"},),
 }
 QC_BLOCK = "FILES_"

@@ -8,12 +8,14 @@ from typing import Any
 import pandas as pd
 
 from cordcohort.report.curve_figures import curve_figures
+from cordcohort.report.flow import write_analysis_flow
 from cordcohort.report.grids import cell_text, frame_grid, head_text
 from cordcohort.report.inputs import Analysis, records
 from cordcohort.report.layouts import Block, laid_out_blocks
 from cordcohort.report.links import TABLES
 from cordcohort.report.planning_figures import planning_figures
 from cordcohort.report.privacy import public_text, safe_name, spreadsheet_safe
+from cordcohort.report.published import source_of, with_published
 from cordcohort.report.words import measure_text, structure_text, unit_text
 from cordcohort.table import write_tsv
 
@@ -58,7 +60,7 @@ FLAG = "flag"  # never printed: it greys a row out
 _SPELLED = ("definition", "scope", "quantity", "group")
 
 
-def analysis_entry(analysis: Analysis, report: Path) -> dict[str, Any]:
+def analysis_entry(analysis: Analysis, report: Path, published: str = "") -> dict[str, Any]:
     """One analysis as the index page shows it; its tables are copied for spreadsheets.
 
     Parameters
@@ -67,13 +69,16 @@ def analysis_entry(analysis: Analysis, report: Path) -> dict[str, Any]:
         Results, counts and method text.
     report : Path
         The report's folder.
+    published : str
+        The set of published values that stand beside the results, if any.
     """
+    result = with_published(analysis.table, published)
     file = f"{TABLES}/{safe_name(analysis.name)}.tsv"
     counts_file = f"{TABLES}/{safe_name(analysis.name)}.counts.tsv"
-    write_people_table(report / file, analysis.table)
+    write_people_table(report / file, result)
     if not analysis.counts.empty:
         write_people_table(report / counts_file, analysis.counts)
-    table, remarks = _numbered_remarks(_whole(analysis.table))
+    table, remarks = _numbered_remarks(_whole(result))
     varying, constants = readable(table)
     counts = _in_words(analysis.counts)
     laid_out = laid_out_blocks(analysis.kind, _whole(analysis.table))
@@ -88,6 +93,10 @@ def analysis_entry(analysis: Analysis, report: Path) -> dict[str, Any]:
         "figures": [*curve_figures(analysis, report), *planning_figures(analysis, report)],
         "counts": frame_grid(counts.head(MAX_ROWS)),
         "file": file,
+        "source": " ".join([source_of(published)[0].text, source_of(published)[1]])
+        if published
+        else "",
+        "flow": write_analysis_flow(analysis, report),
         "counts_file": "" if analysis.counts.empty else counts_file,
     }
 

@@ -6,17 +6,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from cordcohort.errors import CordcohortError
 from cordcohort.files import write_text
 from cordcohort.report.against_cohort import against, cohort_ranges
 from cordcohort.report.agreement_figures import agreement_figures
-from cordcohort.report.analysis_tables import analysis_entry
-from cordcohort.report.cohort_tables import (
-    failure_groups,
-    headline_counts,
-    site_names,
-    site_overview,
-)
+from cordcohort.report.analysis_tables import analysis_entry, write_people_table
+from cordcohort.report.characteristics import characteristics
+from cordcohort.report.cohort_tables import failure_groups, headline_counts, site_names
 from cordcohort.report.corrections import (
     CORRECTIONS_LIST,
     CORRECTIONS_TABLE,
@@ -24,7 +22,9 @@ from cordcohort.report.corrections import (
     write_corrections,
 )
 from cordcohort.report.correlation_figures import correlation_figures
+from cordcohort.report.crate import CRATE_FILE, write_crate
 from cordcohort.report.distributions import distribution_figures
+from cordcohort.report.flow import write_study_flow
 from cordcohort.report.grids import grid_of
 from cordcohort.report.inputs import (
     STATES,
@@ -42,6 +42,7 @@ from cordcohort.report.methods_text import BIBTEX_FILE, methods_section
 from cordcohort.report.pages import write_assets, write_page
 from cordcohort.report.palette import REFERENCE_METHOD, declared_methods
 from cordcohort.report.privacy import public_text
+from cordcohort.report.published import published_for
 from cordcohort.report.registrations import registration_list
 from cordcohort.report.review import write_review_page
 from cordcohort.report.scan_list import scan_list, scans_with_numbers
@@ -52,11 +53,7 @@ from cordcohort.table import read_parquet, read_tsv, write_folder_schema
 Row = Mapping[str, Any]
 
 FEW_SCANS = 6  # longer lists of a failure's scans are folded
-_COHORT_TITLES = {
-    "site": "Site", "vendor": "Vendor", "field_strength": "Field [T]",
-    "subjects": "Subjects", "persons": "Persons", "sessions": "Sessions",
-    "contrasts": "Contrasts (scans)", "age": "Age", "sex": "Sex",
-}  # fmt: skip
+COHORT_FILE = f"{TABLES}/cohort.tsv"
 
 
 def build_report(study_dir: Path | str, config: Config) -> Path:
@@ -184,12 +181,17 @@ def build_index_page(study_dir: Path | str, config: Config) -> Path:
         authors=", ".join(public_text(a) for a in setting(config, "study.authors", ())),
         lead=_lead(inputs),
         few=FEW_SCANS,
+        flow=write_study_flow(inputs.scans, report),
+        crate_file=CRATE_FILE,
+        **_cohort(inputs, report),
         **_counts(inputs),
         distributions=distribution_figures(inputs.measures, report, declared_methods(config)),
         agreement=agreement_figures(inputs.measures, reference, report),
         reference=f"{public_text(reference)} masks",
         correlations=correlation_figures(inputs, report),
-        analyses=[analysis_entry(a, report) for a in inputs.analyses],
+        analyses=[
+            analysis_entry(a, report, published_for(config, a.name)) for a in inputs.analyses
+        ],
         n_unmatched=_n_unmatched(inputs.results),
         bibtex_file=bibtex,
         review_page=REVIEW_PAGE,
@@ -200,7 +202,16 @@ def build_index_page(study_dir: Path | str, config: Config) -> Path:
         **scan_list(scans, report),
         **{k: methods[k] for k in ("methods", "references")},
     )  # fmt: skip
+    write_crate(inputs, methods["references"], report)
     return page
+
+
+def _cohort(inputs: Inputs, report: Path) -> dict[str, Any]:
+    """The table of characteristics, on the page and as a file."""
+    columns, rows = characteristics(inputs)
+    write_people_table(report / COHORT_FILE, pd.DataFrame(rows, columns=columns))
+    titles = {c: "" if c == "characteristic" else c for c in columns}
+    return {"cohort": grid_of(rows, titles), "cohort_file": COHORT_FILE}
 
 
 def _lead(inputs: Inputs) -> str:
@@ -227,11 +238,9 @@ def _counts(inputs: Inputs) -> dict[str, Any]:
     titles = {"site": "Site", "found": "Found"} | {s: STATE_TEXT[s].capitalize() for s in shown}
     tiles = [{"state": "found", "text": "scans found", "n": total["found"]}]
     tiles += [{"state": s, "text": STATE_TEXT[s], "n": total[s]} for s in shown]
-    cohort = site_overview(inputs)
     return {
         "tiles": tiles,
         "counts": grid_of(_with_total(counts), titles),
-        "cohort": grid_of(_with_total(cohort), _COHORT_TITLES),
         "failures": failure_groups(inputs),
     }
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from cordcohort.cohort.persons import person_keys
 from cordcohort.fault_codes import codes_of, meaning_of
 from cordcohort.report.inputs import STATES, Inputs, records
 from cordcohort.report.links import scan_anchor, subject_link
-from cordcohort.report.privacy import AGE_VARIABLES, age_text, binned_age_years, public_text
+from cordcohort.report.privacy import AGE_VARIABLES, age_text, public_text
 from cordcohort.report.words import STATE_TEXT, scan_text
 from cordcohort.table import SCAN_KEY
 
@@ -27,7 +25,7 @@ WITHOUT_REASON = {
     "no_image": "there is no image",
     "not_measured": "there is no mask, so nothing could be measured",
 }
-_SEX_TEXT = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "other", "other": "other"}
+SEX_TEXT = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "other", "other": "other"}
 _SUBJECT = ["dataset", "subject"]
 
 
@@ -67,39 +65,6 @@ def headline_counts(scans: pd.DataFrame) -> list[Record]:
     return rows
 
 
-def site_overview(inputs: Inputs) -> list[Record]:
-    """Who and what each site gave: one row a site and one for all.
-
-    Returns
-    -------
-    list of dict
-        ``site, vendor, field_strength, subjects, persons, sessions, contrasts, age, sex``, all
-        ready to print; ages above 89 years count as 90.
-    """
-    people = people_of(inputs)
-    rows: list[Record] = []
-    scans = inputs.scans
-    sites = site_names(scans)
-    for site in [*sites, None]:
-        part = scans if site is None else scans[scans["site"] == site]
-        who = part[_SUBJECT].drop_duplicates().merge(people, on=_SUBJECT, how="left")
-        rows.append(
-            {
-                "site": ALL_SITES if site is None else public_text(site) or NO_SITE,
-                "vendor": _listed(part["vendor"]),
-                "field_strength": _listed(who["field_strength"]),
-                "subjects": len(who),
-                "persons": person_keys(part).nunique(),
-                "sessions": len(part[[*_SUBJECT, "session"]].drop_duplicates()),
-                "contrasts": _counted(part["contrast"]),
-                "age": _age_summary(who["age"].to_numpy(dtype=float)),
-                "sex": _sex_summary(who["sex"]),
-                "total": site is None,
-            }
-        )
-    return rows
-
-
 def people_of(inputs: Inputs) -> pd.DataFrame:
     """Age, sex and field strength of each subject, from the allowed variables only."""
     people = inputs.scans[_SUBJECT].drop_duplicates()
@@ -110,7 +75,7 @@ def people_of(inputs: Inputs) -> pd.DataFrame:
         first = rows.drop_duplicates(_SUBJECT)[[*_SUBJECT, "value"]]
         people = people.merge(first.rename(columns={"value": column}), on=_SUBJECT, how="left")
     people["age"] = pd.to_numeric(people["age"], errors="coerce")
-    people["sex"] = people["sex"].str.lower().map(_SEX_TEXT)
+    people["sex"] = people["sex"].str.lower().map(SEX_TEXT)
     return people
 
 
@@ -139,30 +104,6 @@ def subject_facts(scans: pd.DataFrame, person: pd.DataFrame) -> Record:
 def _listed(values: pd.Series) -> str:
     words = sorted({public_text(v) for v in values.dropna()} - {""})
     return ", ".join(words) or NOT_REPORTED
-
-
-def _counted(values: pd.Series) -> str:
-    counts = values.value_counts().sort_index()
-    return ", ".join(f"{public_text(name)} ({n})" for name, n in counts.items())
-
-
-def _age_summary(ages_years: np.ndarray) -> str:
-    known = np.array([binned_age_years(a) for a in ages_years if np.isfinite(a)])
-    if not len(known):
-        return NOT_REPORTED
-    span = f"{age_text(float(known.min()))}–{age_text(float(known.max()))}"
-    missing = f", {len(ages_years) - len(known)} n/r" if len(known) < len(ages_years) else ""
-    if len(known) == 1:
-        return f"{age_text(float(known[0]))}{missing}"
-    return f"{known.mean():.1f} ± {known.std(ddof=1):.1f} ({span}){missing}"
-
-
-def _sex_summary(sexes: pd.Series) -> str:
-    known = sexes.dropna()
-    parts = [f"{n} {name}" for name, n in known.value_counts().sort_index().items()]
-    if len(known) < len(sexes) and len(known):
-        parts.append(f"{len(sexes) - len(known)} n/r")
-    return ", ".join(parts) or NOT_REPORTED
 
 
 def failure_groups(inputs: Inputs) -> list[Record]:

@@ -24,7 +24,7 @@ Record = dict[str, Any]
 CORRECTIONS_TABLE = f"{TABLES}/masks_to_correct.tsv"
 CORRECTIONS_LIST = f"{TABLES}/masks_to_correct.yml"
 MASK_KEY = [*SCAN_KEY, "method", "structure"]
-SHOWN_MASKS = 20
+SHOWN_MASKS = 10
 # Blocks of the list that the Spinal Cord Toolbox's manual-correction script reads.
 _BLOCKS = {"cord": "FILES_SEG", "gm": "FILES_GMSEG", "lesion": "FILES_LESION"}
 _COLUMNS = [*MASK_KEY, "site", "why", "measure", "value", "median", "n", "z", "chance", "reason"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import re
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -13,6 +13,15 @@ from cordcohort.errors import CordcohortError
 from cordcohort.files import read_yaml
 from cordcohort.report.inputs import Inputs, setting
 from cordcohort.report.privacy import public_text
+from cordcohort.report.published import published_for, source_of
+from cordcohort.report.references import (
+    BIDS,
+    BY_KIND,
+    BY_MEASURE,
+    SNAKEMAKE,
+    STATISTICS,
+    Reference,
+)
 from cordcohort.root import workflow_root
 
 LIBRARIES = (
@@ -21,69 +30,8 @@ LIBRARIES = (
 )  # fmt: skip
 BIBTEX_FILE = "references.bib"
 _DOI = re.compile(r"10\.\d{4,9}/[-._;()/:A-Za-z0-9]+")
+_YEAR = re.compile(r"\b(19|20)\d\d\b")
 _MAX_TEXT = 4000
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A work to cite.
-
-    Attributes
-    ----------
-    key : str
-        BibTeX key.
-    text : str
-        As printed in the list.
-    doi : str
-        Without resolver; empty where there is none.
-    """
-
-    key: str
-    text: str
-    doi: str = ""
-
-
-BIDS = Reference(
-    "gorgolewski2016",
-    "Gorgolewski KJ, et al. The brain imaging data structure, a format for organizing and "
-    "describing outputs of neuroimaging experiments. Scientific Data 2016;3:160044.",
-    "10.1038/sdata.2016.44",
-)
-SNAKEMAKE = Reference(
-    "molder2021",
-    "Mölder F, et al. Sustainable data analysis with Snakemake. F1000Research 2021;10:33.",
-    "10.12688/f1000research.29032.2",
-)
-SHAPE = Reference(
-    "deleener2017",
-    "De Leener B, et al. SCT: Spinal Cord Toolbox, an open-source software for processing spinal "
-    "cord MRI data. NeuroImage 2017;145:24-43.",
-    "10.1016/j.neuroimage.2016.10.009",
-)
-TENSOR = Reference(
-    "garyfallidis2014",
-    "Garyfallidis E, et al. Dipy, a library for the analysis of diffusion MRI data. Frontiers in "
-    "Neuroinformatics 2014;8:8.",
-    "10.3389/fninf.2014.00008",
-)
-AGREEMENT = Reference(
-    "bland1986",
-    "Bland JM, Altman DG. Statistical methods for assessing agreement between two methods of "
-    "clinical measurement. Lancet 1986;327:307-310.",
-    "10.1016/S0140-6736(86)90837-8",
-)
-STATISTICS = Reference(
-    "vallat2018",
-    "Vallat R. Pingouin: statistics in Python. Journal of Open Source Software 2018;3(31):1026.",
-    "10.21105/joss.01026",
-)
-VARIABILITY = Reference(
-    "cohenadad2021",
-    "Cohen-Adad J, et al. Open-access quantitative MRI data of the spinal cord and "
-    "reproducibility across participants, sites and manufacturers. Scientific Data 2021;8:219.",
-    "10.1038/s41597-021-00941-8",
-)
-_BY_KIND = {"agreement": AGREEMENT, "variability": VARIABILITY}
 
 
 def methods_section(inputs: Inputs) -> dict[str, Any]:
@@ -97,34 +45,40 @@ def methods_section(inputs: Inputs) -> dict[str, Any]:
     cards = _model_cards(inputs)
     methods = [_software(), _images(inputs), _masks(inputs, cards)]
     references = [BIDS, SNAKEMAKE, *[_model_reference(m, c) for m, c in cards.items()]]
-    if (inputs.measures["measure"] == "csa_mm2").any():
-        methods.append(_shape(inputs))
-        references.append(SHAPE)
-    if (inputs.measures["measure"] == "fa").any():
-        methods.append(_tensor(inputs))
-        references.append(TENSOR)
+    measured = set(inputs.measures["measure"])
+    methods += [_shape(inputs)] if "csa_mm2" in measured else []
+    methods += [_tensor(inputs)] if "fa" in measured else []
+    references += [work for measure, work in BY_MEASURE.items() if measure in measured]
     if inputs.analyses:
-        methods.append(_exclusions(inputs))
-        methods += _analyses(inputs)
-        references += [STATISTICS, *[_BY_KIND[k] for k in _BY_KIND if _has_kind(inputs, k)]]
+        methods += [_exclusions(inputs), *_analyses(inputs), *_published(inputs)]
+        references += [STATISTICS, *[BY_KIND[a.kind] for a in inputs.analyses if a.kind in BY_KIND]]
+        references += [source_of(name)[0] for name in _published_sets(inputs)]
     unique = list({r.key: r for r in references}.values())
     return {
         "methods": [text for text in methods if text],
         "references": unique,
-        "bibtex": "\n".join(_bibtex(r) for r in unique),
+        "bibtex": "\n".join(r.bibtex for r in unique),
     }
 
 
-def _software() -> str:
-    found: list[str] = []
+def python_version() -> str:
+    """Version of the interpreter."""
+    return platform.python_version()
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that are there: an environment a stage, not every one in each."""
+    found: dict[str, str] = {}
     for name in LIBRARIES:
-        try:
-            found.append(f"{name} {version(name).partition('+')[0]}")
-        except PackageNotFoundError:  # an environment a stage: not every library is in each
-            continue
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name).partition("+")[0]
+    return found
+
+
+def _software() -> str:
+    told = ", ".join(f"{name} {number}" for name, number in library_versions().items())
     return (
-        f"Images were processed with cordcohort {__version__} (Python "
-        f"{platform.python_version()}; {', '.join(found)})."
+        f"Images were processed with cordcohort {__version__} (Python {python_version()}; {told})."
     )
 
 
@@ -186,8 +140,16 @@ def _analyses(inputs: Inputs) -> list[str]:
     return list(dict.fromkeys(t for t in texts if t))
 
 
-def _has_kind(inputs: Inputs, kind: str) -> bool:
-    return any(a.kind == kind for a in inputs.analyses)
+def _published_sets(inputs: Inputs) -> list[str]:
+    names = [published_for(inputs.config, a.name) for a in inputs.analyses]
+    return list(dict.fromkeys(n for n in names if n))
+
+
+def _published(inputs: Inputs) -> list[str]:
+    """Where the published values beside the study's own come from."""
+    told = [source_of(name) for name in _published_sets(inputs)]
+    sources = [f"{work.text} ({place})" for work, place in told]
+    return [f"Published values beside our own are from: {' '.join(sources)}"] if sources else []
 
 
 def _model_cards(inputs: Inputs) -> dict[str, dict[str, Any]]:
@@ -208,20 +170,8 @@ def _model_reference(name: str, card: dict[str, Any]) -> Reference:
     told: Any = card.get("citation") or f"Model {name}, shipped with cordcohort {__version__}."
     text = public_text(told.get("text", told) if isinstance(told, dict) else told)
     text = text if name in text else f"Model {name}. {text}"
-    doi = _DOI.search(text)
-    return Reference(re.sub(r"\W", "", name), text, doi.group().rstrip(".") if doi else "")
-
-
-def _bibtex(reference: Reference) -> str:
-    author, _, rest = reference.text.partition(". ")
-    title, _, venue = rest.partition(". ")
-    year = re.search(r"\b(19|20)\d\d\b", venue or reference.text)
-    fields = {
-        "author": author.replace(", et al", " and others"),
-        "title": title or reference.text,
-        "note": venue.rstrip("."),
-        "year": year.group() if year else "",
-        "doi": reference.doi,
-    }
-    lines = [f"  {k} = {{{re.sub(r'[{}]', '', v)}}}," for k, v in fields.items() if v]
-    return "\n".join([f"@misc{{{reference.key},", *lines, "}", ""])
+    doi, year = _DOI.search(text), _YEAR.search(text)
+    return Reference(
+        key=re.sub(r"\W", "", name), authors="", title=text, year=year.group() if year else "",
+        doi=doi.group().rstrip(".") if doi else "", kind="misc",
+    )  # fmt: skip

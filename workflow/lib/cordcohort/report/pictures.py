@@ -72,6 +72,7 @@ def draw_scan(
     record: Record = {"schema": RECORD_SCHEMA, "pictures": [], "reason": "", "note": ""}
     try:
         image = _shown_image(scan, results, masks)
+        record["spacing_mm"] = [round(float(s), 3) for s in image.spacing_mm]
         volumes, masks = _read_masks(masks, image)
         record["reason"] = "" if volumes else NO_MASK
         if volumes:

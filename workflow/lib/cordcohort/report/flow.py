@@ -1,0 +1,92 @@
+"""Flow charts: scans found, excluded, failed and used, of the study and of each analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from cordcohort.files import write_text
+from cordcohort.report.inputs import Analysis
+from cordcohort.report.links import FIGURES
+from cordcohort.report.pages import environment
+from cordcohort.report.privacy import public_text, safe_name
+
+FLOW_FILE = f"{FIGURES}/flow.svg"
+BOX_WIDTH, BOX_HEIGHT, GAP = 230, 46, 26
+SIDE_LEFT = 330
+WIDTH = SIDE_LEFT + BOX_WIDTH + 10
+MAX_CHARACTERS = 34
+# What leaves the count at each step, in the order in which a scan is judged.
+STUDY_STEPS = (
+    ("excluded", "excluded"), ("failed", "failed"), ("no_image", "without an image"),
+    ("not_measured", "not measured"),
+)  # fmt: skip
+ANALYSIS_STEPS = (
+    ("n_excluded", "excluded"), ("n_failed", "failed"), ("n_undefined", "undefined"),
+    ("n_unpaired", "without a partner"),
+)  # fmt: skip
+
+
+def write_study_flow(scans: pd.DataFrame, report: Path) -> dict[str, str | int]:
+    """Draw what became of all scans of the study.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        One row a scan with ``state``.
+    report : Path
+        The report's folder.
+
+    Returns
+    -------
+    dict
+        ``file``, ``alt`` and ``height`` of the figure.
+    """
+    lost = [(text, int((scans["state"] == state).sum())) for state, text in STUDY_STEPS]
+    return _write(report / FLOW_FILE, ("scans found", "measured"), len(scans), lost)
+
+
+def write_analysis_flow(analysis: Analysis, report: Path) -> dict[str, str | int] | None:
+    """Draw the scans of one analysis; ``None`` where it has no counts.
+
+    A scan that is counted in several groups of the analysis (contrasts, methods, measures) is
+    counted in each: the boxes count values looked for, and say so.
+    """
+    counts = analysis.counts
+    if counts.empty or "n_found" not in counts:
+        return None
+    total = {c: int(pd.to_numeric(counts[c], errors="coerce").sum())
+             for c in counts.columns if c.startswith("n_")}  # fmt: skip
+    lost = [(text, total.get(column, 0)) for column, text in ANALYSIS_STEPS]
+    file = f"{FIGURES}/flow_{safe_name(analysis.name)}.svg"
+    return _write(report / file, ("values looked for", "used"), total["n_found"], lost)
+
+
+def _write(
+    path: Path, ends: tuple[str, str], n_found: int, lost: Sequence[tuple[str, int]]
+) -> dict[str, str | int]:
+    start, end = ends
+    steps = [(text, n) for text, n in lost if n]
+    n_left = n_found - sum(n for _, n in steps)
+    pitch = BOX_HEIGHT + GAP
+    sides = [
+        {"text": public_text(f"{n} {text}", MAX_CHARACTERS), "y": BOX_HEIGHT + GAP // 2 + i * pitch}
+        for i, (text, n) in enumerate(steps)
+    ]
+    last = BOX_HEIGHT + max(len(steps), 1) * pitch
+    height = last + BOX_HEIGHT + 4
+    alt = f"{n_found} {start}; " + "".join(f"{n} {text}; " for text, n in steps)
+    alt += f"{n_left} {end}"
+    text = environment().get_template("flow.svg").render(
+        width=WIDTH, height=height, box_width=BOX_WIDTH, box_height=BOX_HEIGHT, side=SIDE_LEFT,
+        start=f"{n_found} {start}", end=f"{n_left} {end}", sides=sides, last=last, alt=alt,
+    )  # fmt: skip
+    write_text(path, text)
+    return {
+        "file": f"{FIGURES}/{path.name}",
+        "alt": f"Flow chart: {alt}",
+        "height": height,
+        "width": WIDTH,
+    }
