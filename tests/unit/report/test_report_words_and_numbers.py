@@ -221,5 +221,5 @@ def test_agreement_needs_three_pairs(tmp_path: Path) -> None:
     assert agreement_figures(pd.concat([one, other]), "manual", tmp_path) == []
     one, other = long_of([1.0, 2.0, 4.0]), long_of([2.0, 3.0, 5.0]).assign(method="x")
     scatter, difference = agreement_figures(pd.concat([one, other]), "manual", tmp_path)
-    assert "bias 1 mm², limits of agreement 1 to 1 mm², 3 scans" in difference.alt
+    assert "bias 1 mm², limits of agreement 1 to 1 mm² (ddof 1), 3 scans" in difference.alt
     assert (tmp_path / scatter.file).is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from cordcohort.report.canvas import (
     svg_axes,
 )
 from cordcohort.report.distributions import Drawn
+from cordcohort.report.inputs import Analysis
 from cordcohort.report.links import FIGURES
 from cordcohort.report.palette import MARKERS, OKABE_ITO
 from cordcohort.report.privacy import public_text, safe_name
 from cordcohort.report.words import measure_text, number_text, structure_text, unit_text
-from cordcohort.statistics.limits import limits_of_agreement
+from cordcohort.statistics.limits import Limits, limits_of_agreement
 from cordcohort.table import SCAN_KEY
 
 COMPARED = (("cord", "csa_mm2"), ("gm", "csa_mm2"), ("lesion", "volume_mm3"))
@@ -53,7 +55,9 @@ def pairs_of(values: pd.DataFrame, method: str, reference: str) -> pd.DataFrame:
     return both.sort_values(SCAN_KEY, kind="stable", ignore_index=True)
 
 
-def agreement_figures(measures: pd.DataFrame, reference: str, report: Path) -> list[Drawn]:
+def agreement_figures(
+    measures: pd.DataFrame, reference: str, report: Path, analyses: Sequence[Analysis] = ()
+) -> list[Drawn]:
     """Draw both figures for every method that shares enough scans with the reference.
 
     Parameters
@@ -64,6 +68,9 @@ def agreement_figures(measures: pd.DataFrame, reference: str, report: Path) -> l
         The method compared with.
     report : Path
         The report's folder.
+    analyses : sequence of Analysis
+        Results that stand on the same page: the limits use the ddof of the analysis of the same
+        values, and 1 where there is none.
     """
     values = used_values(whole_scan_values(measures))
     drawn: list[Drawn] = []
@@ -74,13 +81,31 @@ def agreement_figures(measures: pd.DataFrame, reference: str, report: Path) -> l
             for method in sorted(set(own["method"]) - {reference}):
                 pairs = pairs_of(own, method, reference)
                 if len(pairs) >= MIN_PAIRS:
-                    drawn += _draw_both(pairs, own.iloc[0], method, reference, report)
+                    about, methods = own.iloc[0], (method, reference)
+                    ddof = ddof_of(analyses, about, methods)
+                    drawn += _draw_both(pairs, about, methods, ddof, report)
     return drawn
 
 
+def ddof_of(analyses: Sequence[Analysis], about: pd.Series, methods: tuple[str, str]) -> int:
+    """The divisor of the analysis whose results are about the same values; 1 without one."""
+    wanted = {c: about[c] for c in ("structure", "measure", "contrast")}
+    wanted |= {"method": methods[0], "reference": methods[1]}
+    for analysis in analyses:
+        table = analysis.table
+        if not {"ddof", "loa_low", *wanted} <= set(table.columns):
+            continue
+        fits = (table[list(wanted)].astype("str") == pd.Series(wanted)).all(axis=1)
+        found = pd.to_numeric(table.loc[fits, "ddof"], errors="coerce").dropna()
+        if len(found):
+            return int(found.iloc[0])
+    return 1
+
+
 def _draw_both(
-    pairs: pd.DataFrame, about: pd.Series, method: str, reference: str, report: Path
+    pairs: pd.DataFrame, about: pd.Series, methods: tuple[str, str], ddof: int, report: Path
 ) -> list[Drawn]:
+    method, reference = methods
     stem = f"{about['structure']}_{about['measure']}_{safe_name(about['contrast'])}"
     stem = f"{stem}_{safe_name(method)}"
     unit = unit_text(about["unit"])
@@ -89,9 +114,11 @@ def _draw_both(
     title = f"{what}, {public_text(about['contrast'])}: {names[0]} against {names[1]}"
     scatter, difference = f"{FIGURES}/scatter_{stem}.svg", f"{FIGURES}/difference_{stem}.svg"
     _draw_scatter(pairs, names, unit, report / scatter)
-    bias, low, high = _draw_difference(pairs, names, unit, report / difference)
-    told = f"bias {number_text(bias, 3)} {unit}, limits of agreement {number_text(low, 3)} to "
-    told += f"{number_text(high, 3)} {unit}, {len(pairs)} scans"
+    found = limits_of_agreement((pairs["method"] - pairs["reference"]).to_numpy(float), ddof)
+    _draw_difference(pairs, found, names, unit, report / difference)
+    low, high = number_text(found.low, 3), number_text(found.high, 3)
+    told = f"bias {number_text(found.bias, 3)} {unit}, limits of agreement {low} to {high} {unit} "
+    told += f"(ddof {ddof}), {len(pairs)} scans"
     height = figure_height_px(_HEIGHT_INCHES)
     line = "with the line of identity"
     return [
@@ -116,11 +143,10 @@ def _draw_scatter(pairs: pd.DataFrame, names: tuple[str, str], unit: str, path: 
 
 
 def _draw_difference(
-    pairs: pd.DataFrame, names: tuple[str, str], unit: str, path: Path
-) -> tuple[float, float, float]:
+    pairs: pd.DataFrame, found: Limits, names: tuple[str, str], unit: str, path: Path
+) -> None:
     mean = pairs[["reference", "method"]].mean(axis=1).to_numpy(dtype=float)
     difference = (pairs["method"] - pairs["reference"]).to_numpy(dtype=float)
-    found = limits_of_agreement(difference)
     bias, low, high = found.bias, found.low, found.high
     with svg_axes(path, _HEIGHT_INCHES) as axes:
         axes.axhline(0, color=FAINT, linewidth=0.8, zorder=1.4)
@@ -137,7 +163,6 @@ def _draw_difference(
             key("bias ± 1.96 SD", linestyle="--", color=INK, linewidth=1.2),
         ]
         below(axes, [*lines, *handles])
-    return bias, low, high
 
 
 def draw_by_site(axes: Any, sites: pd.Series, x: np.ndarray, y: np.ndarray) -> list[Any]:

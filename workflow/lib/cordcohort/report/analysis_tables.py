@@ -83,6 +83,7 @@ def analysis_entry(analysis: Analysis, report: Path, published: str = "") -> dic
     counts = _in_words(analysis.counts)
     laid_out = laid_out_blocks(analysis.kind, _whole(analysis.table))
     return {
+        "name": analysis.name,
         "anchor": f"analysis-{safe_name(analysis.name)}",
         "title": public_text(analysis.title),
         "kind": public_text(analysis.kind.replace("_", " ")),
@@ -200,4 +201,5 @@ def write_people_table(path: Path, frame: pd.DataFrame) -> None:
     for column in safe.columns:
         cells = [public_text(v) if isinstance(v, str) else v for v in safe[column]]
         safe[column] = pd.Series([spreadsheet_safe(v) for v in cells], index=safe.index)
-    write_tsv(path, safe)
+    heads = {c: str(spreadsheet_safe(public_text(c))) for c in safe.columns}
+    write_tsv(path, safe.rename(columns=heads))

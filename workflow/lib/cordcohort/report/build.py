@@ -12,6 +12,7 @@ from cordcohort.errors import CordcohortError
 from cordcohort.files import write_text
 from cordcohort.report.against_cohort import against, cohort_ranges
 from cordcohort.report.agreement_figures import agreement_figures
+from cordcohort.report.along_cord import along_cord_figures
 from cordcohort.report.analysis_tables import analysis_entry, write_people_table
 from cordcohort.report.characteristics import characteristics
 from cordcohort.report.cohort_tables import failure_groups, headline_counts, site_names
@@ -44,6 +45,7 @@ from cordcohort.report.palette import REFERENCE_METHOD, declared_methods
 from cordcohort.report.privacy import public_text
 from cordcohort.report.published import published_for
 from cordcohort.report.registrations import registration_list
+from cordcohort.report.result_figures import result_figures
 from cordcohort.report.review import write_review_page
 from cordcohort.report.scan_list import scan_list, scans_with_numbers
 from cordcohort.report.subject_pages import tables_by_subject, write_subject_page
@@ -186,7 +188,9 @@ def build_index_page(study_dir: Path | str, config: Config) -> Path:
         **_cohort(inputs, report),
         **_counts(inputs),
         distributions=distribution_figures(inputs.measures, report, declared_methods(config)),
-        agreement=agreement_figures(inputs.measures, reference, report),
+        agreement=agreement_figures(inputs.measures, reference, report, inputs.analyses),
+        along=along_cord_figures(inputs, report),
+        result_figures=result_figures(inputs, report),
         reference=f"{public_text(reference)} masks",
         correlations=correlation_figures(inputs, report),
         analyses=[

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +20,7 @@ from urllib.parse import quote
 from cordcohort import __version__
 from cordcohort.errors import CordcohortError, SheetError
 from cordcohort.files import read_json, sha256_of, write_text
+from cordcohort.provenance import InputFile, hash_inputs, recorded_inputs
 from cordcohort.report.inputs import Inputs, records, setting, study_title
 from cordcohort.report.links import INDEX_PAGE, PICTURES
 from cordcohort.report.methods_text import library_versions, python_version
@@ -198,47 +199,42 @@ def _weights(inputs: Inputs) -> list[Entity]:
 
 
 def _images_and_masks(inputs: Inputs) -> list[Entity]:
-    """Images and given masks; the hash of an image stands in the record of a mask drawn on it."""
-    known = {r["image_sha256"]: r for r in _mask_records(inputs).values() if r.get("image_sha256")}
-    drawn_on = {r["stem_key"]: sha for sha, r in known.items()}
-    entities: list[Entity] = []
+    """Images and given masks; what the last run hashed and did not change is not hashed again."""
+    study = inputs.results.parent
+    hashed = hash_inputs(_input_files(inputs), recorded_inputs(study))
+    return [
+        _outside(
+            "input", f"{row['dataset']}/{row['path']}", contentSize=str(row["size"] or ""),
+            sha256=row["sha256"], description="" if row["sha256"] else "could not be read",
+        )
+        for row in records(hashed)
+    ]  # fmt: skip
+
+
+def _input_files(inputs: Inputs) -> list[InputFile]:
+    """Images and masks of the index with their place in the data set."""
+    found: dict[Path, InputFile] = {}
     for scan in records(inputs.index):
-        base = f"{scan['dataset']}/{scan.get('folder', '')}"
-        told = {"sha256": drawn_on.get((scan["dataset"], scan["stem"]), "")}
-        if scan.get("datatype") == "dwi":
-            told = {}  # networks see the mean of the volumes without weighting, not this file
-        files = [str(scan.get("image", ""))] + [m.get("path", "") for m in masks_of(scan)]
-        for number, file in enumerate(filter(None, files)):
-            path = Path(file)
-            entities += _input(f"{base}/{path.name}", path, told if number == 0 else {})
-    return entities
+        image = str(scan["image"])
+        depth = len(Path(str(scan["folder"])).parts)
+        root = Path(image).parents[depth] if image else None
+        for text in [image, *[m.get("path", "") for m in masks_of(scan)]]:
+            path = Path(text)
+            inside = root is not None and path.is_relative_to(root)
+            place = path.relative_to(root).as_posix() if inside and root else path.name
+            if text:
+                found[path] = InputFile(str(scan["dataset"]), place, path)
+    return list(found.values())
 
 
-def _input(name: str, path: Path, told: Mapping[str, str]) -> list[Entity]:
-    try:
-        size = str(path.stat().st_size)
-        digest = told.get("sha256") or sha256_of(path)
-    except OSError:  # a link without its file, a folder that left: the index says why
-        return [_outside("input", name, description="could not be read")]
-    return [_outside("input", name, contentSize=size, sha256=digest)]
-
-
-def _mask_records(inputs: Inputs) -> dict[Path, dict[str, Any]]:
-    """The records that models left beside their masks, with the key of their scan."""
-    found: dict[Path, dict[str, Any]] = {}
+def _drawn_masks(inputs: Inputs) -> list[Entity]:
+    """Masks that models drew, by the records beside them."""
+    entities: list[Entity] = []
     for path in sorted((inputs.results / "segmentation").rglob("*_label-*_seg.json")):
         try:
             told = dict(read_json(path))
         except (CordcohortError, TypeError, ValueError):
             continue
-        dataset = path.relative_to(inputs.results / "segmentation").parts[0]
-        found[path] = told | {"stem_key": (dataset, path.name.partition("_label-")[0])}
-    return found
-
-
-def _drawn_masks(inputs: Inputs) -> list[Entity]:
-    entities: list[Entity] = []
-    for path, told in _mask_records(inputs).items():
         if told.get("mask") and told.get("mask_sha256"):
             name = path.parent.relative_to(inputs.results).as_posix() + f"/{told['mask']}"
             entities.append(_outside("result", name, sha256=str(told["mask_sha256"])))

@@ -1,4 +1,4 @@
-"""Distribution figures: every scan's value by site, method and session, with quartiles."""
+"""Rainclouds: every scan's value by site, method and session, with quartiles and density."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import gaussian_kde
 
 from cordcohort.report.against_cohort import SUMMARY_STATISTICS, used_values, whole_scan_values
 from cordcohort.report.canvas import (
@@ -41,9 +42,13 @@ QUARTILES = (0.25, 0.5, 0.75)
 MIN_SCANS = 3  # fewer make no distribution; their values stand on the subjects' pages
 MAX_SESSIONS = 6
 MIN_FOR_QUARTILES = 5
-_ROW_INCHES = 0.24
+_ROW_INCHES = 0.36
 _FRAME_INCHES = 1.25
-_SLOT = 0.8  # share of a site's row that its methods fill
+_SLOT = 0.86  # share of a site's row that its methods fill
+# Shares of a method's slot: the rain lies below its middle, the cloud above.
+_RAIN, _RAIN_BELOW, _CLOUD, _CLOUD_ABOVE = 0.13, 0.22, 0.38, 0.08
+_CLOUD_POINTS = 80
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,7 @@ def _draw(values: pd.DataFrame, styles: dict[str, Look], report: Path, file: str
     values = values.assign(value=values["value"] * axis_scale(first["unit"]))
     with svg_axes(report / file, height) as axes:
         placed = _placed(values, sites, list(styles))
+        _draw_clouds(axes, placed, styles, _SLOT / len(styles))
         for look in styles.values():
             _draw_points(axes, placed[placed["method"] == look.name], look.colour, len(placed))
         _draw_quartiles(axes, placed, _SLOT / len(styles))
@@ -142,8 +148,24 @@ def _placed(values: pd.DataFrame, sites: list[str], methods: list[str]) -> pd.Da
     out = values.assign(slot_middle=rows + _SLOT / 2 - slot * (order + 0.5))
     out = out.sort_values(["site", "method", *SCAN_KEY], kind="stable")
     place = out.groupby(["site", "method"]).cumcount().to_numpy()
-    spread = jitter(int(place.max(initial=0)) + 1, slot * 0.3)
-    return out.assign(height=out["slot_middle"].to_numpy(dtype=float) + spread[place])
+    spread = jitter(int(place.max(initial=0)) + 1, slot * _RAIN)
+    middle = out["slot_middle"].to_numpy(dtype=float) - slot * _RAIN_BELOW
+    return out.assign(height=middle + spread[place])
+
+
+def _draw_clouds(axes: Any, values: pd.DataFrame, styles: dict[str, Look], slot: float) -> None:
+    """The density of each group above its points, where there are enough values that differ."""
+    for (middle, method), own in values.groupby(["slot_middle", "method"], sort=True):
+        points = own["value"].to_numpy(dtype=float)
+        if len(points) < MIN_FOR_QUARTILES or np.ptp(points) <= _ROUNDING * np.abs(points).max():
+            continue
+        density = gaussian_kde(points)
+        room = density.factor * points.std(ddof=1)
+        grid = np.linspace(points.min() - room, points.max() + room, _CLOUD_POINTS)
+        height = density(grid) / density(grid).max() * slot * _CLOUD
+        base = float(str(middle)) + slot * _CLOUD_ABOVE
+        colour = styles[str(method)].colour
+        axes.fill_between(grid, base, base + height, color=colour, alpha=0.35, linewidth=0)
 
 
 def _draw_points(axes: Any, values: pd.DataFrame, colour: str, n_points: int) -> None:
