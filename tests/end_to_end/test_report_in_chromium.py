@@ -222,6 +222,7 @@ def test_pictures_of_the_review_wait_until_they_are_near(browser: Browser, repor
 
 def test_the_slider_shows_one_slice_after_the_other(browser: Browser, report: Path) -> None:
     browser.open(report / "subjects/alpha/sub-01.html")
+    browser.run("document.querySelector('details.slices').open = true")
     first = browser.run("document.querySelector('.viewer img').style.transform")
     browser.run("document.querySelector('.viewer input').focus()")
     for kind in ("keyDown", "keyUp"):

@@ -160,8 +160,7 @@ def _draw_clouds(axes: Any, values: pd.DataFrame, styles: dict[str, Look], slot:
         if len(points) < MIN_FOR_QUARTILES or np.ptp(points) <= _ROUNDING * np.abs(points).max():
             continue
         density = gaussian_kde(points)
-        room = density.factor * points.std(ddof=1)
-        grid = np.linspace(points.min() - room, points.max() + room, _CLOUD_POINTS)
+        grid = np.linspace(points.min(), points.max(), _CLOUD_POINTS)
         height = density(grid) / density(grid).max() * slot * _CLOUD
         base = float(str(middle)) + slot * _CLOUD_ABOVE
         colour = styles[str(method)].colour
