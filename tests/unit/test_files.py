@@ -191,6 +191,13 @@ def test_hostile_yaml_is_one_named_error(tmp_path, text):
         read_yaml(path)
 
 
+def test_a_sheet_beyond_any_study_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("cordcohort.table.MAX_TSV_BYTES", 10)
+    (tmp_path / "participants.tsv").write_text("participant_id\nsub-01\n")
+    with pytest.raises(SheetError, match="at most 10 bytes"):
+        read_tsv(tmp_path / "participants.tsv")
+
+
 @pytest.mark.parametrize("read", [read_json, read_yaml, read_tsv])
 def test_pipes_folders_and_missing_files_are_refused_without_waiting(tmp_path, read):
     os.mkfifo(tmp_path / "pipe")

@@ -99,6 +99,17 @@ def test_a_gzip_bomb_is_stopped_at_the_size_that_the_header_claims(good, tmp_pat
         read_image(target)
 
 
+def test_a_small_file_that_honestly_claims_gigabytes_is_a_bomb(good, tmp_path):
+    def claim(raw):
+        raw[40:56] = struct.pack("<8h", 3, 1000, 1000, 1000, 1, 1, 1, 1)
+
+    target = _rewrite(good, tmp_path / "claim.nii.gz", claim)
+    target.write_bytes(target.read_bytes() + gzip.compress(bytes(5_000_000), mtime=0) * 1000)
+    assert target.stat().st_size * 1040 > 4_000_000_000  # deflate could hold what the header claims
+    with pytest.raises(ImageError, match="as the header claims"):
+        read_image(target)
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [

@@ -11,6 +11,7 @@ import torch
 import yaml
 from cordcohort.errors import ConfigError
 from cordcohort.files import sha256_of
+from cordcohort.segmentation.device import choose_device
 from cordcohort.segmentation.networks import build_network
 from cordcohort.segmentation.registry import list_models, load_model, models_folder
 from safetensors.torch import save_file
@@ -161,3 +162,10 @@ def test_stages_of_another_shape_are_refused_by_name(folder: Path, stages: objec
     change_card(folder, stages=stages)
     with pytest.raises(ConfigError, match="stages"):
         load_model("tiny", folder=folder)
+
+
+def test_a_gpu_that_is_not_there_is_refused_by_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", bool)
+    assert choose_device("auto").type == "cpu"
+    with pytest.raises(ConfigError, match=r"segmentation\.device.*GPU"):
+        choose_device("cuda")

@@ -26,6 +26,7 @@ from cordcohort.scan import SCAN_KEY
 
 SCHEMA_VERSION = 1
 SCHEMA_KEY = b"cordcohort_schema"  # of the metadata of a Parquet file
+MAX_TSV_BYTES = 500_000_000  # a sheet of a hundred thousand people takes some 20 MB
 FOLDER_SCHEMA = "schema.json"
 JOINED_COLUMNS = ["site", "vendor", "person", "resolution", "split"]
 LONG_COLUMNS = [
@@ -163,7 +164,7 @@ def read_tsv(path: Path | str) -> pd.DataFrame:
     SheetError
         If the file is not a UTF-8 tab-separated table with unique column names.
     """
-    refuse_no_file(path, "a tab-separated table")
+    refuse_no_file(path, "a tab-separated table", MAX_TSV_BYTES)
     try:
         # Read without a header: then no name is altered, and a line longer than the first one is
         # an error instead of an unasked-for index.

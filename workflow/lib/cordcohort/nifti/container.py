@@ -16,6 +16,9 @@ from cordcohort.errors import ImageError
 HEADER_BYTES = 540  # NIfTI-2; a NIfTI-1 header takes 348
 POINTER_BYTES = 1024  # git-annex pointers are about 105 bytes of text
 MAX_DEFLATE_RATIO = 1040  # deflate cannot expand more than 1032 : 1
+# Series of scanners shrink three- to tenfold; only masks shrink a hundredfold, and they are small.
+BIG_BYTES = 2_000_000_000
+MAX_BIG_RATIO = 100
 MAX_VOXELS = 4_000_000_000
 COPY = "copy or export the file again"
 _CHUNK_BYTES = 1 << 20
@@ -56,6 +59,7 @@ def _gunzip(path: Path, handle: io.BufferedReader, size: int) -> bytes:
     """Unpack a gzip file to its end; zlib verifies checksum and length of every member."""
     out = bytearray()
     limit = -1
+    most = min(size * MAX_DEFLATE_RATIO, max(BIG_BYTES, size * MAX_BIG_RATIO))
     inflate = zlib.decompressobj(wbits=31)
     try:
         while chunk := handle.read(_CHUNK_BYTES):
@@ -63,7 +67,7 @@ def _gunzip(path: Path, handle: io.BufferedReader, size: int) -> bytes:
                 out += inflate.decompress(chunk, _CHUNK_BYTES * 8)
                 chunk = inflate.unconsumed_tail
                 if limit < 0 and len(out) >= HEADER_BYTES:
-                    limit = check_claim(path, bytes(out[:HEADER_BYTES]), size * MAX_DEFLATE_RATIO)
+                    limit = check_claim(path, bytes(out[:HEADER_BYTES]), most)
                 if 0 <= limit < len(out):
                     came = f"more than {limit} bytes of content"
                     raise ImageError(path, "size", f"{limit} bytes", came, COPY)
