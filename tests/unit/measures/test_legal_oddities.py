@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from cordcohort.measures.kinds import KINDS, measure
+from cordcohort.measures.kinds import measure
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.task import Task
 from cordcohort.table import SCAN_KEY
@@ -21,6 +21,7 @@ SPACING = (0.8, 0.8, 3.0)
 SHAPE = (26, 28, 7)
 SCAN = dict.fromkeys(SCAN_KEY, "") | {"dataset": "a", "subject": "01", "contrast": "dwi"}
 KEYS = ["method", "reference", "structure", "object", "slice", "measure", "statistic"]
+KINDS = ("shape", "agreement", "regions", "lesion")
 ORDERS = list(itertools.permutations(range(3)))
 SIGNS = list(itertools.product((1, -1), repeat=3))
 
