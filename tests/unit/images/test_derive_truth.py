@@ -131,9 +131,13 @@ def test_without_the_reference_or_without_another_contrast_nothing_is_averaged(s
     found = make_soft_truths(session(("T1w", "T2starw")), OPTIONS, {})
     assert {r["status"] for r in found} == {"skipped"}
     assert all("no cord mask of the reference contrast T2w" in r["reason"] for r in found)
-    (alone,) = make_soft_truths(session(("T2w",), subject="02"), OPTIONS, {})
-    assert alone["status"] == "skipped"
-    assert alone["reason"] == "no other contrast of this session has a mask"
+    scans = session(("T2w", "T1w"), subject="02")
+    Path(json.loads(scans[1]["masks"])[0]["path"]).write_bytes(b"")
+    found = by_contrast(make_soft_truths(scans, OPTIONS, {}))
+    assert found["T2w"]["status"] == "skipped"
+    assert found["T2w"]["reason"] == "no other contrast of this session has a mask"
+    assert found["T1w"]["status"] == "failed"
+    assert found["T1w"]["reason"].startswith("manual: ")
 
 
 def test_a_mask_that_cannot_be_read_fails_alone(session):
@@ -187,3 +191,15 @@ def test_the_truth_is_measured_as_methods_of_its_own_and_left_out_scans_are_not(
     ]  # fmt: skip
     assert set(rows["T2starw"]["method"]) == {"manual"}
     assert not [m for m in measuring_task("shape", scans[0], []).masks if m["method"] != "manual"]
+
+
+def test_a_contrast_that_lies_elsewhere_needs_the_rigid_registration(session):
+    scans = session(("T2w", "T1w"), T1w=disc("T1w", shift_mm=13.0))
+    apart = by_contrast(make_soft_truths(scans, OPTIONS, {}))
+    assert apart["T1w"]["status"] == "failed"
+    assert "do not overlap before the alignment" in apart["T1w"]["reason"]
+    found = by_contrast(make_soft_truths(scans, OPTIONS | {"alignment": "rigid"}, {}))
+    assert found["T1w"]["status"] == "ok"
+    world = np.array(found["T1w"]["registration"]["rigid"])
+    assert world[0, 3] == pytest.approx(13.0, abs=1.0)
+    assert found["T1w"]["registration"]["dice_before"] > 0.8

@@ -16,6 +16,7 @@ from cordcohort.nifti import Image, read_image, write_image
 from cordcohort.segmentation import infer
 from cordcohort.segmentation.batch import Task, segment_batch
 from cordcohort.segmentation.registry import Model, load_model
+from cordcohort.segmentation.scans import segment_scans
 from cordcohort.table import SCAN_KEY
 
 Draw = Callable[..., tuple[Image, np.ndarray]]
@@ -158,3 +159,21 @@ def test_a_suspicious_mask_is_flagged_in_its_record_and_in_the_long_table(
     assert area["flag"].tolist() == ["warning"]
     assert record["warnings"][0] in area["reason"].iloc[0]
     assert np.isfinite(area["value"].iloc[0])
+
+
+def test_the_key_mirror_reaches_the_network(
+    model: Model, draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    image, _ = draw()
+    write_image(tmp_path / "scan.nii.gz", image.data, image.affine, dtype=np.float32)
+    row = dict.fromkeys(SCAN_KEY, "") | {
+        "dataset": "d", "folder": "anat", "stem": "scan", "status": "ok", "datatype": "anat",
+        "image": str(tmp_path / "scan.nii.gz"), "reason": "", "bval": "", "bvec": "",
+    }  # fmt: skip
+    sums = [segment_scans([row], model, mirror=mirror)[0]["mask_sha256"] for mirror in (0, 1, 0)]
+    assert sums[0] == sums[2] != sums[1]
+    expected = infer.segment_volume(model, read_image(row["image"]), mirror=True).mask
+    segment_scans([row], model, mirror=True)
+    made = read_image("results/segmentation/d/cord-v1/anat/scan_label-SC_seg.nii.gz")
+    assert np.array_equal(made.data, expected)

@@ -132,7 +132,12 @@ def _one_session(
     if reference is None or len(usable) == 1:
         missing = f"no cord mask of the reference contrast {contrast} in this session"
         reason = missing if reference is None else "no other contrast of this session has a mask"
-        return [_written(one, {}, SKIPPED if one.mask else one.status, reason) for one in members]
+        return [
+            _written(one, {}, one.status, one.reason)
+            if one.mask is None
+            else _written(one, {}, SKIPPED, reason)
+            for one in members
+        ]
     try:
         truth = _average(usable, reference, options)
     except ImageError as error:
@@ -283,7 +288,5 @@ def _written(one: Member, told: Mapping[str, Any], status: str, reason: str) -> 
         "structure": "cord", "name": one.name, "mask_method": one.method, "soft": "", "mask": "",
         "reference": {}, "contrasts": [], "left_out": [], "registration": {}, "warnings": [],
     } | dict(told)  # fmt: skip
-    if one.status != OK and status == SKIPPED:
-        record["reason"] = one.reason
     write_json(paths.soft_truth_record(one.scan), record)
     return record

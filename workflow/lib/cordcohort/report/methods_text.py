@@ -12,6 +12,7 @@ from cordcohort import __version__
 from cordcohort.errors import CordcohortError
 from cordcohort.files import read_yaml
 from cordcohort.report.inputs import Inputs, setting
+from cordcohort.report.palette import TRUTH_KEY
 from cordcohort.report.privacy import public_text
 from cordcohort.report.published import published_for, source_of
 from cordcohort.report.references import (
@@ -19,6 +20,7 @@ from cordcohort.report.references import (
     BY_KIND,
     BY_MEASURE,
     SNAKEMAKE,
+    SOFT_TRUTH,
     STATISTICS,
     Reference,
 )
@@ -46,6 +48,9 @@ def methods_section(inputs: Inputs) -> dict[str, Any]:
     methods = [_software(), _images(inputs), _masks(inputs, cards)]
     references = [BIDS, SNAKEMAKE, *[_model_reference(m, c) for m, c in cards.items()]]
     measured = set(inputs.measures["measure"])
+    if setting(inputs.config, TRUTH_KEY, default=False):
+        methods.append(_soft_truth(inputs))
+        references.append(SOFT_TRUTH)
     methods += [_shape(inputs)] if "csa_mm2" in measured else []
     methods += [_tensor(inputs)] if "fa" in measured else []
     references += [work for measure, work in BY_MEASURE.items() if measure in measured]
@@ -108,6 +113,19 @@ def _masks(inputs: Inputs, cards: dict[str, dict[str, Any]]) -> str:
 
 def _drawer(card: dict[str, Any]) -> str:
     return "a network" if card.get("backend", "network") == "network" else "a method"
+
+
+def _soft_truth(inputs: Inputs) -> str:
+    chosen = setting(inputs.config, "images.soft_truth", default={})
+    masks = " or ".join(public_text(m) for m in setting(chosen, "masks", ("manual",)))
+    contrast = public_text(setting(chosen, "reference_contrast", "T2w"))
+    rigid = setting(chosen, "alignment", "") == "rigid"
+    first = "registered as rigid bodies, then " if rigid else ""
+    return (
+        f"The soft ground truth is the average of the cord masks ({masks}) of all contrasts of a "
+        f"session, {first}moved slice by slice so that their centres of mass lie on that of "
+        f"{contrast}, and brought back to every scan."
+    )
 
 
 def _shape(inputs: Inputs) -> str:

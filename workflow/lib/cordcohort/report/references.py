@@ -153,6 +153,11 @@ VARIABILITY = Reference(
     "sites and manufacturers", "Scientific Data", "2021", "8", "", "219",
     "10.1038/s41597-021-00941-8",
 )  # fmt: skip
+SOFT_TRUTH = Reference(
+    "bedard2025", "Bédard, Sandrine and Karthik, Enamundram Naga and others",
+    "Towards contrast-agnostic soft segmentation of the spinal cord", "Medical Image Analysis",
+    "2025", "101", "", "103473", "10.48550/arXiv.2310.15402",
+)  # fmt: skip
 SCISEG = Reference(
     "karthik2024", "Karthik, Enamundram Naga and Valošek, Jan and others",
     "SCIseg: automatic segmentation of intramedullary lesions in spinal cord injury on T2-weighted "
