@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 from cordcohort.report.layouts import laid_out_blocks
+from cordcohort.report.published import with_published
 from cordcohort.statistics.run import run_analysis
 from unit.statistics.test_contrast_tables import cohort, declared
 
 
-def blocks(kind, drop=(), **more):
-    table = run_analysis(declared(kind, **more), cohort(drop=drop)).table
+def blocks(kind, drop=(), published="", **more):
+    result = run_analysis(declared(kind, **more), cohort(drop=drop)).table
+    table = with_published(result, published)
     text = table.astype("object").where(table.notna(), "").astype("str")  # as the report reads it
     return {block.title: block for block in laid_out_blocks(kind, text)}
 
@@ -69,3 +71,15 @@ def test_seg_1_names_measures_and_units_in_words():
 def test_other_kinds_and_empty_tables_keep_their_own_form():
     assert laid_out_blocks("variability", pd.DataFrame({"status": ["x"]})) == []
     assert laid_out_blocks("csa_by_method", pd.DataFrame()) == []
+
+
+def test_what_the_publication_states_stands_beside_the_result():
+    found = blocks("csa_by_method", published="contrast-agnostic")
+    table = found[""].table.set_index("method")
+    assert table.loc["published", "STD"] == "not stated"
+    families = {"training": ["soft_all", "hard_all"]}
+    found = blocks(
+        "csa_method_tests", published="contrast-agnostic", reference="GT_soft", families=families
+    )
+    (std,) = [block.table for title, block in found.items() if title.startswith("STD")]
+    assert std["published"].str.startswith("p < 0.05").all()

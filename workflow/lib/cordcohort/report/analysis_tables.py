@@ -81,7 +81,7 @@ def analysis_entry(analysis: Analysis, report: Path, published: str = "") -> dic
     table, remarks = _numbered_remarks(_whole(result))
     varying, constants = readable(table)
     counts = _in_words(analysis.counts)
-    laid_out = laid_out_blocks(analysis.kind, _whole(analysis.table))
+    laid_out = laid_out_blocks(analysis.kind, _whole(result))
     return {
         "name": analysis.name,
         "anchor": f"analysis-{safe_name(analysis.name)}",

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from cordcohort.report.privacy import public_text
+from cordcohort.report.published import COLUMN
 from cordcohort.report.words import measure_text, number_text, unit_text
 from cordcohort.statistics.contrast_tables import NO_VALUE, NOT_SUPPLIED, laid_out
 from cordcohort.statistics.select import STRATA
@@ -109,14 +110,16 @@ def _methods(part: pd.DataFrame, decimals: int) -> pd.DataFrame:
     first, *others = [c for c in wide.columns if c not in ("dataset", "method")]
     counts = numbers["n"].groupby(part["method"]).min()
     n = [int(counts[m]) for m in wide["method"]]
-    absent = wide[first].isin((NOT_SUPPLIED, NO_VALUE)) & (
-        wide[others].eq(wide[first], axis=0)
-    ).all(axis=1)
+    absent = wide[[first, *others]].isin((NOT_SUPPLIED, NO_VALUE)).all(axis=1)
     wide.loc[absent, others] = ""
-    told = wide.assign(
-        n=[str(k) if k else "" for k in n], flag=absent.map({True: MUTED, False: ""})
-    )
-    return told.drop(columns="dataset", errors="ignore")
+    flags = absent.map({True: MUTED, False: ""})
+    told = wide.assign(n=[str(k) if k else "" for k in n], flag=flags)
+    told = told.drop(columns="dataset", errors="ignore")
+    stated = part[part[COLUMN] != ""] if COLUMN in part else part.iloc[:0]
+    if stated.empty:
+        return told
+    row = dict(zip(stated["column"], stated[COLUMN], strict=True)) | {"method": COLUMN}
+    return pd.concat([told, pd.DataFrame([row])], ignore_index=True).fillna("")
 
 
 def _tests(part: pd.DataFrame, unit: str) -> list[Block]:
@@ -130,6 +133,7 @@ def _tests(part: pd.DataFrame, unit: str) -> list[Block]:
             "adjusted p": [_p(v) for v in own["p_adjusted"]],
             "n pairs": own["n_pairs"].where(own["status"] == "", ""),
             "rank biserial": [_number(v) for v in own["rank_biserial"]],
+            "published": own.get(COLUMN, ""),
             "remark": own["status"],
             "flag": own["flag"],  # greys a row out
         })  # fmt: skip

@@ -180,10 +180,16 @@ EIGHT_REGIONS = Reference(
     "imaging in cervical spondylotic myelopathy", "Diagnostics",
     "2023", "13", "5", "817", "10.3390/diagnostics13050817",
 )  # fmt: skip
+CONTRAST_AGNOSTIC = Reference(
+    "bedard2025", "Bédard, Sandrine and Karthik, Enamundram Naga and others",
+    "Towards contrast-agnostic soft segmentation of the spinal cord", "Medical Image Analysis",
+    "2025", "101", pages="103473",
+)  # fmt: skip
 BY_KEY = {
     r.key: r for r in (
         BIDS, SNAKEMAKE, SHAPE, TENSOR, LESIONS, AGREEMENT, CONCORDANCE, RELIABILITY, HARMONISATION,
         STATISTICS, VARIABILITY, SCISEG, ROOTLETS, SCSNET, EIGHT_REGIONS,
+        CONTRAST_AGNOSTIC,
     )
 }  # fmt: skip
 BY_KIND = {
