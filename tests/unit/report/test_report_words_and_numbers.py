@@ -14,6 +14,7 @@ from cordcohort.report.analysis_tables import readable
 from cordcohort.report.correlation_figures import correlation_figures
 from cordcohort.report.distributions import distribution_figures
 from cordcohort.report.inputs import Analysis, Inputs
+from cordcohort.report.methods_text import methods_section
 from cordcohort.report.palette import declared_methods, looks
 from cordcohort.report.privacy import public_text, safe_name, spreadsheet_safe
 from cordcohort.report.profiles import profile_of, ticks
@@ -223,3 +224,23 @@ def test_agreement_needs_three_pairs(tmp_path: Path) -> None:
     scatter, difference = agreement_figures(pd.concat([one, other]), "manual", tmp_path)
     assert "bias 1 mm², limits of agreement 1 to 1 mm² (ddof 1), 3 scans" in difference.alt
     assert (tmp_path / scatter.file).is_file()
+
+
+@pytest.mark.parametrize(
+    ("levels", "said", "not_said"),
+    [
+        ("auto", "discs detected by discs-v1 (a kind of level of its own)", "nothing"),
+        (["vertebrae"], "first that it had of: a map of vertebrae on it.", "detected"),
+        ("none", "", "Vertebral levels"),
+    ],
+)
+def test_the_methods_say_where_levels_may_come_from(levels, said, not_said) -> None:
+    empty = as_long(pd.DataFrame()).assign(state="", masks="", image="")
+    measures = as_long(pd.DataFrame({"measure": ["csa_mm2"], "value": [70.0]}))
+    inputs = Inputs(
+        results=Path("results"), index=empty, scores=empty, scans=empty, measures=measures,
+        analyses=[], config={"measures": {"levels": levels}},
+    )  # fmt: skip
+    text = " ".join(methods_section(inputs)["methods"])
+    assert said in text
+    assert not_said not in text

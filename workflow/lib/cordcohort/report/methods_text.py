@@ -11,6 +11,7 @@ from typing import Any
 from cordcohort import __version__
 from cordcohort.errors import CordcohortError
 from cordcohort.files import read_yaml
+from cordcohort.level_choice import AUTO, DISC_MODEL, chosen_sources
 from cordcohort.report.inputs import Inputs, setting
 from cordcohort.report.palette import TRUTH_KEY
 from cordcohort.report.privacy import public_text
@@ -51,7 +52,7 @@ def methods_section(inputs: Inputs) -> dict[str, Any]:
     if setting(inputs.config, TRUTH_KEY, default=False):
         methods.append(_soft_truth(inputs))
         references.append(SOFT_TRUTH)
-    methods += [_shape(inputs)] if "csa_mm2" in measured else []
+    methods += [_shape(inputs), _levels(inputs)] if "csa_mm2" in measured else []
     methods += [_tensor(inputs)] if "fa" in measured else []
     references += [work for measure, work in BY_MEASURE.items() if measure in measured]
     if inputs.analyses:
@@ -135,6 +136,23 @@ def _shape(inputs: Inputs) -> str:
         "Cross-sectional area is the area of the mask in each axial slice"
         + (f", {tilt}" if corrected else ", without correction for the cord's tilt")
         + "; a scan's value is the mean over its slices."
+    )
+
+
+def _levels(inputs: Inputs) -> str:
+    """Where levels may come from, by the configuration; empty where it wants none."""
+    named = {
+        "discs": "discs labelled on it", "vertebrae": "a map of vertebrae on it",
+        "session": "labels of another scan of its session, carried by world coordinates or rigid "
+        "registration (flagged)",
+        "detected": f"discs detected by {DISC_MODEL} (a kind of level of its own)",
+    }  # fmt: skip
+    sources = chosen_sources(setting(inputs.config, "measures.levels", AUTO))
+    tried = [text for source, text in named.items() if source in sources]
+    if not tried:
+        return ""
+    return (
+        "Vertebral levels of a scan came from the first that it had of: " + "; ".join(tried) + "."
     )
 
 
