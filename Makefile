@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
 
-.PHONY: demo test test-real test-envs test-slow test-slurm lint bench bench-scale check-model study-contrast clean lock
+.PHONY: demo test test-real test-envs test-slow test-slurm lint bench bench-scale check-model study-contrast study-ablation clean lock
 
 # The locked packages with their hashes; then torch, whose CPU and CUDA builds share one version but
 # not one hash, and which pins its own CUDA packages exactly where its build needs them.
@@ -22,6 +22,10 @@ $(READY): requirements.lock requirements-torch.lock
 
 demo: $(READY)
 	$(BIN)/python -m cordcohort demo demo --cores $(CORES)
+
+# Soft against hard targets over six contrasts, on phantoms: about 10 CPU minutes; it resumes.
+study-ablation: $(READY)
+	$(BIN)/python tests/experiments/soft_against_hard.py ablation
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup -m "not slow"

@@ -2,6 +2,7 @@
 # The rule files stand in the order in which the data goes.
 include: "workflow/rules/common.smk"
 include: "workflow/rules/images.smk"
+include: "workflow/rules/training.smk"
 include: "workflow/rules/segmentation.smk"
 include: "workflow/rules/resolution.smk"
 include: "workflow/rules/soft_truth.smk"

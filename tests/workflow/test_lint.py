@@ -70,9 +70,9 @@ def test_snakemake_finds_nothing_to_improve(root, demo_study):
 
 
 # Logs of the running process, and files of a training run, which no table is made from.
-WRITES_IN_PLACE = {"launch.py", "engine.py"}
+WRITES_IN_PLACE = {"launch.py", "progress.py"}
 # These write into the temporary path that files.atomic_path gives them.
-WRITES_INTO_TEMPORARY = {"files.py", "write.py", "table.py", "state.py", "canvas.py"}
+WRITES_INTO_TEMPORARY = {"files.py", "write.py", "table.py", "state.py", "canvas.py", "cohort.py"}
 
 
 def test_every_output_is_written_under_a_temporary_name_and_moved_into_place(root):

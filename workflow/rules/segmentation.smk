@@ -8,7 +8,7 @@ for model in PLAN.config.segmentation.models:
                 batch.rule
             input:
                 made_by_rules(batch.inputs),
-                model=PLAN.model_files(model),
+                model=made_by_rules(PLAN.model_files(model)),
             output:
                 batch.outputs,
             log:
@@ -25,7 +25,7 @@ for model in PLAN.config.segmentation.models:
             params:
                 scans=batch.scans,
                 identity=batch.identity,
-                model=model,
+                model=PLAN.model_source(model),
                 device=PLAN.config.segmentation.device,
                 mirror=PLAN.config.segmentation.mirror,
                 science=science("segmentation.scans"),

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from cordcohort.bids.single import rows_of_folders
 from cordcohort.errors import ConfigError
 from cordcohort.files import read_json
+from cordcohort.segmentation.networks import build_network
 from cordcohort.training.engine import learning_rate, train
 from cordcohort.training.recipe import parse_recipe, read_recipe
 from safetensors.torch import load_file
+from unit.training.cohorts import write_cohort
 
 RECIPE = {
     "name": "tiny",
@@ -71,8 +74,8 @@ def test_validation_without_improvement_stops_the_run(tmp_path: Path) -> None:
 
 
 def test_unknown_key_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match=r"schedule\.epochs"):
-        parse_recipe({**RECIPE, "schedule": {"epochs": 3}})
+    with pytest.raises(ConfigError, match=r"schedule\.rounds"):
+        parse_recipe({**RECIPE, "schedule": {"rounds": 3}})
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
@@ -87,7 +90,77 @@ def test_learning_rate_rises_holds_and_falls() -> None:
     assert rates[0] < rates[1] == rates[2] > rates[3] > rates[4] > 0
 
 
-@pytest.mark.parametrize("name", ["cord-v1.yaml", "cord-v1-localiser.yaml"])
+RECIPES = Path(__file__).resolve().parents[3] / "config" / "training"
+
+
+SHIPPED = [str(p.relative_to(RECIPES)) for p in sorted(RECIPES.rglob("*.yaml"))]
+
+
+@pytest.mark.parametrize("name", [n for n in SHIPPED if not n.endswith("cohort.yaml")])
 def test_shipped_recipes_are_valid(name: str) -> None:
-    folder = Path(__file__).resolve().parents[3] / "config" / "training"
-    assert read_recipe(folder / name).seed > 0
+    recipe = read_recipe(RECIPES / name)
+    assert build_network(recipe.network["name"], recipe.network["options"]).training
+
+
+def images(**changes: object) -> dict[str, object]:
+    """Recipe of a network of volumes on a cohort's images."""
+    return {
+        "sources": {"cohort": [{"folder": "cohort", "masks": "softseg"}]},
+        "patches": {"size": [8, 16, 16], "centre": "cord", "shift_mm": 2.0},
+        "network": {
+            "name": "unet_3d",
+            "options": {"features": [4, 8], "strided": True, "deep_supervision": True},
+        },
+        "loss": {"name": "adaptive_wing"},
+        "schedule": {"steps": 6, "warmup": 0, "decay_from": 0.0, "batch_size": 2},
+        **changes,
+    }
+
+
+def test_an_interrupted_run_on_images_ends_with_the_same_weights(tmp_path: Path) -> None:
+    rows = rows_of_folders({"cohort": write_cohort(tmp_path / "cohort", ["1", "2", "3"])})
+    recipe = write(tmp_path / "a.yaml", **images())
+    train(recipe, tmp_path / "whole", {}, rows=rows, threads=1, device="cpu")
+    steps = {"steps": 6, "warmup": 0, "decay_from": 0.0, "batch_size": 2, "stop_after": 4}
+    stopped = write(tmp_path / "b.yaml", **images(schedule=steps))
+    train(stopped, tmp_path / "cut", {}, rows=rows, threads=1, device="cpu")
+    train(recipe, tmp_path / "cut", {}, rows=rows, threads=1, device="cpu")
+    state = [load_file(str(tmp_path / n / "state.safetensors")) for n in ("whole", "cut")]
+    assert all(torch.equal(state[0][k], state[1][k]) for k in state[0])
+    assert not (tmp_path / "whole" / "volumes").exists()
+
+
+def test_training_on_images_lowers_the_validation_loss(tmp_path: Path) -> None:
+    rows = rows_of_folders({"cohort": write_cohort(tmp_path / "cohort", ["1", "2", "3"])})
+    schedule = {"epochs": 15, "warmup": 0, "decay_from": 0.0, "batch_size": 2}
+    validation = {"every_epochs": 5, "samples": 4, "patience": 9}
+    path = write(tmp_path / "r.yaml", **images(schedule=schedule, validation=validation))
+    train(path, tmp_path / "out", {}, rows=rows, threads=1, device="cpu")
+    rows = list(csv.DictReader((tmp_path / "out" / "log.csv").open()))
+    # One person of three trains on two contrasts, two samples a step: an epoch is two steps wide.
+    assert len(rows) == 3
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+
+
+def test_batches_without_cord_change_nothing_where_they_are_skipped(tmp_path: Path) -> None:
+    rows = rows_of_folders({"cohort": write_cohort(tmp_path / "cohort", ["1", "2", "3"])})
+    far = {"size": [8, 16, 16], "shift_mm": 4000.0}
+    schedule = {"steps": 4, "batch_size": 2, "skip_empty": True}
+    path = write(tmp_path / "r.yaml", **images(patches=far, schedule=schedule))
+    train(path, tmp_path / "out", {}, rows=rows, threads=1, device="cpu")
+    summary = read_json(tmp_path / "out" / "summary.json")
+    assert summary["skipped"] == summary["step"] == 4
+    state = load_file(str(tmp_path / "out" / "state.safetensors"))
+    assert not any(key.startswith("opt.") for key in state)
+
+
+def test_epochs_without_scans_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.yaml", schedule={"epochs": 2, "batch_size": 4})
+    with pytest.raises(ConfigError, match=r"schedule\.epochs"):
+        train(path, tmp_path / "out", {}, threads=1, device="cpu")
+
+
+def test_a_missing_cohort_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.yaml", **images())
+    with pytest.raises(ConfigError, match=r"--source cohort=FOLDER"):
+        train(path, tmp_path / "out", {}, threads=1, device="cpu")

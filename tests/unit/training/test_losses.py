@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from cordcohort.errors import ConfigError
@@ -14,9 +15,11 @@ from cordcohort.training.losses import (
     make_loss,
     near_foreground,
     soft_dice,
+    soft_dice_relu,
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 OMEGA, THETA, EPSILON, ALPHA = 8.0, 0.5, 1.0, 2.1
 
@@ -61,6 +64,43 @@ def test_weighted_wing_multiplies_only_near_the_foreground() -> None:
     output = target + 0.1
     plain, heavy = adaptive_wing(output, target), adaptive_wing(output, target, weighted=True)
     assert float(heavy) > float(plain)
+
+
+def test_the_weight_map_is_the_dilated_target_above_its_level() -> None:
+    target = torch.rand((1, 1, 9, 12, 11), generator=torch.Generator().manual_seed(1)) ** 6
+    expected = ndimage.grey_dilation(target[0, 0].numpy(), size=(7, 7, 7)) > 0.2
+    assert np.array_equal(near_foreground(target)[0, 0].numpy() > 0, expected)
+    output = target + 0.3
+    each = [
+        adaptive_wing(output[..., i : i + 1], target[..., i : i + 1], reduction="sum")
+        for i in range(11)
+    ]
+    assert float(sum(each)) == pytest.approx(float(adaptive_wing(output, target)) * 9 * 12 * 11)
+
+
+def test_by_a_sum_a_coarse_output_counts_by_its_voxels() -> None:
+    target = torch.full((1, 1, 8, 8, 8), 0.5)
+    fine, coarse = torch.zeros(1, 1, 8, 8, 8), torch.zeros(1, 1, 4, 4, 4)
+    total = float(make_loss("adaptive_wing", {"reduction": "sum"})([fine, coarse], target))
+    assert total == pytest.approx((512 + 64 / 2) / 2 * wing(0.5, 0.0), rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 7.0])
+def test_dice_of_the_normalised_relu_does_not_depend_on_the_scale_or_on_what_is_negative(
+    scale: float,
+) -> None:
+    target = torch.tensor([1.0, 0.4, 0.0, 0.0]).view(1, 1, 1, 4)
+    output = torch.tensor([1.0, 0.4, 0.0, -3.0]).view(1, 1, 1, 4) * scale
+    assert float(soft_dice_relu(output, target)) == pytest.approx(0, abs=1e-6)
+
+
+def test_dice_of_an_all_negative_output_is_finite() -> None:
+    output = torch.full((1, 1, 2, 2), -1.0, requires_grad=True)
+    loss = soft_dice_relu(output, torch.ones(1, 1, 2, 2))
+    loss.backward()
+    assert math.isfinite(float(loss.detach()))
+    assert output.grad is not None
+    assert torch.isfinite(output.grad).all()
 
 
 def test_soft_dice_is_zero_for_the_soft_target_itself() -> None:

@@ -233,9 +233,14 @@ def train(  # noqa: PLR0917 - options of a command, given by name
     from cordcohort.study_files import named_folders
 
     roots = named_folders(source or [])
+    from cordcohort.bids.single import rows_of_folders
+    from cordcohort.trained import cohort_keys
     from cordcohort.training.engine import train as train_model
 
-    typer.echo(train_model(recipe, out, roots, resume=resume, device=device, threads=threads))
+    rows = rows_of_folders({key: roots[key] for key in cohort_keys(recipe) if key in roots})
+    typer.echo(
+        train_model(recipe, out, roots, rows=rows, resume=resume, device=device, threads=threads)
+    )
 
 
 @app.command(context_settings=_PASS_THROUGH)

@@ -120,6 +120,8 @@ class Config:
     ----------
     study, datasets, contrasts, segmentation, images, measures, report
         As in the schema.
+    training : tuple of mapping
+        Models that the study trains, with the paths of their recipes and folders resolved.
     exclude : tuple of Path
         The exclusion lists; they may not exist.
     exclusions : tuple of dict
@@ -138,6 +140,7 @@ class Config:
     segmentation: Segmentation
     images: Images
     measures: Measures
+    training: tuple[Mapping[str, Any], ...]
     exclude: tuple[Path, ...]
     exclusions: tuple[dict[str, str], ...]
     external_measures: tuple[dict[str, Any], ...]
@@ -204,6 +207,7 @@ def make_config(
         segmentation=_segmentation(filled["segmentation"]),
         images=_images(filled["images"]),
         measures=_measures(filled["measures"]),
+        training=_training(filled, study_dir),
         exclude=tuple(path for path, _ in lists),
         exclusions=tuple(entry for one in lists for entry in read_exclusions(*one)),
         external_measures=tuple(
@@ -259,6 +263,15 @@ def _images(block: Mapping[str, Any]) -> Images:
 def _measures(block: Mapping[str, Any]) -> Measures:
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in block.items()}
     return Measures(**values)
+
+
+def _training(filled: Mapping[str, Any], study_dir: Path) -> tuple[Mapping[str, Any], ...]:
+    if not filled["training"]:
+        return ()
+    from cordcohort.trained_checks import resolved  # noqa: PLC0415 - few studies train
+
+    names = [d["name"] for d in filled["datasets"]]
+    return tuple(resolved(t, i, study_dir, names) for i, t in enumerate(filled["training"]))
 
 
 def _external(block: Mapping[str, Any], number: int, study_dir: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from cordcohort.errors import ConfigError
 from cordcohort.files import read_yaml
 from cordcohort.root import workflow_root
 from cordcohort.table import INTEGER_COLUMNS, LONG_COLUMNS
+from cordcohort.trained_checks import check_trainings
 from cordcohort.validation import nearest
 
 CORD = "cord"
@@ -82,13 +83,16 @@ def known_models() -> list[str]:
 
 
 def _check_models(config: Config) -> None:
-    known = known_models()
+    registered = known_models()
+    check_trainings(config.training, registered)
+    known = [*registered, *(str(entry["name"]) for entry in config.training)]
     way_out_without = "set segmentation.models to [] or train a model: none is installed"
     for number, model in enumerate(config.segmentation.models):
         if model not in known:
             key = f"segmentation.models[{number}]"
             way_out = nearest(model, known) if known else way_out_without
-            raise ConfigError(key, model, "a model of models/registry.yaml", way_out)
+            expected = "a model of models/registry.yaml or of `training`"
+            raise ConfigError(key, model, expected, way_out)
     for number, name in enumerate(config.segmentation.use_manual):
         datasets = [d.name for d in config.datasets]
         if name not in datasets and config.contrasts and name not in config.contrasts:

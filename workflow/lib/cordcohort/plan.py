@@ -22,6 +22,13 @@ from cordcohort.level_plan import is_searched, level_files
 from cordcohort.report.links import PICTURES
 from cordcohort.root import workflow_root
 from cordcohort.scan import Row
+from cordcohort.trained import (
+    model_folder,
+    model_outputs,
+    scans_of,
+    training_inputs,
+    wants_truth,
+)
 
 REPORT_FOLDER = f"{paths.RESULTS}/report"
 REPORTED_SECTIONS = (
@@ -41,6 +48,7 @@ OPTIONS_OF_KIND = {"threshold": "thresholds", "resolution": "voxel_sizes_mm"}
 LEVELLED_KINDS = frozenset({"shape", "regions", "threshold"})
 # Rules whose inputs are made from every scan.
 WHOLE_STUDY_RULES = frozenset({"cohort", "subject_pages"})
+TRAINING_RULE = "train_"
 
 
 @dataclass(frozen=True)
@@ -185,8 +193,25 @@ class Plan:
 
     def model_files(self, model: str) -> list[str]:
         """Files of a model, so that a new model reruns what it drew."""
+        if self._trains(model):
+            return model_outputs(model)
         folder = workflow_root() / "models" / model
         return [str(f) for f in sorted(folder.iterdir()) if f.suffix in (".yaml", ".safetensors")]
+
+    def model_source(self, model: str) -> str:
+        """Name of a registered model, or folder of one that the study trains."""
+        return model_folder(model) if self._trains(model) else model
+
+    def training_inputs(self, entry: Mapping[str, Any]) -> list[str]:
+        """Recipes, scans and masks of a declared training; the study's soft truth where wanted."""
+        files = training_inputs(entry, self.rows)
+        if wants_truth(entry):
+            scans = [row for row in scans_of(entry, self.rows) if self._has_truth(row)]
+            files += [paths.soft_truth_record(row) for row in scans]
+        return files
+
+    def _trains(self, model: str) -> bool:
+        return any(entry["name"] == model for entry in self.config.training)
 
     def exclusion_files(self) -> list[str]:
         """The exclusion lists that exist."""
@@ -339,7 +364,8 @@ def load_plan(
 
 def _needs_every_row(rules: Collection[str]) -> bool:
     """The scans of a session lie in batches of their own; no batch of the others holds them all."""
-    return any(r in WHOLE_STUDY_RULES or r.startswith(f"{truth_plan.RULE}_") for r in rules)
+    starts = (f"{truth_plan.RULE}_", TRAINING_RULE)
+    return any(r in WHOLE_STUDY_RULES or r.startswith(starts) for r in rules)
 
 
 def _pictures_record(batch: Batch) -> str:

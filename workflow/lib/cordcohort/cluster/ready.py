@@ -34,7 +34,11 @@ def make_ready(study: Path, config: Config, flags: Sequence[str]) -> int:
     int
         Exit status of the engine, 0 where there was nothing to build.
     """
+    trained = {entry["name"] for entry in config.training}
     for model in config.segmentation.models:
+        if model in trained:
+            sys.stdout.write(f"model {model}: the study trains it\n")
+            continue
         check_model(model)
         sys.stdout.write(f"model {model}: weights are as registered\n")
     if not _uses_conda(flags):

@@ -194,6 +194,8 @@ def _model_cards(inputs: Inputs) -> dict[str, dict[str, Any]]:
     for name in setting(inputs.config, "segmentation.models", ()):
         try:
             path = workflow_root() / "models" / str(name) / "model.yaml"
+            if not path.is_file():  # one that the study trained
+                path = inputs.results / "models" / str(name) / "model.yaml"
             card: Any = read_yaml(path) if path.is_file() else None
         except CordcohortError:
             continue

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from cordcohort.errors import ConfigError
+from cordcohort.segmentation.networks import VOLUME_NETWORKS
 
 STAGE_NEEDED = ("architecture", "weights", "spacing_mm", "patch", "neighbour_mm")
 MAX_OPTION = 4096  # channels, pixels; the largest published cord networks have 512 channels
 MAX_ENTRIES = 16
 MAX_DEPTH = 3
+BLOCK_SIDES = 3
 _LENGTHS = {"spacing_mm": (0.05, 20.0), "neighbour_mm": (0.0, 100.0), "patch": (8, MAX_OPTION)}
 
 
@@ -35,18 +37,30 @@ def check_stage(name: str, stage: Any, where: str) -> None:
     key = f"stages.{name}"
     if not isinstance(stage, Mapping):
         raise ConfigError(key, stage, "a block of keys", "correct the card", where)
-    missing = [k for k in STAGE_NEEDED if k not in stage]
+    of_volumes = stage.get("architecture") in VOLUME_NETWORKS
+    needed = [k for k in STAGE_NEEDED if not (of_volumes and k == "neighbour_mm")]
+    missing = [k for k in needed if k not in stage]
     if missing:
         raise ConfigError(f"{key}.{missing[0]}", None, "a value", "add the key to the card", where)
+    _check_block(key, stage["patch"], where, of_volumes=of_volumes)
     for size, (low, high) in _LENGTHS.items():
-        value = stage[size]
-        if not _is_number(value) or not low <= value <= high:
-            expected = f"a number from {low:g} to {high:g}"
-            raise ConfigError(f"{key}.{size}", value, expected, "correct the card", where)
+        value = stage.get(size, low)
+        for one in value if of_volumes and size == "patch" else [value]:
+            if not _is_number(one) or not low <= one <= high:
+                expected = f"a number from {low:g} to {high:g}"
+                raise ConfigError(f"{key}.{size}", value, expected, "correct the card", where)
     options = stage.get("options", {})
     if not isinstance(options, Mapping) or not _is_small(list(options.values())):
         expected = f"numbers up to {MAX_OPTION} in lists of up to {MAX_ENTRIES}"
         raise ConfigError(f"{key}.options", options, expected, "correct the card", where)
+
+
+def _check_block(key: str, patch: Any, where: str, *, of_volumes: bool) -> None:
+    """A network of volumes takes three sides of a block, one of slices the side of a square."""
+    sides = len(patch) if isinstance(patch, list) else 0
+    if sides != (BLOCK_SIDES if of_volumes else 0):
+        expected = "three voxel counts (z, y, x)" if of_volumes else "one number of pixels"
+        raise ConfigError(f"{key}.patch", patch, expected, "correct the card", where)
 
 
 def _is_number(value: Any) -> bool:

@@ -25,6 +25,7 @@ from cordcohort.segmentation.centreline import (
 from cordcohort.segmentation.path import CordPath, trace_cord
 from cordcohort.segmentation.registry import Model, Stage
 from cordcohort.segmentation.resample import Axis, from_crop, neighbours, to_crop
+from cordcohort.segmentation.volumes import refine_blocks, sweep
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -84,7 +85,7 @@ def segment_volume(
     Parameters
     ----------
     model
-        With the stages ``localiser`` and ``cord``.
+        With the stages ``localiser`` and ``cord``; a model of volumes may do without a localiser.
     image
         Verified 3-D image.
     batch_size
@@ -110,20 +111,35 @@ def segment_volume(
         BLANK_SD * float(data.std()),
     )  # fmt: skip
     with deterministic():
-        path, step = locate(model.stages["localiser"], volume, batch_size)
-        if path is None or path.score < SMALLEST_SCORE:
-            found = 0.0 if path is None else path.score
-            return _nothing(image, f"no cord found (evidence {found:.2f}, needed {SMALLEST_SCORE})")
-        line = centreline(path, volume, step, model.stages["localiser"])
-        soft = refine(model.stages["cord"], volume, line, batch_size=batch_size, mirror=mirror)
-    soft = keep_on_path(soft, line, volume)
-    problem = _implausible(soft, sz)
+        soft, problem = _find(model, volume, batch_size, mirror=mirror)
+    problem = problem or _implausible(soft, sz)
     if problem:
         return _nothing(image, problem)
     native = np.ascontiguousarray(image.to_native(soft.transpose(2, 1, 0)))
     mask = binarised(native).astype(np.uint8)
     n_slices = int(binarised(soft).any((1, 2)).sum())
     return Segmentation(native, mask, "ok", "", n_slices)
+
+
+def _find(model: Model, volume: Volume, batch_size: int, *, mirror: bool) -> tuple[FloatArray, str]:
+    """Soft mask ``(z, y, x)``, or why there is none: path first, then what the cord network sees.
+
+    A model of volumes without a localiser looks everywhere.
+    """
+    stage = model.stages["cord"]
+    if "localiser" not in model.stages:
+        return sweep(stage, volume, mirror=mirror), ""
+    path, step = locate(model.stages["localiser"], volume, batch_size)
+    if path is None or path.score < SMALLEST_SCORE:
+        found = 0.0 if path is None else path.score
+        problem = f"no cord found (evidence {found:.2f}, needed {SMALLEST_SCORE})"
+        return np.zeros((0, 0, 0), np.float32), problem
+    line = centreline(path, volume, step, model.stages["localiser"])
+    if stage.block:
+        soft = refine_blocks(stage, volume, line, mirror=mirror)
+    else:
+        soft = refine(stage, volume, line, batch_size=batch_size, mirror=mirror)
+    return keep_on_path(soft, line, volume), ""
 
 
 def _unusable(data: FloatArray, spacing_mm: tuple[float, float, float]) -> str:

@@ -89,11 +89,13 @@ class SliceUNet(nn.Module):
         return self.unfold(self.heads[-1](x))
 
 
-def _block_3d(n_in: int, n_out: int, kernel: tuple[int, int, int]) -> nn.Sequential:
+def _block_3d(
+    n_in: int, n_out: int, kernel: tuple[int, int, int], stride: tuple[int, int, int] = (1, 1, 1)
+) -> nn.Sequential:
     """Anisotropic 3-D convolution, instance norm, leaky ReLU."""
     padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
     return nn.Sequential(
-        nn.Conv3d(n_in, n_out, kernel, padding=padding),
+        nn.Conv3d(n_in, n_out, kernel, stride, padding),
         nn.InstanceNorm3d(n_out, affine=True),
         nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
     )
@@ -108,8 +110,15 @@ class UNet3d(nn.Module):
         Channels of each level, finest first.
     kernels, strides
         One triple (z, y, x) a level; the stride of the first level must be (1, 1, 1).
+    strided
+        Go down by a stride in the first convolution of a level, as the plain U-Net of nnU-Net
+        does, instead of by the largest value.
     deep_supervision
         In training mode return a list of logits (finest first).
+
+    References
+    ----------
+    Isensee et al. nnU-Net. Nature Methods 2021;18:203-211.
 
     Examples
     --------
@@ -126,6 +135,7 @@ class UNet3d(nn.Module):
         features: Sequence[int] = (16, 32, 64, 96),
         kernels: Sequence[Sequence[int]] | None = None,
         strides: Sequence[Sequence[int]] | None = None,
+        strided: bool = False,
         deep_supervision: bool = False,
     ) -> None:
         super().__init__()
@@ -134,14 +144,15 @@ class UNet3d(nn.Module):
         sizes = [_triple(k) for k in (kernels or [(3, 3, 3)] * n)]
         steps = [_triple(s) for s in (strides or [(1, 1, 1)] + [(2, 2, 2)] * (n - 1))]
         widths = [in_channels, *features]
+        whole = (1, 1, 1)
         self.down = nn.ModuleList(
             nn.Sequential(
-                _block_3d(widths[i], widths[i + 1], sizes[i]),
+                _block_3d(widths[i], widths[i + 1], sizes[i], steps[i] if strided else whole),
                 _block_3d(widths[i + 1], widths[i + 1], sizes[i]),
             )
             for i in range(n)
         )
-        self.pool = nn.ModuleList(nn.MaxPool3d(s, s) for s in steps)
+        self.pool = nn.ModuleList(nn.Identity() if strided else nn.MaxPool3d(s, s) for s in steps)
         order = list(range(n - 1, 0, -1))
         self.up = nn.ModuleList(
             nn.ConvTranspose3d(features[i], features[i - 1], steps[i], steps[i]) for i in order
@@ -257,6 +268,8 @@ def _triple(values: Sequence[int]) -> tuple[int, int, int]:
     return z, y, x
 
 
+VOLUME_NETWORKS = frozenset({"unet_3d"})
+"""Architectures that take a whole block of voxels instead of a stack of slices."""
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "slice_unet": SliceUNet,
     "unet_3d": UNet3d,

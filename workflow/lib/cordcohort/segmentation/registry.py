@@ -20,7 +20,7 @@ from cordcohort.errors import ConfigError
 from cordcohort.files import read_yaml, sha256_of
 from cordcohort.root import workflow_root
 from cordcohort.segmentation.card_limits import check_stage
-from cordcohort.segmentation.networks import build_network
+from cordcohort.segmentation.networks import VOLUME_NETWORKS, build_network
 
 CARD = "model.yaml"
 REGISTRY = "registry.yaml"
@@ -37,7 +37,8 @@ STAGE_KEYS = frozenset({
 })  # fmt: skip
 NETWORK, CLASSICAL = "network", "classical"
 BACKENDS = (NETWORK, CLASSICAL)
-ACTIVATIONS = ("sigmoid", "relu_clip")
+ACTIVATIONS = ("sigmoid", "relu_clip", "relu_normalised")
+LEAST_PEAK = 0.5
 _SUFFIX = ".safetensors"
 
 
@@ -54,9 +55,13 @@ class Stage:
     patch
         Pixels per side of its crops; of a localiser, the least size of its slices.
     neighbour_mm
-        Least distance of the neighbouring slices that it sees.
+        Least distance of the neighbouring slices that it sees; 0 of a network of volumes.
     activation
-        ``sigmoid`` or ``relu_clip`` (linear outputs clipped to [0, 1]).
+        ``sigmoid``, ``relu_clip`` (linear outputs clipped to [0, 1]) or ``relu_normalised`` (linear
+        outputs from 0 on, divided by the largest of the volume).
+    block
+        Voxels (z, y, x) of the input of a network of volumes, whose spacing is isotropic; empty of
+        a network of slices.
     logit_offset
         Added to the raw output before a sigmoid: below 0, contours move inwards. It corrects a
         constant bias of area that scans with known truth show.
@@ -68,11 +73,19 @@ class Stage:
     neighbour_mm: float
     activation: str
     logit_offset: float = 0.0
+    block: tuple[int, ...] = ()
 
     def probability(self, logits: torch.Tensor) -> torch.Tensor:
-        """Cord fraction in [0, 1] from raw outputs."""
+        """Cord fraction in [0, 1] from raw outputs.
+
+        The published normalised ReLU also stretches a volume without cord until its largest noise
+        is 1; here a volume whose outputs all stay below 0.5 is not stretched.
+        """
         if self.activation == "sigmoid":
             return torch.sigmoid(logits + self.logit_offset)
+        if self.activation == "relu_normalised":
+            peak = logits.amax() if logits.numel() else logits.new_zeros(())
+            logits = torch.where(peak > LEAST_PEAK, logits / peak.clamp(min=LEAST_PEAK), logits)
         return logits.clamp(0, 1)
 
 
@@ -262,7 +275,13 @@ def _stage(entry: dict[str, Any], weights: Path, device: torch.device) -> Stage:
             f"convert or fetch the model again ({error})", str(weights),
         ) from error  # fmt: skip
     network.eval().to(device)
+    block = tuple(int(n) for n in entry["patch"]) if _is_of_volumes(entry) else ()
     return Stage(
-        network, float(entry["spacing_mm"]), int(entry["patch"]), float(entry["neighbour_mm"]),
-        str(entry["activation"]), float(entry.get("logit_offset", 0.0)),
+        network, float(entry["spacing_mm"]), max(block) if block else int(entry["patch"]),
+        float(entry.get("neighbour_mm", 0.0)), str(entry["activation"]),
+        float(entry.get("logit_offset", 0.0)), block,
     )  # fmt: skip
+
+
+def _is_of_volumes(entry: dict[str, Any]) -> bool:
+    return entry["architecture"] in VOLUME_NETWORKS

@@ -6,12 +6,11 @@ nothing had happened.
 
 from __future__ import annotations
 
-import csv
 import ctypes
 import math
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,32 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from cordcohort.errors import ConfigError
-from cordcohort.files import atomic_path, write_json
+from cordcohort.files import write_json
+from cordcohort.scan import Row
 from cordcohort.segmentation.device import choose_device
 from cordcohort.segmentation.networks import build_network
-from cordcohort.training.disc_painter import DISCS, DiscPainter, disc_batches
-from cordcohort.training.load import load_sources
 from cordcohort.training.losses import LINEAR_LOSSES, make_loss
-from cordcohort.training.painter import Painter
-from cordcohort.training.recipe import Recipe, read_recipe
-from cordcohort.training.sources import CordStack
-from cordcohort.training.state import load_state, save_state, save_tensors
+from cordcohort.training.progress import add_row, drop_rows_after
+from cordcohort.training.recipe import Recipe, in_steps, read_recipe
+from cordcohort.training.state import STATE_NUMBERS, load_state, save_state, save_tensors
+from cordcohort.training.supply import VOLUMES, Batches, make_supply
 
-VALIDATION_SEED_SHIFT = 1_000_003
-LOG_COLUMNS = (
-    "step",
-    "samples",
-    "seconds",
-    "learning_rate",
-    "train_loss",
-    "loss",
-    "dice",
-    "volume_ratio",
-)
 WORST_LOSS = 1e30
 HALF = 0.5
 LARGEST_MMAP_THRESHOLD_BYTES = 32 << 20  # glibc refuses more
@@ -79,7 +65,8 @@ def keep_memory() -> None:
 
 def train(
     recipe_path: Path, out_dir: Path, roots: Mapping[str, Path], *,
-    resume: bool = True, device: str = "auto", threads: int = 2,
+    rows: Mapping[str, Sequence[Row]] | None = None, resume: bool = True, device: str = "auto",
+    threads: int = 2,
 ) -> Path:  # fmt: skip
     """Train as a recipe says.
 
@@ -89,9 +76,13 @@ def train(
         YAML file of ``config/training``.
     out_dir
         Gets ``weights.safetensors`` (best averaged weights), ``log.csv``, ``curve.png``,
-        ``recipe.yaml``, ``summary.json`` and the checkpoint.
+        ``recipe.yaml``, ``summary.json`` and the checkpoint; of a cohort also ``split.tsv`` and
+        ``scans.tsv``.
     roots
         Folder of each key that the recipe's ``sources`` name.
+    rows
+        Rows of the index for the key of each cohort source
+        (:func:`cordcohort.bids.single.rows_of_folders`).
     resume
         Go on from the checkpoint in ``out_dir``.
 
@@ -105,48 +96,20 @@ def train(
     keep_memory()
     out_dir.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(recipe_path, out_dir / "recipe.yaml")
-    run = _start(recipe, out_dir, choose_device(device), resume)
-    if recipe.task == DISCS:
-        painter, checks = disc_batches(recipe, VALIDATION_SEED_SHIFT)
-    else:
-        stacks = load_sources(recipe.sources, roots)
-        painter = _painter(recipe, stacks, run.device, validation=False)
-        checks = _validation_set(recipe, stacks, run.device)
-    _loop(run, painter, checks)
+    resume = resume and (out_dir / STATE_NUMBERS).is_file()
+    place = choose_device(device)
+
+    def find_rows(key: str) -> Sequence[Row]:
+        if not rows or key not in rows:
+            raise ConfigError("sources.cohort", key, f"the scans of '{key}'",
+                              f"add --source {key}=FOLDER", "recipe")  # fmt: skip
+        return rows[key]
+
+    supply = make_supply(recipe, roots, find_rows, place, out_dir, resume=resume)
+    run = _start(in_steps(recipe, supply.epoch_samples), out_dir, place, resume)
+    _loop(run, supply.train, supply.checks)
+    shutil.rmtree(out_dir / VOLUMES, ignore_errors=True)
     return out_dir / "weights.safetensors"
-
-
-def _painter(
-    recipe: Recipe, stacks: list[CordStack], device: torch.device, validation: bool
-) -> Painter:
-    """Painter of the training or the held-out shapes."""
-    held = set(recipe.sources["validation"])
-    chosen = [s for s in stacks if (s.name in held) == validation]
-    if not chosen:
-        raise ConfigError("sources", dict(recipe.sources), "at least one cord shape to paint",
-                          "name an atlas, masks or phantom source")  # fmt: skip
-    table = recipe.sources["weights"]
-    weights = [_weight(table, s.name) for s in chosen]
-    seed = recipe.seed + VALIDATION_SEED_SHIFT * validation
-    return Painter(chosen, weights, recipe.painting, seed, device)
-
-
-def _weight(table: Mapping[str, Any], name: str) -> float:
-    """Weight of a shape: by its name, by the part before the first ``-``, or the default."""
-    kind = name.partition("-")[0]
-    return float(table.get(name, table.get(kind, table.get("default", 1.0))))
-
-
-def _validation_set(
-    recipe: Recipe, stacks: list[CordStack], device: torch.device
-) -> list[tuple[Tensor, Tensor]]:
-    """Fixed batches painted on held-out shapes (on all shapes if none is held out)."""
-    held = bool(set(recipe.sources["validation"]) & {s.name for s in stacks})
-    painter = _painter(recipe, stacks, device, validation=held)
-    painter.seed = recipe.seed + VALIDATION_SEED_SHIFT
-    size = int(recipe.schedule["batch_size"])
-    count = max(1, int(recipe.validation["samples"]) // size)
-    return [painter.batch(i, size) for i in range(count)]
 
 
 def _start(recipe: Recipe, folder: Path, device: torch.device, resume: bool) -> Run:
@@ -169,11 +132,11 @@ def _start(recipe: Recipe, folder: Path, device: torch.device, resume: bool) -> 
     if found is not None:
         average = {k: v.to(device) for k, v in found[0].items()}
         numbers = found[1]
-    _trim_log(folder / "log.csv", int(numbers["step"]))
+    drop_rows_after(folder / "log.csv", int(numbers["step"]))
     return Run(recipe, network, optimiser, average, numbers, device, folder)
 
 
-def _loop(run: Run, painter: Painter | DiscPainter, checks: list[tuple[Tensor, Tensor]]) -> None:
+def _loop(run: Run, supply: Batches, checks: list[tuple[Tensor, Tensor]]) -> None:
     """Train until the last step or until validation stops improving."""
     schedule, recipe = run.recipe.schedule, run.recipe
     loss_of = make_loss(recipe.loss["name"], recipe.loss["options"])
@@ -182,32 +145,33 @@ def _loop(run: Run, painter: Painter | DiscPainter, checks: list[tuple[Tensor, T
     total, counted = 0.0, 0
     run.network.train()
     last = int(schedule["stop_after"] or schedule["steps"])
-    batches = _batches(painter, int(run.numbers["step"]), last, size)
+    batches = _batches(supply, int(run.numbers["step"]), last, size)
     while run.numbers["step"] < last and not run.numbers["stopped"]:
         step = int(run.numbers["step"])
         image, target = next(batches)
         rate = learning_rate(step, recipe)
-        total += _step(run, loss_of, image, target, rate)
-        counted += 1
+        if schedule["skip_empty"] and not bool((target > 0).any()):
+            run.numbers["skipped"] = run.numbers.get("skipped", 0) + 1
+        else:
+            total += _step(run, loss_of, image, target, rate)
+            counted += 1
         run.numbers["step"] = step + 1
         run.numbers["seconds"] = time.monotonic() - began
         if _is_due(step + 1, recipe.validation["every"], last):
-            _validate(run, loss_of, checks, total / counted, rate)
+            _validate(run, loss_of, checks, total / max(counted, 1), rate)
             total, counted = 0.0, 0
         if _is_due(step + 1, recipe.checkpoint["every"], last) or run.numbers["stopped"]:
             save_state(run.folder, run.network, run.average, run.optimiser, run.numbers)
     write_json(run.folder / "summary.json", {**run.numbers, "samples": run.numbers["step"] * size})
 
 
-def _batches(
-    painter: Painter | DiscPainter, first: int, last: int, size: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches from ``first``; the next is painted while the network works on this one."""
+def _batches(supply: Batches, first: int, last: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches from ``first``; the next is made while the network works on this one."""
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(painter.batch, first, size)
+        waiting = pool.submit(supply.batch, first, size)
         for step in range(first + 1, last + 1):
             ready = waiting.result()
-            waiting = pool.submit(painter.batch, step, size)
+            waiting = pool.submit(supply.batch, step, size)
             yield ready
 
 
@@ -252,7 +216,9 @@ def _step(run: Run, loss_of: Any, image: Tensor, target: Tensor, rate: float) ->
     loss = loss_of(output, target)
     run.optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(run.network.parameters(), float(run.recipe.optimiser["clip_norm"]))
+    clip_norm = float(run.recipe.optimiser["clip_norm"])
+    if clip_norm:
+        nn.utils.clip_grad_norm_(run.network.parameters(), clip_norm)
     run.optimiser.step()
     # A young average must forget the start quickly: its memory grows with the number of steps.
     step = int(run.numbers["step"])
@@ -289,7 +255,7 @@ def _validate(
     step = int(run.numbers["step"])
     row = (step, step * int(run.recipe.schedule["batch_size"]), round(run.numbers["seconds"], 1),
            rate, train_loss, loss, dice, found / max(true, 1.0))  # fmt: skip
-    _log(run.folder, row)
+    add_row(run.folder, row)
     _remember_best(run, loss)
 
 
@@ -301,46 +267,3 @@ def _remember_best(run: Run, loss: float) -> None:
     else:
         run.numbers["since_best"] += 1
     run.numbers["stopped"] = run.numbers["since_best"] >= run.recipe.validation["patience"]
-
-
-def _log(folder: Path, row: tuple[float, ...]) -> None:
-    """Append a row to log.csv and draw the curve again."""
-    path = folder / "log.csv"
-    fresh = not path.exists()
-    with path.open("a", newline="") as handle:
-        writer = csv.writer(handle)
-        if fresh:
-            writer.writerow(LOG_COLUMNS)
-        writer.writerow([f"{v:.6g}" for v in row])
-    draw_curve(path, folder / "curve.png")
-
-
-def _trim_log(path: Path, step: int) -> None:
-    """Drop rows after the checkpoint's step, so that a resumed run logs each step once."""
-    if not path.exists():
-        return
-    with path.open(newline="") as handle:
-        rows = list(csv.reader(handle))
-    kept = [r for r in rows[1:] if int(float(r[0])) <= step]
-    if not kept:
-        path.unlink()
-        return
-    with path.open("w", newline="") as handle:
-        csv.writer(handle).writerows([rows[0], *kept])
-
-
-def draw_curve(log: Path, picture: Path) -> None:
-    """Loss and Dice against samples."""
-    with log.open(newline="") as handle:
-        rows = list(csv.DictReader(handle))
-    samples = [float(r["samples"]) for r in rows]
-    figure = Figure(figsize=(7, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for key, label in (("train_loss", "training"), ("loss", "validation")):
-        left.plot(samples, [float(r[key]) for r in rows], label=label)
-    left.set(xlabel="painted samples", ylabel="loss")
-    left.legend(frameon=False)
-    right.plot(samples, [float(r["dice"]) for r in rows])
-    right.set(xlabel="painted samples", ylabel="validation Dice", ylim=(0, 1))
-    with atomic_path(picture) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")

@@ -13,6 +13,7 @@ from cordcohort.errors import ConfigError
 
 DICE_EPSILON = 1.0
 DILATION_PIXELS = 3
+LEAST_PEAK = 1e-3
 FOREGROUND_LEVEL = 0.2
 SLICE_NDIM = 4  # item, channel, y, x
 
@@ -26,8 +27,9 @@ def adaptive_wing(
     epsilon: float = 1.0,
     alpha: float = 2.1,
     weighted: bool = False,
+    reduction: str = "mean",
 ) -> Tensor:
-    r"""Adaptive Wing loss on raw (linear) outputs, mean over voxels.
+    r"""Adaptive Wing loss on raw (linear) outputs.
 
     :math:`\omega \ln(1 + (|y - \hat y| / \epsilon)^{\alpha - y})` below ``theta``, linear above it,
     continuous in value and slope.
@@ -37,8 +39,13 @@ def adaptive_wing(
     output, target
         Same shape; target in [0, 1].
     weighted
-        Multiply by ``1 + omega`` near the foreground: within 3 pixels of a target above 0.2.
-        The published weight map is 1 everywhere through a defect, hence unweighted by default.
+        Multiply by ``1 + omega`` near the foreground: where the target, dilated by 3 pixels, is
+        above 0.2. This is the map that was meant. The published code opens the target instead and
+        compares the result, true or false, with 51 of 255, so that its map is 1 everywhere and the
+        published model was trained unweighted: hence the default.
+    reduction
+        ``mean`` or ``sum`` (published) over voxels. They differ under deep supervision: by a sum
+        an output of half the resolution counts an eighth, besides its weight.
 
     References
     ----------
@@ -60,7 +67,7 @@ def adaptive_wing(
     loss = torch.where(difference < theta, inner, slope * difference - offset)
     if weighted:
         loss = loss * (1 + omega * near_foreground(target))
-    return loss.mean()
+    return loss.sum() if reduction == "sum" else loss.mean()
 
 
 def near_foreground(target: Tensor) -> Tensor:
@@ -88,6 +95,24 @@ def soft_dice(output: Tensor, target: Tensor) -> Tensor:
     return 1 - overlap / ((probability**2).sum() + (target**2).sum() + DICE_EPSILON)
 
 
+def soft_dice_relu(output: Tensor, target: Tensor) -> Tensor:
+    """One minus the soft Dice of the normalised ReLU of linear outputs (published ablation).
+
+    Each item's output is divided by its largest value.
+
+    Examples
+    --------
+    >>> t = torch.tensor([[[[1.0, 0.5, 0.0]]]])
+    >>> round(float(soft_dice_relu(3 * t, t)), 6)
+    0.0
+    """
+    positive = nnf.relu(output)
+    peak = positive.amax(tuple(range(1, output.ndim)), keepdim=True).clamp(min=LEAST_PEAK)
+    share = positive / peak
+    overlap = 2 * (share * target).sum() + DICE_EPSILON
+    return 1 - overlap / ((share**2).sum() + (target**2).sum() + DICE_EPSILON)
+
+
 def dice_bce(output: Tensor, target: Tensor, *, dice_weight: float = 1.0) -> Tensor:
     """Soft Dice plus binary cross-entropy; soft targets allowed in both.
 
@@ -103,9 +128,10 @@ def dice_bce(output: Tensor, target: Tensor, *, dice_weight: float = 1.0) -> Ten
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "adaptive_wing": adaptive_wing,
     "soft_dice": soft_dice,
+    "soft_dice_relu": soft_dice_relu,
     "dice_bce": dice_bce,
 }
-LINEAR_LOSSES = frozenset({"adaptive_wing"})
+LINEAR_LOSSES = frozenset({"adaptive_wing", "soft_dice_relu"})
 
 
 def make_loss(name: str, options: dict[str, Any]) -> Callable[[Any, Tensor], Tensor]:

@@ -58,7 +58,7 @@ def tissue_names() -> list[str]:
     return names
 
 
-def _code_table() -> NDArray[np.uint8]:
+def tissue_codes() -> NDArray[np.uint8]:
     """Painter's tissue code of each phantom tissue; the cord counts as CSF, it is painted later."""
     table = np.full(len(Tissue), CODE["csf"], np.uint8)
     for name, tissues in _NAMES.items():
@@ -97,7 +97,7 @@ def phantom_stacks(persons: int, seed: int) -> list[CordStack]:
 def _stack(someone: Person, slab_mm: tuple[float, float], name: str) -> CordStack:
     """Straightened maps and surroundings of one slab."""
     n_z = round((slab_mm[1] - slab_mm[0]) / STEP_MM)
-    centres = _find_centres(someone, slab_mm[0], n_z)
+    centres = slab_centres(someone, slab_mm[0], n_z)
     margin = (
         round((np.ptp(centres, axis=0).max() / 2 + MARGIN_MM) / STACK_PIXEL_MM) + STACK_PIXELS // 2
     )
@@ -112,7 +112,7 @@ def _stack(someone: Person, slab_mm: tuple[float, float], name: str) -> CordStac
     maps = np.stack([ndimage.gaussian_filter(m, sigma) for m in masks])
     places = (centres - corner[::-1]) / STACK_PIXEL_MM
     straight = centred_slices(maps, places, (STACK_PIXEL_MM, STACK_PIXEL_MM))
-    table = _code_table()
+    table = tissue_codes()
     near = centred_slices(
         codes[None].astype(np.float32), places, (STACK_PIXEL_MM, STACK_PIXEL_MM), order=0
     )[0]
@@ -123,7 +123,7 @@ def _stack(someone: Person, slab_mm: tuple[float, float], name: str) -> CordStac
     return CordStack(name, straight, STEP_MM, surroundings)
 
 
-def _find_centres(someone: Person, bottom_mm: float, n_z: int) -> NDArray[np.floating[Any]]:
+def slab_centres(someone: Person, bottom_mm: float, n_z: int) -> NDArray[np.floating[Any]]:
     """Canal centre (y, x) in world mm of each slice; beyond its ends the last known."""
     shape, pixel = (100, 100, n_z), 1.5
     affine = np.diag([pixel, pixel, STEP_MM, 1.0])

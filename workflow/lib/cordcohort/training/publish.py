@@ -11,9 +11,9 @@ import yaml
 from safetensors.torch import load_file
 
 from cordcohort.files import read_json, read_yaml, sha256_of, write_text
-from cordcohort.segmentation.registry import CARD, REGISTRY, SCHEMA, check_card
+from cordcohort.segmentation.registry import CARD, REGISTRY, SCHEMA, check_card, models_folder
 from cordcohort.training.losses import LINEAR_LOSSES
-from cordcohort.training.recipe import Recipe, read_recipe
+from cordcohort.training.recipe import Recipe, is_of_volumes, read_recipe
 from cordcohort.training.state import save_tensors
 
 LABELS = {"cord": {"1": "cord"}, "discs": {"2": "joint C1/C2", "3": "disc C2/C3", "25": "L5/S1"}}
@@ -22,9 +22,10 @@ LABELS = {"cord": {"1": "cord"}, "discs": {"2": "joint C1/C2", "3": "disc C2/C3"
 
 def publish(
     folder: Path, runs: Mapping[str, Path], *, name: str,
-    notes: Mapping[str, Any] | None = None, logit_offset: float = 0.0,
+    notes: Mapping[str, Any] | None = None, logit_offset: float = 0.0, localiser_of: str = "",
+    register: bool = True,
 ) -> Path:  # fmt: skip
-    """Write a model folder and list it in the registry beside it.
+    """Write a model folder and, where wanted, list it in the registry beside it.
 
     Parameters
     ----------
@@ -32,12 +33,16 @@ def publish(
         For example ``models/cord-v1``; its parent holds ``registry.yaml``.
     runs
         Output folder of :func:`cordcohort.training.engine.train` for each stage
-        (``localiser`` and ``cord``, or ``discs``).
+        (``localiser`` and ``cord``; a cord network of volumes may stand alone; or ``discs``).
     notes
         Further keys of the card: ``description``, ``validation``, ``citation``.
 
     logit_offset
         Added to the cord network's raw output: corrects a constant bias of area.
+    localiser_of
+        Registered model (or folder of one) whose localiser is copied into this one.
+    register
+        Enter the model into the registry beside its folder.
 
     Returns
     -------
@@ -57,6 +62,8 @@ def publish(
     task = "discs" if "discs" in stages else "cord"
     if task == "cord":
         stages["cord"]["logit_offset"] = float(logit_offset)
+    if localiser_of:
+        stages["localiser"], training["localiser"] = _borrowed(folder, localiser_of)
     card = {
         "schema": SCHEMA, "name": name, "task": task, "labels": LABELS[task],
         "orientation": "RAS", "threshold": 0.5, "stages": stages, "training": training,
@@ -64,23 +71,43 @@ def publish(
     }  # fmt: skip
     check_card(card, name)
     write_text(folder / CARD, yaml.safe_dump(card, sort_keys=False, width=100, allow_unicode=True))
-    _list(folder, name, task)
+    if register:
+        _list(folder, name, task)
     return folder / CARD
+
+
+def _borrowed(folder: Path, model: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Copy another model's localiser; its stage and what its weights were made from."""
+    source = Path(model) if Path(model).is_dir() else models_folder() / model
+    card = check_card(read_yaml(source / CARD), str(source / CARD))
+    stage = card["stages"]["localiser"]
+    shutil.copyfile(source / stage["weights"], folder / stage["weights"])
+    return stage, {"model": card["name"], **card.get("training", {}).get("localiser", {})}
 
 
 def _stage(recipe: Recipe, stage: str) -> dict[str, Any]:
     """What inference needs to know of a stage."""
-    painting = recipe.painting
-    return {
+    linear = recipe.loss["name"] in LINEAR_LOSSES
+    known = {
         "architecture": recipe.network["name"],
         "options": recipe.network["options"],
         "weights": f"{stage}.safetensors",
-        "spacing_mm": float(painting["pixel_mm"]),
-        "patch": int(painting["grid"]),
-        "neighbour_mm": float(painting["neighbour_mm"]),
         "normalisation": "z-score of each crop over what lies inside the scan",
-        "activation": "relu_clip" if recipe.loss["name"] in LINEAR_LOSSES else "sigmoid",
     }
+    if is_of_volumes(recipe.network):
+        return known | {
+            "spacing_mm": float(recipe.patches["spacing_mm"][0]),
+            "patch": recipe.patches["size"],
+            "activation": "relu_normalised" if linear else "sigmoid",
+        }
+    if recipe.patches:
+        spacing, patch = recipe.patches["spacing_mm"], recipe.patches["size"][2]
+        grid = {"spacing_mm": spacing[2], "patch": patch, "neighbour_mm": spacing[0]}
+    else:
+        painting = recipe.painting
+        grid = {"spacing_mm": float(painting["pixel_mm"]), "patch": int(painting["grid"]),
+                "neighbour_mm": float(painting["neighbour_mm"])}  # fmt: skip
+    return known | grid | {"activation": "relu_clip" if linear else "sigmoid"}
 
 
 def _training(recipe: Recipe, run: Path) -> dict[str, Any]:
@@ -90,13 +117,21 @@ def _training(recipe: Recipe, run: Path) -> dict[str, Any]:
     return {
         "recipe": recipe.name,
         "seed": recipe.seed,
-        "data": "painted label maps only, no image",
+        "data": _data(recipe),
         "sources": recipe.sources,
         "loss": recipe.loss["name"],
         "samples": steps * int(recipe.schedule["batch_size"]),
         "minutes": round(float(numbers["seconds"]) / 60, 1),
         "validation_loss": round(float(numbers["best"]), 5),
     }
+
+
+def _data(recipe: Recipe) -> str:
+    """What the network was shown."""
+    if not recipe.sources["cohort"]:
+        return "painted label maps only, no image"
+    painted = any(recipe.sources[key] for key in ("atlas", "masks", "phantom"))
+    return "scans of a cohort" + (" and painted label maps" if painted else "")
 
 
 def _list(folder: Path, name: str, task: str) -> None:

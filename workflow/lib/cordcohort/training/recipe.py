@@ -3,31 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from cordcohort.errors import ConfigError
 from cordcohort.files import read_yaml
+from cordcohort.segmentation.networks import VOLUME_NETWORKS
+from cordcohort.training.augment import check_augmentation
+from cordcohort.training.cohort import check_entries
+from cordcohort.training.patches import check_patches
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    "sources": {"atlas": "", "masks": "", "phantom": {}, "weights": {}, "validation": []},
+    "sources": {
+        "atlas": "",
+        "masks": "",
+        "phantom": {},
+        "weights": {},
+        "validation": [],
+        "cohort": [],
+        "split": {"seed": 15, "train": 0.6, "validation": 0.2},
+        "painted_share": 0.5,
+    },
     "painting": {},
+    "patches": {},
+    "augmentation": {},
     "network": {"name": "slice_unet", "options": {}},
     "loss": {"name": "dice_bce", "options": {}},
     "optimiser": {"learning_rate": 2e-3, "weight_decay": 1e-2, "ema": 0.999, "clip_norm": 5.0},
     "schedule": {
         "steps": 10000,
+        "epochs": 0,
         "warmup": 100,
         "decay_from": 0.7,
         "batch_size": 32,
         "stop_after": 0,
+        "skip_empty": False,
     },
-    "validation": {"every": 250, "samples": 256, "patience": 20},
+    "validation": {"every": 250, "every_epochs": 0, "samples": 256, "patience": 20},
     "precision": {"autocast": "none"},
     "checkpoint": {"every": 250},
 }
-_FREE_SECTIONS = frozenset({"painting"})
+_FREE_SECTIONS = frozenset({"painting", "patches", "augmentation"})
+_SPLIT_KEYS = frozenset({"seed", "train", "validation"})
 
 
 @dataclass(frozen=True)
@@ -38,7 +56,9 @@ class Recipe:
     ----------
     name, task, seed
         Model name, ``cord`` or ``localiser``, seed of everything.
-    sources, painting, network, loss, optimiser, schedule, validation, precision, checkpoint
+    sources, painting, patches, augmentation, network, loss
+        Sections with defaults filled in, as are the following.
+    optimiser, schedule, validation, precision, checkpoint
         Sections with defaults filled in.
     """
 
@@ -47,6 +67,8 @@ class Recipe:
     seed: int
     sources: dict[str, Any] = field(default_factory=dict)
     painting: dict[str, Any] = field(default_factory=dict)
+    patches: dict[str, Any] = field(default_factory=dict)
+    augmentation: dict[str, Any] = field(default_factory=dict)
     network: dict[str, Any] = field(default_factory=dict)
     loss: dict[str, Any] = field(default_factory=dict)
     optimiser: dict[str, Any] = field(default_factory=dict)
@@ -84,7 +106,61 @@ def parse_recipe(content: Mapping[str, Any], where: str = "recipe") -> Recipe:
             raise ConfigError(key, content[key], "one of " + ", ".join(sorted(allowed)),
                               "remove or correct the key", where)  # fmt: skip
     sections = {name: _section(name, content.get(name) or {}, where) for name in _DEFAULTS}
+    _check_images(sections, where)
     return Recipe(str(content["name"]), str(content["task"]), int(content["seed"]), **sections)
+
+
+def _check_images(sections: dict[str, dict[str, Any]], where: str) -> None:
+    """Check and fill in what concerns images and patches, where the recipe has them."""
+    sources = sections["sources"]
+    for key in sources["split"]:
+        if key not in _SPLIT_KEYS:
+            raise ConfigError(f"sources.split.{key}", sources["split"][key],
+                              "one of " + ", ".join(sorted(_SPLIT_KEYS)),
+                              "remove or correct the key", where)  # fmt: skip
+    sources["split"] = {**_DEFAULTS["sources"]["split"], **sources["split"]}
+    check_entries(sources["cohort"], where)
+    if sources["cohort"] or is_of_volumes(sections["network"]):
+        sections["patches"] = check_patches(sections["patches"], where)
+        sections["augmentation"] = check_augmentation(sections["augmentation"], where)
+    if is_of_volumes(sections["network"]) and (sources["atlas"] or sources["masks"]):
+        raise ConfigError("sources", {k: sources[k] for k in ("atlas", "masks")},
+                          "cohort or phantom sources for a network of volumes",
+                          "use `painted` of a cohort source for masks", where)  # fmt: skip
+
+
+def is_of_volumes(network: Mapping[str, Any]) -> bool:
+    """Whether the network of a recipe takes volumes instead of stacks of slices."""
+    return network["name"] in VOLUME_NETWORKS
+
+
+def in_steps(recipe: Recipe, epoch_samples: int) -> Recipe:
+    """Recipe whose epochs are written as steps; an epoch shows every scan once.
+
+    Raises
+    ------
+    ConfigError
+        Epochs of a recipe that paints only: it has no end of its own.
+
+    Examples
+    --------
+    >>> schedule = {"epochs": 3, "batch_size": 2}
+    >>> r = parse_recipe({"name": "a", "task": "cord", "seed": 1, "schedule": schedule})
+    >>> in_steps(r, 5).schedule["steps"]
+    9
+    """
+    per_epoch = -(-epoch_samples // int(recipe.schedule["batch_size"]))
+    schedule, validation = dict(recipe.schedule), dict(recipe.validation)
+    if not (schedule["epochs"] or validation["every_epochs"]):
+        return recipe
+    if not epoch_samples:
+        raise ConfigError("schedule.epochs", schedule["epochs"], "steps, where all is painted",
+                          "use schedule.steps and validation.every", recipe.name)  # fmt: skip
+    if schedule["epochs"]:
+        schedule["steps"] = int(schedule["epochs"]) * per_epoch
+    if validation["every_epochs"]:
+        validation["every"] = int(validation["every_epochs"]) * per_epoch
+    return replace(recipe, schedule=schedule, validation=validation)
 
 
 def _section(name: str, given: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -1,0 +1,94 @@
+"""Models that a study trains: what is refused, what is needed, what is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cordcohort.config import make_config
+from cordcohort.errors import ConfigError
+from cordcohort.plan import Plan, load_plan
+from cordcohort.trained import model_outputs, sources_of, training_inputs
+from unit.bids.tree import put, put_text
+
+RECIPE = "name: r\ntask: cord\nseed: 1\nsources:\n  cohort: [{folder: scans}]\n"
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    put(tmp_path, "north/sub-01/anat/sub-01_T2w.nii.gz",
+        "north/derivatives/labels/sub-01/anat/sub-01_T2w_label-SC_seg.nii.gz",
+        "south/sub-02/anat/sub-02_T2w.nii.gz")  # fmt: skip
+    put_text(tmp_path, "config/own.yaml", RECIPE)
+    return tmp_path
+
+
+def content(models=("own",), **entry) -> dict:
+    filled = {"name": "own", "recipe": "config/own.yaml", "sources": {"scans": "north"}} | entry
+    return {
+        "study": {"name": "test"},
+        "datasets": [{"name": n, "path": n} for n in ("north", "south")],
+        "segmentation": {"models": list(models)},
+        "training": [filled],
+    }
+
+
+def plan(study: Path, **keys) -> Plan:
+    return load_plan(content(**keys), refresh=True, study_dir=study)
+
+
+def test_a_trained_model_is_used_like_a_registered_one(study: Path) -> None:
+    made = plan(study, models=["cord-v1", "own"])
+    assert made.model_source("cord-v1") == "cord-v1"
+    assert made.model_source("own") == "results/models/own"
+    assert made.model_files("own") == model_outputs("own")
+    assert len(made.segmentation_batches("own")) == 2
+
+
+def test_a_training_needs_its_recipe_and_the_scans_and_masks_of_its_data_sets_alone(
+    study: Path,
+) -> None:
+    made = plan(study)
+    (entry,) = made.config.training
+    names = [Path(p).name for p in training_inputs(entry, made.rows)]
+    assert names == ["own.yaml", "sub-01_T2w.nii.gz", "sub-01_T2w_label-SC_seg.nii.gz"]
+
+
+def test_a_study_without_training_declares_nothing(study: Path) -> None:
+    config = make_config({k: v for k, v in content(models=[]).items() if k != "training"}, study)
+    assert config.training == ()
+
+
+def test_a_job_that_trains_reads_the_whole_index(study: Path) -> None:
+    plan(study)
+    made = load_plan(content(), refresh=False, only=["train_own"], study_dir=study)
+    assert len(made.rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"name": "cord-v1"}, r"training\[0\]\.name: .*no model has"),
+        ({"recipe": "config/missing.yaml"}, r"training\[0\]\.recipe"),
+        ({"sources": {}}, r"training\[0\]\.sources: .*'scans'"),
+        ({"sources": {"scans": "nowhere"}}, r"training\[0\]\.sources\.scans"),
+        ({"localiser": "cord-v9"}, r"training\[0\]\.localiser.*cord-v1"),
+        ({"epochs": 3}, r"training\[0\]\.epochs"),
+        ({"threads": 0}, r"training\[0\]\.threads"),
+    ],
+)
+def test_what_would_fail_hours_later_is_refused_now(study: Path, entry: dict, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        make_config(content(models=[], **entry), study)
+
+
+def test_an_undeclared_model_is_still_refused(study: Path) -> None:
+    with pytest.raises(ConfigError, match=r"segmentation\.models\[0\]"):
+        make_config(content(models=["other"]), study)
+
+
+def test_shipped_recipes_are_found_by_name_and_tell_their_sources(study: Path) -> None:
+    entry = {"recipe": "contrast-agnostic-mini", "sources": {"cohort": "north"}}
+    (found,) = make_config(content(**entry), study).training
+    assert Path(found["recipe"]).name == "contrast-agnostic-mini.yaml"
+    assert sources_of(found["recipe"]) == ["cohort"]

@@ -1,0 +1,82 @@
+"""Models that a study trains itself (key ``training``): what is declared, needed and made.
+
+The training is in :mod:`cordcohort.training.declared`, the checks are in
+:mod:`cordcohort.trained_checks`. Every parse of the rules and every training reads this module, so
+it loads neither a network nor a schema library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cordcohort import scan as paths
+from cordcohort.files import read_yaml
+
+CORD, LOCALISER = "cord", "localiser"
+RECIPE_SUFFIX = ".yaml"
+Declared = Mapping[str, Any]
+
+
+def recipes_of(entry: Declared) -> dict[str, str]:
+    """Recipe file of each stage that is trained."""
+    found = {CORD: str(entry["recipe"])}
+    if str(entry["localiser"]).endswith(RECIPE_SUFFIX):
+        found[LOCALISER] = str(entry["localiser"])
+    return found
+
+
+def sources_of(recipe: Path | str) -> list[str]:
+    """Keys of the folders that a recipe wants."""
+    sources = (read_yaml(Path(recipe)) or {}).get("sources") or {}
+    named = cohort_keys(recipe) + [str(sources.get(key) or "") for key in ("atlas", "masks")]
+    return sorted({name for name in named if name})
+
+
+def cohort_keys(recipe: Path | str) -> list[str]:
+    """Keys of the data sets whose scans a recipe trains on."""
+    return [str(entry.get("folder", "")) for entry in _cohort(recipe)]
+
+
+def _cohort(recipe: Path | str) -> list[Mapping[str, Any]]:
+    """Cohort sources of a recipe."""
+    cohort = ((read_yaml(Path(recipe)) or {}).get("sources") or {}).get("cohort") or []
+    return [cohort] if isinstance(cohort, Mapping) else list(cohort)
+
+
+def model_folder(name: str) -> str:
+    """Folder of a model that a study trains."""
+    return f"{paths.RESULTS}/models/{name}"
+
+
+def model_outputs(name: str) -> list[str]:
+    """Files that the training rule promises: the card and the weights of the cord network."""
+    return [f"{model_folder(name)}/{file}" for file in ("model.yaml", f"{CORD}.safetensors")]
+
+
+def scans_of(entry: Declared, rows: Iterable[paths.Row]) -> list[paths.Row]:
+    """Rows of the data sets that a declaration names."""
+    wanted = set(entry["sources"].values())
+    return [row for row in rows if row["dataset"] in wanted]
+
+
+def wants_truth(entry: Declared) -> bool:
+    """Whether a recipe trains on the soft ground truth that the study makes."""
+    names = (paths.SOFT_TRUTH, paths.SOFT_TRUTH_BINARY)
+    return any(
+        one.get("masks") in names
+        for recipe in recipes_of(entry).values()
+        for one in _cohort(recipe)
+    )
+
+
+def training_inputs(entry: Declared, rows: Iterable[paths.Row]) -> list[str]:
+    """Recipes, images and cord masks: when one of them is new, the model is trained anew."""
+    files = list(recipes_of(entry).values())
+    for row in scans_of(entry, rows):
+        if row["status"] == "ok":
+            files.append(str(row["image"]))
+            files += [str(mask["path"]) for mask in paths.masks_of(row)
+                      if mask["structure"] == "cord" and mask["status"] == "ok"]  # fmt: skip
+    return list(dict.fromkeys(files))

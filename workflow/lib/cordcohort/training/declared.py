@@ -1,0 +1,83 @@
+"""Train a model that a study declares, and make a model folder of it."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cordcohort.files import read_json, write_json
+from cordcohort.scan import RESULTS, Row, soft_truth_record
+from cordcohort.trained import model_folder, recipes_of, scans_of
+from cordcohort.training.engine import train
+from cordcohort.training.publish import publish
+
+MADE_OF = "made_of.json"
+_STATE = ("image", "image_size", "image_mtime_ns", "masks", "person", "split")
+
+
+def train_declared(
+    entry: Mapping[str, Any], rows: Sequence[Row], *, study_dir: Path = Path(), threads: int = 1
+) -> Path:
+    """Train the stages of a declared model and write its folder below ``results/models``.
+
+    A run that was stopped goes on; one whose recipe or data have changed starts anew.
+
+    Parameters
+    ----------
+    entry
+        A declaration of ``training``, resolved.
+    rows
+        The study's index.
+    study_dir
+        The study.
+    threads
+        Of the CPU.
+
+    Returns
+    -------
+    Path
+        The model folder.
+    """
+    runs: dict[str, Path] = {}
+    base = study_dir / RESULTS / "training" / str(entry["name"])
+    named = {row["dataset"] for row in rows}
+    by_key = {
+        key: [row for row in rows if row["dataset"] == source]
+        for key, source in entry["sources"].items()
+        if source in named
+    }
+    roots = {k: Path(v) for k, v in entry["sources"].items() if k not in by_key}
+    for stage, recipe in recipes_of(entry).items():
+        runs[stage] = base / stage
+        _start_anew_where_changed(
+            runs[stage], _fingerprint(recipe, scans_of(entry, rows), study_dir)
+        )
+        train(Path(recipe), runs[stage], roots, rows=by_key, device=entry["device"],
+              threads=threads)  # fmt: skip
+    borrowed = "" if "localiser" in runs else str(entry["localiser"])
+    folder = study_dir / model_folder(str(entry["name"]))
+    notes = {"description": f"Trained by the study from the recipe {Path(entry['recipe']).name}."}
+    publish(folder, runs, name=str(entry["name"]), notes=notes, localiser_of=borrowed,
+            register=False)  # fmt: skip
+    return folder
+
+
+def _fingerprint(recipe: str, rows: Sequence[Row], study_dir: Path) -> str:
+    """Digest of what a run is made from."""
+    states = [[str(row.get(column, "")) for column in _STATE] for row in rows]
+    truths = [Path(study_dir) / soft_truth_record(row) for row in rows]
+    made = [path.read_text(encoding="utf-8") for path in truths if path.is_file()]
+    text = Path(recipe).read_text(encoding="utf-8") + repr((sorted(states), made))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _start_anew_where_changed(folder: Path, made_of: str) -> None:
+    """Remove a checkpoint of another recipe or other data."""
+    note = folder / MADE_OF
+    if folder.is_dir() and (not note.is_file() or read_json(note).get("sha256") != made_of):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(note, {"sha256": made_of})

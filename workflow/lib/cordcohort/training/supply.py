@@ -1,0 +1,207 @@
+"""What a recipe trains and validates on: painted label maps, scans of a cohort, or a mixture."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cordcohort.errors import ConfigError, ImageError
+from cordcohort.files import write_text
+from cordcohort.scan import Row, scan_id
+from cordcohort.training.cohort import Candidate, candidates, check_entries, load_item
+from cordcohort.training.disc_painter import DISCS, disc_batches
+from cordcohort.training.load import load_sources
+from cordcohort.training.painter import Painter
+from cordcohort.training.patches import Item, PatchSampler
+from cordcohort.training.phantom_volumes import phantom_items
+from cordcohort.training.recipe import Recipe, is_of_volumes
+from cordcohort.training.sources import CordStack
+from cordcohort.training.split import TRAIN, VALIDATION, split_persons, write_split
+
+VALIDATION_SEED_SHIFT = 1_000_003
+MIXTURE_SEED = 7
+SPLIT_FILE, SCANS_FILE, VOLUMES = "split.tsv", "scans.tsv", "volumes"
+Batch = tuple[Tensor, Tensor]
+FindRows = Callable[[str], Sequence[Row]]
+
+
+class Batches(Protocol):
+    """Whatever gives batch number ``step``: the painter, patches of scans, a mixture."""
+
+    def batch(self, step: int, size: int) -> Batch:
+        """Images and targets."""
+        ...
+
+
+@dataclass(frozen=True)
+class Supply:
+    """Batches to train on, fixed batches to validate on, and scans an epoch (0: all painted)."""
+
+    train: Batches
+    checks: list[Batch]
+    epoch_samples: int
+
+
+class Mixture:
+    """Each sample of a batch is painted with a given probability, else taken from the scans."""
+
+    def __init__(self, scans: Batches, painted: Batches, painted_share: float, seed: int) -> None:
+        self.parts = (scans, painted)
+        self.share = painted_share
+        self.seed = seed
+
+    def batch(self, step: int, size: int) -> Batch:
+        """Scans first, then painted samples; their numbers come from the seed and the step."""
+        rng = np.random.default_rng((self.seed, MIXTURE_SEED, step))
+        n_painted = int(rng.binomial(size, self.share))
+        counts = (size - n_painted, n_painted)
+        found = [part.batch(step, n) for part, n in zip(self.parts, counts, strict=True) if n]
+        image, target = (torch.cat([pair[i] for pair in found]) for i in (0, 1))
+        return image, target
+
+
+def make_supply(
+    recipe: Recipe, roots: Mapping[str, Path], find_rows: FindRows, device: torch.device,
+    folder: Path, *, resume: bool,
+) -> Supply:  # fmt: skip
+    """Sources of a recipe, opened.
+
+    Parameters
+    ----------
+    roots
+        Folder of each key that ``atlas`` and ``masks`` name.
+    find_rows
+        Rows of the index for the key of a cohort source.
+    folder
+        Gets ``split.tsv`` (persons), ``scans.tsv`` (scans used, and why others are not) and, while
+        the run lasts, ``volumes``.
+    resume
+        The split must be the one that the folder holds, if any.
+
+    Raises
+    ------
+    ConfigError
+        A source that is not there, or holds nothing to train on.
+    """
+    if recipe.task == DISCS:
+        painter, checks = disc_batches(recipe, VALIDATION_SEED_SHIFT)
+        return Supply(painter, checks, 0)
+    scans = _cohort(recipe, find_rows, device, folder, resume=resume)
+    painted = _painted(recipe, roots, device)
+    if scans is None and painted is None:
+        raise ConfigError("sources", dict(recipe.sources),
+                          "at least one cord shape to paint, or a cohort",
+                          "name an atlas, masks, phantom or cohort source")  # fmt: skip
+    if scans is None or painted is None:
+        return scans or painted  # pyright: ignore[reportReturnType] - one of them is there
+    share = float(recipe.sources["painted_share"])
+    mixed = Mixture(scans.train, painted.train, share, recipe.seed)
+    return Supply(mixed, scans.checks + painted.checks, scans.epoch_samples)
+
+
+def _painted(recipe: Recipe, roots: Mapping[str, Path], device: torch.device) -> Supply | None:
+    """Painted label maps, of slices or of volumes."""
+    entries = recipe.sources
+    if not (entries["atlas"] or entries["masks"] or entries["phantom"]):
+        return None
+    if is_of_volumes(recipe.network):
+        people = entries["phantom"]
+        step_mm = float(recipe.patches["spacing_mm"][0])
+        items = phantom_items(int(people["persons"]), int(people["seed"]), step_mm)
+        held = items[-1:] if len(items) > 1 else items
+        return _sampled(recipe, items[: max(len(items) - 1, 1)], held, device, epoch_samples=0)
+    stacks = load_sources(entries, roots)
+    held = bool(set(entries["validation"]) & {s.name for s in stacks})
+    checks = _painter(recipe, stacks, device, validation=held)
+    checks.seed = recipe.seed + VALIDATION_SEED_SHIFT
+    train = _painter(recipe, stacks, device, validation=False)
+    return Supply(train, _fixed(recipe, checks), 0)
+
+
+def _painter(
+    recipe: Recipe, stacks: list[CordStack], device: torch.device, *, validation: bool
+) -> Painter:
+    """Painter of the training or the held-out shapes."""
+    held = set(recipe.sources["validation"])
+    chosen = [s for s in stacks if (s.name in held) == validation]
+    if not chosen:
+        raise ConfigError("sources", dict(recipe.sources), "at least one cord shape to paint",
+                          "name an atlas, masks or phantom source")  # fmt: skip
+    table = recipe.sources["weights"]
+    weights = [_weight(table, s.name) for s in chosen]
+    return Painter(chosen, weights, recipe.painting, recipe.seed, device)
+
+
+def _weight(table: Mapping[str, Any], name: str) -> float:
+    """Weight of a shape: by its name, by the part before the first ``-``, or the default."""
+    kind = name.partition("-")[0]
+    return float(table.get(name, table.get(kind, table.get("default", 1.0))))
+
+
+def _fixed(recipe: Recipe, batches: Batches) -> list[Batch]:
+    """Fixed batches for the validation."""
+    size = int(recipe.schedule["batch_size"])
+    count = max(1, int(recipe.validation["samples"]) // size)
+    return [batches.batch(i, size) for i in range(count)]
+
+
+def _sampled(
+    recipe: Recipe, train: Sequence[Item], held: Sequence[Item], device: torch.device,
+    epoch_samples: int,
+) -> Supply:  # fmt: skip
+    """Patches with augmentation to train on, without to validate on."""
+    seed, patches = recipe.seed, recipe.patches
+    sampler = PatchSampler(train, patches, recipe.augmentation, seed, device)
+    checks = PatchSampler(held, patches, None, seed + VALIDATION_SEED_SHIFT, device)
+    return Supply(sampler, _fixed(recipe, checks), epoch_samples)
+
+
+def _cohort(
+    recipe: Recipe, find_rows: FindRows, device: torch.device, folder: Path, *, resume: bool
+) -> Supply | None:
+    """Scans of the cohort sources, split by person."""
+    entries = check_entries(recipe.sources["cohort"])
+    if not entries:
+        return None
+    found = [one for entry in entries for one in candidates(entry, find_rows(entry.folder))]
+    usable = {str(one.row["person"]): str(one.row["split"]) for one in found if not one.reason}
+    split = split_persons(usable, **recipe.sources["split"])
+    write_split(folder / SPLIT_FILE, split, keep=resume)
+    items: dict[str, list[Item]] = {TRAIN: [], VALIDATION: []}
+    notes: list[tuple[str, ...]] = []
+    for one in found:
+        part = split.get(str(one.row["person"]), "")
+        item, reason = _loaded(one, recipe, folder) if part in items else (None, one.reason)
+        if item is not None:
+            items[part].append(item)
+        notes.append((scan_id(one.row), str(one.row["person"]), str(one.row["contrast"]),
+                      one.entry.masks, part, reason))  # fmt: skip
+    _write_scans(folder / SCANS_FILE, notes)
+    held = items[VALIDATION] or items[TRAIN]
+    return _sampled(recipe, items[TRAIN], held, device, len(items[TRAIN]))
+
+
+def _loaded(one: Candidate, recipe: Recipe, folder: Path) -> tuple[Item | None, str]:
+    """Item of a scan, or why it cannot be used: one bad scan does not stop a training."""
+    if one.reason:
+        return None, one.reason
+    try:
+        return load_item(one, recipe.patches["spacing_mm"], folder / VOLUMES), ""
+    except ImageError as error:
+        return None, error.reason
+
+
+def _write_scans(path: Path, rows: Sequence[tuple[str, ...]]) -> None:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
+    writer.writerow(("scan", "person", "contrast", "masks", "split", "not_used_because"))
+    writer.writerows(rows)
+    write_text(path, buffer.getvalue())

@@ -1,0 +1,29 @@
+# Models that the study trains itself. A run keeps its checkpoint beside its outputs, so a training
+# that was stopped goes on where it was; nothing is defined here where none is declared.
+for entry in PLAN.config.training:
+
+    rule:
+        name:
+            f"train_{entry['name']}"
+        input:
+            made_by_rules(PLAN.training_inputs(entry)),
+        output:
+            model_outputs(entry["name"]),
+        log:
+            log_of("training", entry["name"]),
+        benchmark:
+            benchmark_of("training", entry["name"])
+        conda:
+            "../../envs/segmentation.yaml"
+        threads: entry["threads"]
+        resources:
+            mem_mb=memory_mb(8000),
+            runtime=2880,
+            gpu=int(entry["device"] == "cuda"),
+        params:
+            entry=dict(entry),
+            science=science("training.declared"),
+        script:
+            "../scripts/train.py"
+
+    remember(f"train_{entry['name']}", "train")
