@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
 
-.PHONY: demo test test-real test-envs test-slow test-slurm lint bench bench-scale check-model study-contrast study-ablation clean lock
+.PHONY: demo test test-real test-envs test-slow test-slurm faults fuzz same-bytes lint bench bench-scale check-model study-contrast study-ablation clean lock
 
 # The locked packages with their hashes; then torch, whose CPU and CUDA builds share one version but
 # not one hash, and which pins its own CUDA packages exactly where its build needs them.
@@ -38,6 +38,18 @@ test-envs: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# Faults put into runs (root, for full and read-only disks); cases that are done are not repeated.
+FAULTS ?= results/faults
+faults: $(READY)
+	PYTHONPATH=workflow/lib $(BIN)/python tests/faults/run_faults.py --out $(FAULTS) --jobs $(CORES)
+
+# The same bytes twice; what two threads change.
+same-bytes: $(READY)
+	PYTHONPATH=workflow/lib $(BIN)/python tests/faults/same_bytes.py --out $(FAULTS)/same-bytes
+
+fuzz: $(READY)
+	PYTHONPATH=workflow/lib $(BIN)/python tests/fuzz/run_fuzz.py
 
 # A real SLURM on this machine (root, apt); where it cannot be installed this fails and says so.
 test-slurm: $(READY)

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from cordcohort.cohort.gather import _read_one as read_one
-from cordcohort.errors import SheetError
+from cordcohort.errors import DamagedError, SheetError
 from cordcohort.files import (
     MAX_SIDECAR_BYTES,
     atomic_path,
@@ -161,7 +161,7 @@ def test_records_of_a_newer_schema_are_refused_by_name(tmp_path):
     write_json(path, {"status": "ok"})
     assert read_record(path, 1)["status"] == "ok"
     write_json(path, [1])
-    with pytest.raises(SheetError, match="a record"):
+    with pytest.raises(DamagedError, match="no record"):
         read_record(path, 1)
 
 

@@ -97,6 +97,7 @@ def test_a_scan_is_lent_the_labels_and_detected_discs_of_its_session():
     record.parent.mkdir(parents=True)
     content = {"mask": "m.nii.gz", "status": "ok", "reason": "", "confidence": 0.7}
     record.write_text(json.dumps(content))
+    (record.parent / "m.nii.gz").write_bytes(b"")
     lent = level_labels(rows[0])
     assert [(m["structure"], m["method"], m["of"]) for m in lent] == [
         ("discs", "manual", T2W), ("discs", "discs-v1", T2W),

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from cordcohort import table as long
 from cordcohort.cohort import build_cohort, check_long, person_keys, read_entries, scans_table
-from cordcohort.errors import SheetError
+from cordcohort.errors import DamagedError, SheetError
 from cordcohort.table import SCAN_KEY, long_table, read_parquet, write_parquet, write_tsv
 
 
@@ -132,7 +132,7 @@ def test_stale_scan_doubled_value_and_damaged_table_are_refused(tmp_path: Path) 
     with pytest.raises(SheetError, match="each value once"):
         build_cohort([*paths, paths[0]], index)
     paths[0].write_bytes(paths[0].read_bytes()[:200])
-    with pytest.raises(SheetError, match=r"0\.parquet"):
+    with pytest.raises(DamagedError, match=r"0\.parquet"):
         build_cohort(paths, index)
 
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from cordcohort import scan as paths
-from cordcohort.files import read_json
+from cordcohort.files import read_record
 from cordcohort.images.derive import derive_mean_b0, derive_tensor
 from cordcohort.nifti import read_image, write_image
 
@@ -72,4 +72,4 @@ def test_what_cannot_be_derived_becomes_the_reason_of_its_record(study, change, 
     record = derive_tensor(study | change, [], OPTIONS)
     assert record["status"] == "failed"
     assert word in record["reason"]
-    assert read_json(paths.image_record(study, "tensor")) == record
+    assert read_record(paths.image_record(study, "tensor"), 1) == record

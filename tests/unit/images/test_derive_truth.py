@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cordcohort import scan as paths
 from cordcohort.cohort.exclusion import left_out_of, read_entries
-from cordcohort.files import read_json, write_json
+from cordcohort.files import read_record, write_json
 from cordcohort.images.derive_truth import make_soft_truths
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.shape import measure_shape
@@ -85,7 +85,7 @@ def test_every_scan_of_a_session_gets_the_truth_on_its_own_grid(session):
         np.testing.assert_array_equal(binary.data, soft.data >= 0.5)
         # The end slices of a contrast are covered by fewer of the others.
         assert area_mm2(scan) == pytest.approx(mean_mm2, rel=0.02)
-        assert read_json(paths.soft_truth_record(scan)) == found[scan["contrast"]]
+        assert read_record(paths.soft_truth_record(scan), 1) == found[scan["contrast"]]
     told = found["T1w"]
     assert told["registration"]["largest_shift_mm"] == pytest.approx(2.0, abs=0.1)
     assert {s["slice"] for s in told["registration"]["shifts"]} >= set(range(1, 23))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from cordcohort.files import write_json, write_text
+from cordcohort.files import sha256_of, write_record, write_text
 from cordcohort.nifti import write_image
 from cordcohort.table import SCAN_KEY, as_long, write_parquet, write_tsv
 
@@ -129,9 +129,10 @@ def _images(folder: Path, row: pd.Series) -> tuple[Path, list[dict[str, str]]]:
     record = {
         "schema": 1, "status": "no_cord" if failed else "ok", "method": "cord-v1",
         "reason": row["reason"], "structure": "cord", "mask": "" if failed else f"{name}.nii.gz",
+        "mask_sha256": "" if failed else sha256_of(made / f"{name}.nii.gz"),
         "device": "cpu", "seconds": 1.25,
     }  # fmt: skip
-    write_json(made / f"{name}.json", record)
+    write_record(made / f"{name}.json", record)
     mask = {"method": "manual", "structure": "cord", "kind": "seg", "path": str(manual),
             "status": "ok", "reason": ""}  # fmt: skip
     return base / f"{row['stem']}.nii.gz", [mask]
@@ -189,6 +190,6 @@ def _statistics(folder: Path) -> None:
     write_tsv(folder / "csa_agreement.tsv", table)
     write_tsv(folder / "csa_agreement.counts.tsv", counts)
     text = "Bland-Altman agreement over scans; SD with n - 1."
-    write_json(folder / "csa_agreement.json", {"schema": 1, "method_text": text})
+    write_record(folder / "csa_agreement.json", {"schema": 1, "method_text": text})
     write_text(folder / "csa_lems.tsv", "contrast\tmeasure\twith\tn\trho\tflag\treason\n"
                "T2w\tcsa_mm2\tlems\t2\tn/a\tundefined\t2 complete pairs: needs 4\n")  # fmt: skip

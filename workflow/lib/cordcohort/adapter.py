@@ -6,6 +6,7 @@ The adapter hands over the workflow engine's job object; it is used by its attri
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import traceback
@@ -14,7 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cordcohort.errors import CordcohortError
+from cordcohort.bids.unchanged import check_unchanged
+from cordcohort.errors import CordcohortError, DamagedError, machine_fault
+from cordcohort.study_lock import job_at_work
 
 
 class Job:
@@ -32,6 +35,7 @@ class Job:
         self.params = engine_job.params
         self.threads = int(engine_job.threads)
         self.config: dict[str, Any] = engine_job.config
+        self._rows: list[dict[str, Any]] = []
 
     def unnamed_inputs(self) -> list[str]:
         """Inputs that the rule gives no name, in its order."""
@@ -42,7 +46,13 @@ class Job:
         """Rows of the index that this job works on, in the order of ``params.scans``."""
         from cordcohort.bids.shards import read_rows  # noqa: PLC0415 - not every job has scans
 
-        return read_rows(list(self.params.scans))
+        self._rows = read_rows(list(self.params.scans))
+        check_unchanged(self._rows)
+        return self._rows
+
+    def check_inputs(self) -> None:
+        """Refuse images and masks that changed or vanished while the job ran."""
+        check_unchanged(self._rows)
 
 
 def _listed(value: Any) -> list[str]:
@@ -57,17 +67,38 @@ def job(engine_job: Any) -> Generator[Job]:
     the process starts; every rule fixes it, so a busy and an idle machine give the same numbers.
     """
     log = Path(str(engine_job.log[0]))
+    try:
+        _start_log(log)
+        with job_at_work(Path()):
+            running = Job(engine_job)
+            yield running
+            running.check_inputs()
+    except DamagedError as error:
+        for path in error.stale:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        sys.exit(f"cordcohort: {error}")
+    except CordcohortError as error:
+        logging.getLogger("cordcohort").exception("stopped")
+        sys.exit(f"cordcohort: {error}")
+    except OSError as error:
+        _note_traceback(log)
+        sys.exit(f"cordcohort: {machine_fault(error)}")
+    except Exception as error:
+        _note_traceback(log)
+        sys.exit(f"cordcohort: {type(error).__name__}: {error} (traceback in {log})")
+
+
+def _start_log(log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
+    # A log that cannot be written, on a full disk for one, must not cost the job its own error.
+    logging.raiseExceptions = False
     logging.basicConfig(
         filename=log, filemode="w", level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
     )
     logging.captureWarnings(capture=True)
-    try:
-        yield Job(engine_job)
-    except CordcohortError as error:
-        logging.getLogger("cordcohort").exception("stopped")
-        sys.exit(f"cordcohort: {error}")
-    except Exception as error:
-        with log.open("a", encoding="utf-8") as handle:
-            traceback.print_exc(file=handle)
-        sys.exit(f"cordcohort: {type(error).__name__}: {error} (traceback in {log})")
+
+
+def _note_traceback(log: Path) -> None:
+    with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as handle:
+        traceback.print_exc(file=handle)

@@ -7,6 +7,7 @@ network library.
 # ruff: noqa: PLC0415
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,7 @@ from typing import Annotated
 import typer
 
 from cordcohort import __version__
-from cordcohort.errors import CordcohortError
+from cordcohort.errors import CordcohortError, machine_fault
 
 _PASS_THROUGH = {"allow_extra_args": True, "ignore_unknown_options": True}
 _EXIT_FAULT = 1
@@ -35,8 +36,14 @@ def main() -> None:
     """Run the command; an expected error is one line on stderr and exit status 1."""
     try:
         app()
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(_EXIT_FAULT) from None
     except CordcohortError as error:
         sys.stderr.write(f"cordcohort: {error}\n")
+        raise SystemExit(_EXIT_FAULT) from None
+    except OSError as error:
+        sys.stderr.write(f"cordcohort: {machine_fault(error)}\n")
         raise SystemExit(_EXIT_FAULT) from None
 
 
@@ -96,8 +103,12 @@ def check(
     """Print what was found, what was not matched and why; refuse a wrong config. Runs no job."""
     from cordcohort.bids.overview import print_overview
     from cordcohort.bids.prepare import check_against_index, find
+    from cordcohort.config import CONFIG_PATH, require_config
+    from cordcohort.study_lock import lock_if_free
 
-    config, index = find(study)
+    require_config(study / CONFIG_PATH)
+    with lock_if_free(study) as lock:
+        config, index = find(study, keep=lock is not None)
     print_overview(config, index, every_scan=scans, deep=deep)
     check_against_index(config, index)
     if deep:
@@ -133,21 +144,25 @@ def run(
     """Run a study. Further arguments go to Snakemake, for example `-n` or `--cores 4`."""
     from cordcohort.bids.prepare import prepare
     from cordcohort.cluster.refusals import refuse_early
-    from cordcohort.launch import run_study, runs_jobs
+    from cordcohort.config import CONFIG_PATH, require_config
+    from cordcohort.launch import only_talks, run_study, runs_jobs
+    from cordcohort.study_lock import lock_if_free, study_lock
 
     study = _named_study(context, study, Path())
-    config, index = prepare(study)
-    refuse_early(study, context.args, config)
-    if prepare_only:
-        from cordcohort.cluster.ready import make_ready
+    require_config(study / CONFIG_PATH)
+    with (lock_if_free if only_talks(context.args) else study_lock)(study) as lock:
+        config, index = prepare(study, keep=lock is not None)
+        refuse_early(study, context.args, config)
+        if prepare_only:
+            from cordcohort.cluster.ready import make_ready
 
-        raise typer.Exit(make_ready(study, config, context.args))
-    code = run_study(study, context.args)
-    if code == 0 and runs_jobs(context.args):
-        from cordcohort.provenance import record_run
+            raise typer.Exit(make_ready(study, config, context.args))
+        code = run_study(study, context.args, lock, config.digest)
+        if code == 0 and runs_jobs(context.args):
+            from cordcohort.provenance import record_run
 
-        for name in record_run(study, config, index):
-            typer.echo(f"changed while the run went on, run again: {name}", err=True)
+            for name in record_run(study, config, index):
+                typer.echo(f"changed while the run went on, run again: {name}", err=True)
     if at_end:
         from cordcohort.cluster.ready import call_at_end
 
@@ -177,8 +192,10 @@ def estimate(
     from cordcohort.bids.prepare import prepare
     from cordcohort.cluster import estimate as costs
     from cordcohort.plan import Plan, load_plan, read_content
+    from cordcohort.study_lock import lock_if_free
 
-    config, index = prepare(study)
+    with lock_if_free(study) as lock:
+        config, index = prepare(study, keep=lock is not None)
     plan = Plan(config, rows_of(index.scans))
     told = costs.error_line(plan, study)
     source = records or study

@@ -6,6 +6,8 @@ set; :func:`cordcohort.bids.prepare.prepare` checks the rest against the index.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -154,6 +156,12 @@ class Config:
         """The whole configuration as plain data, with every default, paths as written."""
         return deepcopy(self.content)
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the whole configuration with every default."""
+        text = json.dumps(self.content, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
 
 def load_config(path: Path | str, *, check: bool = True) -> Config:
     """Read and check the configuration of a study.
@@ -173,11 +181,22 @@ def load_config(path: Path | str, *, check: bool = True) -> Config:
         If a file is no YAML.
     """
     path = Path(path)
+    require_config(path)
+    return make_config(read_strict_yaml(path), path.resolve().parent.parent, path.name, check=check)
+
+
+def require_config(path: Path) -> None:
+    """Refuse a folder that is no study.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration is not there.
+    """
     if not path.is_file():
         raise ConfigError(
             "the file", str(path), "a configuration", "make one with `cordcohort init`", "config"
         )
-    return make_config(read_strict_yaml(path), path.resolve().parent.parent, path.name, check=check)
 
 
 def make_config(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 
@@ -70,3 +71,55 @@ class SheetError(CordcohortError):
     def __init__(self, path: Path | str, expected: str, came: str, way_out: str) -> None:
         self.path = Path(path)
         super().__init__(_one_line(f"{path}: expected {expected}, got {came}; {way_out}"))
+
+
+class DamagedError(CordcohortError):
+    """A file that cordcohort wrote is gone or has other bytes than when it was written.
+
+    It says nothing about the data, so it stops a job instead of becoming a row of a table. The job
+    removes :attr:`stale`, and the next run makes them anew.
+
+    Parameters
+    ----------
+    path : path or str
+        The file.
+    came : str
+        What is there instead.
+    *records : path
+        Files that must go as well, because the workflow looks at them to decide what to make.
+    """
+
+    def __init__(self, path: Path | str, came: str, *records: Path | str) -> None:
+        self.path = Path(path)
+        self.stale = (self.path, *(Path(record) for record in records))
+        super().__init__(
+            _one_line(
+                f"{path}: expected the file as it was written, got {came}; "
+                "run again: it is removed and made anew"
+            )
+        )
+
+
+_WAY_OUT = {
+    errno.ENOSPC: "free space there and run again",
+    errno.EDQUOT: "free space there or ask for a larger quota, and run again",
+    errno.EROFS: "make the folder writable, or put the study elsewhere",
+    errno.EACCES: "ask for the right to read and write there",
+    errno.EPERM: "ask for the right to read and write there",
+    errno.ENOENT: "was it moved or unmounted? bring it back and run again",
+    errno.EIO: "the disk or the network failed; check it and run again",
+    errno.ESTALE: "the network disk was lost; check it and run again",
+}
+
+
+def machine_fault(error: OSError) -> str:
+    """One line for a fault of the machine: which file, what happened, the way out.
+
+    Examples
+    --------
+    >>> machine_fault(OSError(28, "No space left on device", "results/a.json"))
+    'results/a.json: No space left on device; free space there and run again'
+    """
+    where = error.filename if error.filename is not None else "a file of the study"
+    way_out = _WAY_OUT.get(error.errno or 0, "mend it and run again")
+    return _one_line(f"{where}: {error.strerror or error}; {way_out}")

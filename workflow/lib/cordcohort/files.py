@@ -11,19 +11,20 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from cordcohort.errors import SheetError
+from cordcohort.errors import DamagedError, SheetError
 
 MAX_YAML_BYTES = 1_000_000
 MAX_YAML_ALIASES = 100
 MAX_YAML_DEPTH = 40
 MAX_JSON_BYTES = 50_000_000
 MAX_SIDECAR_BYTES = 2_000_000
+RECORD_DIGEST = "record_sha256"
 _CHUNK_BYTES = 1 << 20
 
 
@@ -130,19 +131,59 @@ def read_json(path: Path | str, max_bytes: int = MAX_JSON_BYTES) -> Any:
         raise SheetError(path, "a JSON file", str(error), "repair or remove it") from error
 
 
+def record_text(record: Mapping[str, Any]) -> str:
+    """JSON of a record with a digest of all its other keys, so that it can be checked later."""
+    content = {key: value for key, value in record.items() if key != RECORD_DIGEST}
+    text = json.dumps(content, sort_keys=True, allow_nan=False)
+    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return json.dumps(content | {RECORD_DIGEST: digest}, indent=1, sort_keys=True) + "\n"
+
+
+def write_record(path: Path | str, record: Mapping[str, Any]) -> None:
+    """Write a record that tells by itself when a byte of it has changed, atomically."""
+    write_text(path, record_text(record))
+
+
 def read_record(path: Path | str, schema: int) -> dict[str, Any]:
-    """Read a record (JSON with a ``schema`` version) that is no newer than what is known.
+    """Read a record that :func:`write_record` wrote, of a ``schema`` no newer than what is known.
 
     Raises
     ------
+    DamagedError
+        If it is gone or not as it was written.
     SheetError
-        As :func:`read_json`; also if it is no mapping, or of a newer schema.
+        If it is of a newer schema.
     """
-    content = read_json(path)
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError) as error:
+        raise DamagedError(path, str(error)) from error
     if not isinstance(content, dict):
-        raise SheetError(path, "a record", type(content).__name__, "delete it and run again")
+        raise DamagedError(path, "no record")
+    digest = content.pop(RECORD_DIGEST, None)  # earlier versions wrote none
+    if digest is not None and digest != json.loads(record_text(content))[RECORD_DIGEST]:
+        raise DamagedError(path, "a record that does not match its digest")
     refuse_newer(path, content.get("schema", 1), schema)
     return content
+
+
+def recorded_file(record: Path | str, name: str, sha256: str) -> Path:
+    """Path of a file beside its record, after its bytes were compared with the record.
+
+    Records of earlier versions hold no digest of some files; these are only looked for.
+
+    Raises
+    ------
+    DamagedError
+        If it is gone or has other bytes; the record is stale then, too.
+    """
+    path = Path(record).parent / name
+    if not path.is_file():
+        raise DamagedError(path, "no file", record)
+    found = sha256_of(path)
+    if sha256 and found != sha256:
+        raise DamagedError(path, f"sha256 {found[:12]}... where {sha256[:12]}... was", record)
+    return path
 
 
 def refuse_newer(path: Path | str, found: object, known: int) -> None:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from cordcohort.engine_output import Kept
 from cordcohort.errors import CordcohortError
+from cordcohort.prepared import PREPARED_VARIABLE
 from cordcohort.progress import Line, Progress, fault_lines
 from cordcohort.root import workflow_root
 from cordcohort.scan import SCANS, measure_table
+from cordcohort.signals import SignalError, end_group, ended_by_signals
+from cordcohort.study_lock import StudyLock
 
 LOG = Path("results") / "logs" / "run.log"
 REPORT = Path("results") / "report" / "index.html"
+_SIGNAL_STATUS = 128
+_FULL_BYTES = 65_536  # less than the smallest table and its record take
 # With these the engine itself should talk: it lists, draws, or prints, and runs nothing or little.
 _TALKING = {
     "-n", "--dry-run", "--dryrun", "--lint", "--dag", "--rulegraph", "--filegraph", "--summary",
@@ -59,7 +67,9 @@ def runs_jobs(flags: Sequence[str]) -> bool:
     return not names & ((_TALKING - _STILL_RUNNING) | _PART_OF_THE_GRAPH)
 
 
-def run_study(study: Path, flags: Sequence[str]) -> int:
+def run_study(
+    study: Path, flags: Sequence[str], lock: StudyLock | None = None, prepared: str = ""
+) -> int:
     """Run the engine on a study.
 
     Parameters
@@ -68,34 +78,59 @@ def run_study(study: Path, flags: Sequence[str]) -> int:
         Folder of the study.
     flags : sequence of str
         Flags of the engine.
+    lock : StudyLock, optional
+        Held by the command; the engine then holds it as well.
+    prepared : str
+        Digest of the configuration whose index the command has just kept (:attr:`Config.digest`);
+        with the same configuration the engine need not walk the data again.
 
     Returns
     -------
     int
-        Exit status of the engine: 0 also where scans failed, which the last lines tell.
+        Exit status of the engine: 0 also where scans failed, which the last lines tell. After a
+        signal 128 and its number, as shells count.
     """
     command = engine_command(study, flags)
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    if _TALKING & {flag.split("=")[0] for flag in flags}:
-        status = subprocess.run(command, check=False, env=environment).returncode
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", PREPARED_VARIABLE: prepared}
+    options: dict[str, Any] = {"env": environment, "pass_fds": [lock.descriptor] if lock else []}
+    if only_talks(flags):
+        status = subprocess.run(command, check=False, **options).returncode
     else:
-        status = _run_quietly(command, study, environment)
+        status = _run_quietly(command, study, options)
+    if lock is not None:
+        lock.engine_ended(status)
+    if status < 0:
+        status = _SIGNAL_STATUS - status
+        sys.stderr.write(
+            f"cordcohort: ended by signal {status - _SIGNAL_STATUS}; "
+            f"go on with `cordcohort run {study}`\n"
+        )
     if status == 0 and (study / REPORT).is_file():
         sys.stdout.write("\n".join(outcome_lines(study)) + "\n")
     return status
 
 
-def _run_quietly(command: list[str], study: Path, environment: dict[str, str]) -> int:
-    """Run with one line of progress; all that the engine says goes to the log."""
+def only_talks(flags: Sequence[str]) -> bool:
+    """Whether the engine lists, draws or prints and the user wants to read it."""
+    return bool(_TALKING & {flag.split("=")[0] for flag in flags})
+
+
+def _run_quietly(command: list[str], study: Path, options: Mapping[str, Any]) -> int:
+    """Run with one line of progress; all that the engine says goes to the log.
+
+    Gives the engine's exit status, negative where a signal ended it or the command.
+    """
     log = study / LOG
     log.parent.mkdir(parents=True, exist_ok=True)
     progress = Progress(scan_counter(study))
     shown = Line(sys.stderr)
+    ended_by = 0
     with (
-        log.open("w", encoding="utf-8") as kept,
+        Kept(log) as kept,
+        ended_by_signals(),
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
-            errors="replace",
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            process_group=0, **options,
         ) as engine,
     ):  # fmt: skip
         try:
@@ -103,15 +138,26 @@ def _run_quietly(command: list[str], study: Path, environment: dict[str, str]) -
                 kept.write(text)
                 progress.read(text)
                 shown.show(progress.text(), force=progress.finished)
-        except KeyboardInterrupt:
-            # The engine got the signal too and ends its jobs; wait for it to clean up.
-            engine.wait()
+        except SignalError as signalled:
+            ended_by = signalled.number
+            end_group(engine)
     shown.end()
-    if engine.returncode:
-        told = fault_lines(log.read_text(encoding="utf-8", errors="replace").splitlines())
-        sys.stderr.write("\n".join(told) + "\n")
-        sys.stderr.write(f"cordcohort: the run stopped; everything it said is in {log}\n")
+    if ended_by:
+        return -ended_by
+    if engine.returncode > 0:
+        _tell_fault(study, kept)
     return engine.returncode
+
+
+def _tell_fault(study: Path, kept: Kept) -> None:
+    """Say what stopped a run; on a full disk nothing else matters."""
+    if shutil.disk_usage(study).free < _FULL_BYTES:
+        sys.stderr.write(
+            f"cordcohort: {study}: no space left on its disk; free some and run again\n"
+        )
+        return
+    sys.stderr.write("\n".join(fault_lines(kept.lines())) + "\n")
+    sys.stderr.write(f"cordcohort: the run stopped; everything it said is in {kept.path}\n")
 
 
 def scan_counter(study: Path) -> Callable[[], tuple[int, int]]:

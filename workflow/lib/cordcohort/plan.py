@@ -14,11 +14,12 @@ from typing import Any
 from cordcohort import scan as paths
 from cordcohort import truth_plan
 from cordcohort.batches import Batch, batches, numbers_of
-from cordcohort.bids.shards import rows_of_batches, write_shards
+from cordcohort.bids.shards import rows_of_batches
 from cordcohort.config import CONFIG_PATH, Config, make_config
 from cordcohort.files import read_yaml
 from cordcohort.level_choice import DISC_MODEL
 from cordcohort.level_plan import is_searched, level_files
+from cordcohort.prepared import just_prepared, may_keep
 from cordcohort.report.links import PICTURES
 from cordcohort.root import workflow_root
 from cordcohort.scan import Row
@@ -349,10 +350,11 @@ def load_plan(
         from cordcohort.bids.index import rows_of  # noqa: PLC0415 - pandas, which no job needs
         from cordcohort.bids.prepare import prepare  # noqa: PLC0415
 
-        config, index = prepare(study_dir, content)
-        rows = rows_of(index.scans)
-        write_shards(rows, study_dir)
-        return Plan(config, rows)
+        if just_prepared(content, study_dir):
+            return load_plan(content, refresh=False, study_dir=study_dir)
+        with may_keep(study_dir) as may_write:
+            config, index = prepare(study_dir, content, keep=may_write)
+        return Plan(config, rows_of(index.scans))
     config = make_config(content, study_dir, check=False)
     numbers = numbers_of(only)
     if only and not _needs_every_row(only):

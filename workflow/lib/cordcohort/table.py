@@ -21,8 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cordcohort.errors import SheetError
-from cordcohort.files import atomic_path, refuse_newer, refuse_no_file, write_bytes, write_json
+from cordcohort.files import refuse_newer, refuse_no_file, write_bytes, write_json
 from cordcohort.scan import SCAN_KEY
+from cordcohort.seal import EMPTY_SEAL, check_seal, sealed
 
 SCHEMA_VERSION = 1
 SCHEMA_KEY = b"cordcohort_schema"  # of the metadata of a Parquet file
@@ -94,24 +95,23 @@ def as_long(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_parquet(path: Path | str, frame: pd.DataFrame) -> None:
-    """Write a table as Parquet with its schema version, atomically; same table, same bytes."""
-    with atomic_path(path) as tmp:
-        tmp.write_bytes(parquet_bytes(frame))
+    """Write a sealed table with its schema version, atomically; same table, same bytes."""
+    write_bytes(path, parquet_bytes(frame))
 
 
 def parquet_bytes(frame: pd.DataFrame) -> bytes:
     """The bytes that :func:`write_parquet` would write."""
     table = pa.Table.from_pandas(frame, preserve_index=False)
     version = {SCHEMA_KEY: str(SCHEMA_VERSION).encode()}
+    table = table.replace_schema_metadata((table.schema.metadata or {}) | version | EMPTY_SEAL)
     buffer = io.BytesIO()
-    told = table.replace_schema_metadata((table.schema.metadata or {}) | version)
     small = len(frame) < SMALL_TABLE_ROWS
-    pq.write_table(told, buffer, compression="none" if small else "zstd")
-    return buffer.getvalue()
+    pq.write_table(table, buffer, compression="none" if small else "zstd")
+    return sealed(buffer.getvalue())
 
 
 def read_parquet(path: Path | str, **options: Any) -> pd.DataFrame:
-    """Read a Parquet table; a fault names the file.
+    """Read a Parquet table that :func:`write_parquet` wrote.
 
     Parameters
     ----------
@@ -122,9 +122,12 @@ def read_parquet(path: Path | str, **options: Any) -> pd.DataFrame:
 
     Raises
     ------
+    DamagedError
+        If it is gone or a byte of it has changed.
     SheetError
         If it is no Parquet table, or one of a newer schema.
     """
+    check_seal(path)
     try:
         refuse_newer_table(path, pq.read_schema(path).metadata)
         return pd.read_parquet(path, **options)

@@ -26,6 +26,7 @@ from cordcohort.bids.people import (
     name_persons,
     vendor_name,
 )
+from cordcohort.bids.shards import write_shards
 from cordcohort.bids.sheets import SCORE_COLUMNS, Columns, read_sheets
 from cordcohort.config import Config
 from cordcohort.errors import ConfigError, SheetError
@@ -210,6 +211,7 @@ def write_index(index: Index, study_dir: Path | str) -> bool:
     }
     write_folder_schema((study / UNMATCHED).parent)
     changed = [write_if_changed(study / path, data) for path, data in contents.items()]
+    write_shards(rows_of(index.scans), study)
     return any(changed)
 
 

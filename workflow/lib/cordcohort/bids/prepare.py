@@ -23,7 +23,7 @@ _INDEX_VALUES = [*SCAN_KEY, "site", "vendor", "person"]
 
 
 def prepare(
-    study_dir: Path | str, content: Mapping[str, Any] | None = None
+    study_dir: Path | str, content: Mapping[str, Any] | None = None, *, keep: bool = True
 ) -> tuple[Config, Index]:
     """Read the configuration, walk the data sets, keep the index, check one against the other.
 
@@ -33,6 +33,8 @@ def prepare(
         Folder with ``config`` (and ``results``, which is made).
     content : mapping, optional
         The configuration where it is already in memory; else ``config/config.yaml`` is read.
+    keep : bool
+        Write the index; not while another run works with the one that lies there.
 
     Returns
     -------
@@ -43,12 +45,14 @@ def prepare(
     ConfigError, SheetError
         For whatever would make a job fail later.
     """
-    config, index = find(study_dir, content)
+    config, index = find(study_dir, content, keep=keep)
     check_against_index(config, index)
     return config, index
 
 
-def find(study_dir: Path | str, content: Mapping[str, Any] | None = None) -> tuple[Config, Index]:
+def find(
+    study_dir: Path | str, content: Mapping[str, Any] | None = None, *, keep: bool = True
+) -> tuple[Config, Index]:
     """As :func:`prepare`, without checking the configuration against the index."""
     study = Path(study_dir)
     if content is None:
@@ -56,7 +60,8 @@ def find(study_dir: Path | str, content: Mapping[str, Any] | None = None) -> tup
     else:
         config = make_config(content, study)
     index = _with_unmatched_names(config, build_index(config))
-    write_index(index, study)
+    if keep:
+        write_index(index, study)
     return config, index
 
 

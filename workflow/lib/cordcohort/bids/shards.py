@@ -6,14 +6,15 @@ index; a job on a node needs neither pandas nor the whole index to know what it 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cordcohort.batches import bucket_of
-from cordcohort.errors import SheetError
-from cordcohort.files import read_json, write_if_changed
+from cordcohort.errors import DamagedError, SheetError
+from cordcohort.files import write_if_changed
 from cordcohort.scan import scan_id
 
 SHARDS = "results/bids/shards"
@@ -39,8 +40,9 @@ def write_shards(rows: Iterable[IndexRow], study_dir: Path | str = ".") -> None:
         name = scan_id(row)
         shards.setdefault(bucket_of(name, N_SHARDS), {})[name] = row
     for number, shard in shards.items():
-        text = json.dumps(shard, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        write_if_changed(_shard_path(folder, number), text.encode("utf-8"))
+        text = _text(shard)
+        content = f'{{"rows":{text},"sha256":"{_digest(text)}"}}'
+        write_if_changed(_shard_path(folder, number), content.encode("utf-8"))
     wanted = {_shard_path(folder, number) for number in shards}
     for stale in set(folder.glob("*.json")) - wanted:
         stale.unlink()
@@ -74,7 +76,7 @@ def rows_of_batches(
 def all_rows(study_dir: Path | str = ".") -> list[IndexRow]:
     """All rows of the index, sorted by name; none where nothing was ever run."""
     folder = Path(study_dir) / SHARDS
-    rows = {name: row for path in folder.glob("*.json") for name, row in read_json(path).items()}
+    rows = {name: row for path in folder.glob("*.json") for name, row in _checked(path).items()}
     return [rows[name] for name in sorted(rows)]
 
 
@@ -106,4 +108,25 @@ def _shard_path(folder: Path, number: int) -> Path:
 
 def _read(folder: Path, number: int) -> Mapping[str, IndexRow]:
     path = _shard_path(folder, number)
-    return read_json(path) if path.is_file() else {}
+    return _checked(path) if path.is_file() else {}
+
+
+def _text(shard: Mapping[str, IndexRow]) -> str:
+    return json.dumps(shard, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _checked(path: Path) -> dict[str, IndexRow]:
+    """Rows of one shard, as they were written."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows: dict[str, IndexRow] = content["rows"]
+        intact = _digest(_text(rows)) == content["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedError(path, f"a damaged part of the index ({error})") from error
+    if not intact:
+        raise DamagedError(path, "a part of the index that does not match its digest")
+    return rows

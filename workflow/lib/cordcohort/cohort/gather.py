@@ -17,6 +17,7 @@ from cordcohort.cohort.order import ordered
 from cordcohort.cohort.schema import check_long
 from cordcohort.errors import SheetError
 from cordcohort.report.privacy import public_text
+from cordcohort.seal import check_seal
 from cordcohort.table import (
     INTEGER_COLUMNS,
     JOINED_COLUMNS,
@@ -66,8 +67,10 @@ def build_cohort(
 
     Raises
     ------
+    DamagedError
+        If a small table is not as it was written.
     SheetError
-        If a small table is damaged, holds a scan that is not in the index, or a value appears
+        If a small table is no long table, holds a scan that is not in the index, or a value appears
         twice; if an exclusion matches no scan.
     """
     own = _join_index(_read_small_tables(small_tables), index)
@@ -126,6 +129,7 @@ _SCHEMA = _arrow_schema()
 
 
 def _read_one(path: Path | str) -> pa.Table:
+    check_seal(path)
     try:
         file = pq.ParquetFile(path)
         refuse_newer_table(path, file.schema_arrow.metadata)

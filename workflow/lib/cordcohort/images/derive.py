@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from cordcohort import scan as paths
-from cordcohort.errors import CordcohortError, ImageError
-from cordcohort.files import read_record, sha256_of, write_json
+from cordcohort.errors import CordcohortError, DamagedError, ImageError
+from cordcohort.files import read_record, recorded_file, sha256_of, write_record
 from cordcohort.images.diffusion import dilated, mean_b0, tensor_maps
 from cordcohort.images.gradients import read_bvals, read_gradients
 from cordcohort.nifti import Image, read_image, read_mask, write_image
@@ -146,8 +146,9 @@ def _cord_masks(scan: paths.Row, models: Sequence[str]) -> Iterator[tuple[str, s
         record = Path(paths.mask_record(scan, model))
         if record.is_file():
             found = read_record(record, RECORD_SCHEMA)
-            path = str(record.parent / found["mask"]) if found["status"] == "ok" else ""
-            yield model, path, str(found["reason"])
+            ok = found["status"] == "ok"
+            mask = recorded_file(record, found["mask"], found["mask_sha256"]) if ok else ""
+            yield model, str(mask), str(found["reason"])
 
 
 def _remove_old(scan: paths.Row, names: Iterable[str]) -> None:
@@ -180,9 +181,11 @@ def _recorded(path: str, derive: Any) -> dict[str, Any]:
     record: dict[str, Any] = {"schema": RECORD_SCHEMA, "status": "ok", "reason": "", "files": {}}
     try:
         record |= derive()
+    except DamagedError:
+        raise
     except ImageError as error:
         record |= {"status": "failed", "reason": error.reason}
     except CordcohortError as error:
         record |= {"status": "failed", "reason": str(error)}
-    write_json(path, record)
+    write_record(path, record)
     return record

@@ -18,8 +18,14 @@ from typing import Any
 import numpy as np
 
 from cordcohort import scan as paths
-from cordcohort.errors import CordcohortError, ImageError
-from cordcohort.files import read_record, sha256_of, write_if_changed, write_json
+from cordcohort.errors import CordcohortError, DamagedError, ImageError
+from cordcohort.files import (
+    read_record,
+    recorded_file,
+    sha256_of,
+    write_if_changed,
+    write_record,
+)
 from cordcohort.images.registration_quality import RegistrationQuality
 from cordcohort.images.soft_truth import SoftTruth, SoftTruthOptions, soft_ground_truth
 from cordcohort.nifti import Image, read_image, read_mask, write_image
@@ -162,6 +168,8 @@ def _member(scan: paths.Row, methods: Sequence[str], left_out: Mapping[str, str]
         try:
             file, kind_read = _file_of(kind, path)
             mask = read_mask(file, kind="softseg" if kind_read == "softseg" else "seg")
+        except DamagedError:
+            raise
         except (ImageError, CordcohortError) as error:
             reasons.append(f"{method}: {getattr(error, 'reason', error)}")
             continue
@@ -180,7 +188,7 @@ def _file_of(kind: str, path: str) -> tuple[Path, str]:
     record = read_record(path, paths.RECORD_SCHEMA)
     if record["status"] != OK:
         raise CordcohortError(record["reason"])
-    return Path(path).parent / record["mask"], "seg"
+    return recorded_file(path, record["mask"], record.get("mask_sha256", "")), "seg"
 
 
 def _average(usable: Sequence[Member], reference: Member, options: Mapping[str, Any]) -> SoftTruth:
@@ -288,5 +296,5 @@ def _written(one: Member, told: Mapping[str, Any], status: str, reason: str) -> 
         "structure": "cord", "name": one.name, "mask_method": one.method, "soft": "", "mask": "",
         "reference": {}, "contrasts": [], "left_out": [], "registration": {}, "warnings": [],
     } | dict(told)  # fmt: skip
-    write_json(paths.soft_truth_record(one.scan), record)
+    write_record(paths.soft_truth_record(one.scan), record)
     return record

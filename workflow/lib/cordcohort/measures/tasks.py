@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cordcohort import scan as paths
-from cordcohort.files import read_record
+from cordcohort.files import read_record, recorded_file
 from cordcohort.level_choice import DISC_MODEL
 from cordcohort.measures.masks import FAILED, OK
 from cordcohort.measures.task import Task
@@ -68,10 +68,12 @@ def truth_masks(scan: paths.Row, study: Path = Path()) -> list[dict[str, Any]]:
         "warning": "; ".join(record["warnings"]),
     }  # fmt: skip
     kinds = ((paths.SOFT_TRUTH, "softseg", "soft"), (paths.SOFT_TRUTH_BINARY, "seg", "mask"))
-    return [
-        common | {"method": method, "kind": kind, "path": str(path.parent / record[key])}
-        for method, kind, key in kinds
-    ]
+    masks: list[dict[str, Any]] = []
+    for method, kind, key in kinds:
+        name, digest = record[key], record.get(f"{key}_sha256", "")
+        file = str(recorded_file(path, name, digest)) if name else ""
+        masks.append(common | {"method": method, "kind": kind, "path": file})
+    return masks
 
 
 def level_labels(scan: paths.Row, *, registered: bool = False) -> list[dict[str, Any]]:
@@ -141,16 +143,20 @@ def model_masks(scan: paths.Row, model: str) -> list[dict[str, Any]]:
         "reason": record["reason"],
         "warning": "; ".join(record.get("warnings", ())),
     }
-    files = [("seg", record["mask"]), ("softseg", record["soft"])]
     if record["status"] != "ok":
         return [common | {"kind": "seg", "path": ""}]
+    files = (("seg", "mask"), ("softseg", "soft"))
+    made = [(kind, record[name], record.get(f"{name}_sha256", "")) for kind, name in files]
     return [
-        common | {"kind": kind, "path": str(path.parent / name)} for kind, name in files if name
+        common | {"kind": kind, "path": str(recorded_file(path, name, digest))}
+        for kind, name, digest in made
+        if name
     ]
 
 
 def _maps(scan: paths.Row) -> tuple[dict[str, str], str]:
-    record = read_record(paths.image_record(scan, "tensor"), RECORD_SCHEMA)
+    path = paths.image_record(scan, "tensor")
+    record = read_record(path, RECORD_SCHEMA)
     if record["status"] != "ok":
         return {}, str(record["reason"])
-    return {name: paths.image_file(scan, name) for name in record["files"]}, ""
+    return {name: str(recorded_file(path, **file)) for name, file in record["files"].items()}, ""

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from cordcohort.errors import SheetError
-from cordcohort.files import read_record
+from cordcohort.files import read_record, recorded_file
 from cordcohort.report.privacy import public_text
 from cordcohort.table import LONG_COLUMNS, SCAN_KEY, SCHEMA_VERSION, read_parquet, read_tsv
 
@@ -162,6 +162,8 @@ def _analyses(folder: Path, config: Config) -> list[Analysis]:
             continue
         counts, about = folder / f"{name}.counts.tsv", folder / f"{name}.json"
         told = read_record(about, SCHEMA_VERSION) if about.is_file() else {}
+        for file, digest in told.get("files", {}).items():
+            recorded_file(about, file, digest)
         found.append(
             Analysis(
                 name=name,

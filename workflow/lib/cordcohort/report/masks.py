@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cordcohort.errors import SheetError
-from cordcohort.files import read_record
+from cordcohort.files import read_record, recorded_file
 from cordcohort.measures.tasks import truth_masks
 from cordcohort.report.privacy import public_text
 from cordcohort.scan import RECORD_SCHEMA, masks_of
@@ -117,17 +116,14 @@ def _truth(scan: Mapping[str, Any], results: Path) -> MaskFile | None:
 
 
 def _made(record: Path) -> MaskFile:
-    """A model's mask by its record."""
-    try:
-        told = read_record(record, RECORD_SCHEMA)
-    except SheetError as error:
-        return MaskFile(record.parts[-4], "cord", "seg", None, "failed", str(error))
+    """A model's mask by its record, which it must match."""
+    told = read_record(record, RECORD_SCHEMA)
     name = Path(str(told.get("mask") or "")).name
     return MaskFile(
         method=str(told.get("method", "")),
         structure=str(told.get("structure", "cord")),
         kind="seg",
-        path=record.parent / name if name else None,
+        path=recorded_file(record, name, str(told.get("mask_sha256", ""))) if name else None,
         status=_RECORD_STATUS.get(str(told.get("status")), "failed"),
         reason=str(told.get("reason", "")) or "; ".join(told.get("warnings") or ()),
         device=str(told.get("device", "")),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cordcohort.binary import binarised
 from cordcohort.errors import CordcohortError, ImageError
-from cordcohort.files import write_bytes, write_json
+from cordcohort.files import write_bytes, write_record
 from cordcohort.nifti import Image, read_image, read_mask
 from cordcohort.report.links import picture_file, picture_record
 from cordcohort.report.masks import DRAWN_KINDS, MaskFile, masks_of_scan
@@ -86,7 +86,7 @@ def draw_scan(
     except CordcohortError as error:
         record["reason"] = public_text(error)
     record["masks"] = [mask.facts() for mask in masks]
-    write_json(report / picture_record(scan), record)
+    write_record(report / picture_record(scan), record)
     return record
 
 

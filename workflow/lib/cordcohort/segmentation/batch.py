@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cordcohort.errors import CordcohortError, ImageError
-from cordcohort.files import sha256_of, write_json
+from cordcohort.files import sha256_of, write_record
 from cordcohort.nifti import Image, read_image, write_image
 from cordcohort.scan import RECORD_SCHEMA
 from cordcohort.segmentation.draw import segment_image
@@ -82,7 +82,7 @@ def segment_batch(
         began = time.perf_counter()
         record = _segment_one(task, model, batch_size, mirror)
         record["seconds"] = round(time.perf_counter() - began, 2)
-        write_json(task.record, record)
+        write_record(task.record, record)
         records.append(record)
         if progress is not None:
             progress(task, record)
@@ -115,6 +115,7 @@ def empty_record(task: Task, model: Model) -> dict[str, Any]:
     return {
         "schema": RECORD_SCHEMA, "status": "failed", "reason": "", "method": model.name,
         "structure": task.structure, "mask": "", "soft": "", "mask_sha256": "",
+        "soft_sha256": "",
         "model_sha256": model.sha256, "image_sha256": "", "device": model.device.type,
         "seconds": 0.0, "volume_mm3": 0.0, "n_slices": 0, **as_record(Quality()),
     }  # fmt: skip
@@ -136,5 +137,6 @@ def _write(task: Task, image: Image, found: Segmentation, record: dict[str, Any]
     record.update(
         mask=task.mask.name, soft="" if found.soft is None else task.soft.name,
         mask_sha256=sha256_of(task.mask),
+        soft_sha256="" if found.soft is None else sha256_of(task.soft),
         volume_mm3=round(float(found.mask.sum()) * image.voxel_mm3, 3), n_slices=found.n_slices,
     )  # fmt: skip

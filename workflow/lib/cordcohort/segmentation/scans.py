@@ -11,7 +11,7 @@ import numpy as np
 
 from cordcohort import scan as paths
 from cordcohort.errors import ImageError
-from cordcohort.files import read_record, write_if_changed, write_json
+from cordcohort.files import read_record, recorded_file, write_if_changed, write_record
 from cordcohort.images.voxel_size import at_voxel_size
 from cordcohort.nifti import read_image, write_image
 from cordcohort.segmentation.batch import Task, empty_record, remove_old, segment_batch
@@ -58,7 +58,7 @@ def segment_scans(
         if reason:
             remove_old(task)
             record = empty_record(task, model) | {"reason": reason}
-            write_json(task.record, record)
+            write_record(task.record, record)
             records.append(record)
         else:
             tasks.append(task)
@@ -100,7 +100,7 @@ def _segmented_at(scan: paths.Row, size_mm: float, model: Model, *, mirror: bool
         except ImageError as error:
             remove_old(task)
             record = empty_record(task, model) | {"reason": error.reason}
-            write_json(task.record, record)
+            write_record(task.record, record)
             return record
         return segment_batch([task], model, mirror=mirror)[0]
 
@@ -111,5 +111,8 @@ def _network_image(scan: paths.Row) -> tuple[str, str]:
         return "", str(scan["reason"])
     if not paths.is_series(scan):
         return str(scan["image"]), ""
-    record = read_record(paths.image_record(scan, "b0"), paths.RECORD_SCHEMA)
-    return paths.image_file(scan, "b0"), str(record["reason"])
+    path = paths.image_record(scan, "b0")
+    record = read_record(path, paths.RECORD_SCHEMA)
+    if record["status"] != "ok":
+        return "", str(record["reason"])
+    return str(recorded_file(path, **record["files"]["b0"])), ""

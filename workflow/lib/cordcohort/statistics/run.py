@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cordcohort.cohort.persons import person_keys
-from cordcohort.files import write_json
+from cordcohort.files import sha256_of, write_record
 from cordcohort.statistics.boundary import library_versions
 from cordcohort.statistics.catalogue import check_analysis, kinds
 from cordcohort.statistics.registry import Kind, Outcome
@@ -183,6 +183,7 @@ def write_result(
         "sensitivity": [dict(row) for row in result.sensitivity],
         "versions": library_versions(),
         "provenance": dict(provenance or {}),
+        "files": {path.name: sha256_of(path) for path in paths[:2]},
     }
-    write_json(paths[2], record)
+    write_record(paths[2], record)
     return paths
