@@ -133,6 +133,8 @@ def full_disk(share: float) -> Callable[[Path, random.Random], Told]:
         size = int(needed * share * chance.uniform(0.9, 1.1))
         with mounted(study, ["-t", "tmpfs", "-o", f"size={size}", "tmpfs"], keep=True):
             faulty = run(study)
+            if faulty[0] == 0:  # it all fitted
+                raise MissedError
             subprocess.run(["mount", "-o", "remount,size=64m", str(study)], check=True)
             again = resumed(study)
             kept = study.parent / "kept"
@@ -260,10 +262,10 @@ def all_cases() -> list[Case]:
              Case("kill-all", kill_all), Case("terminate", terminate),
              Case("kill-command", kill_command)]  # fmt: skip
     others = [
-        Case("full-disk-late", full_disk(0.85)), Case("vanish-results", vanish("results")),
+        Case("full-disk-late", full_disk(0.65)), Case("vanish-results", vanish("results")),
         Case("vanish-data", vanish("data")), Case("read-only-results", results_read_only),
-        Case("full-disk-early", full_disk(0.4)), Case("read-only-study", study_read_only),
-        Case("full-disk-middle", full_disk(0.65)), Case("read-only-data", data_read_only),
+        Case("full-disk-early", full_disk(0.3)), Case("read-only-study", study_read_only),
+        Case("full-disk-middle", full_disk(0.5)), Case("read-only-data", data_read_only),
     ]  # fmt: skip
     damages = _damages()
     cases: list[Case] = []

@@ -102,9 +102,9 @@ def verdict(told: Told, study: Path, wanted: dict[str, bytes]) -> tuple[str, str
 def named_line(said: str) -> str:
     """The line that names the fault: the last one of the command that tells more than a log."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    telling = [li for li in lines if re.match(r"cordcohort: ", li) and "everything it" not in li]
-    failed = [li for li in lines if re.search(r" failed:$|processes left|hung", li)]
-    return (telling or failed or [""])[-1][:300]
+    telling = [li for li in lines if "cordcohort: " in li and "everything it" not in li]
+    others = [li for li in lines if re.search(r"without a word|processes left|hung", li)]
+    return (telling or others or [""])[-1][:300]
 
 
 def one(case: Case, out: Path, seed: int, wanted: dict[str, bytes]) -> list[str]:

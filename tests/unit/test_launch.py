@@ -74,6 +74,12 @@ def test_a_failed_run_tells_the_rules_and_the_end_of_their_logs():
     assert told[0] == "a_01 failed:"
     assert told[-2:] == ["    no space left", "b_01 failed:"]
     assert len(told) < 10
+    silent = ["Error in rule c:", "Logfile c.log: empty file", "Exiting"]
+    assert "killed, or out of memory" in fault_lines(silent)[1]
+    own = "cordcohort: a.json: expected the file as it was written; run again"
+    assert fault_lines([own, *silent]) == ["c failed:", own]
+    logged = ["Error in rule d:", ruler, own.replace("cordcohort: ", "ERROR cordcohort: "), ruler]
+    assert len(fault_lines([own, *logged])) == 2
     assert fault_lines(["LockException:", "Directory cannot be locked."])[0] == "LockException:"
 
 

@@ -77,12 +77,14 @@ def job(engine_job: Any) -> Generator[Job]:
         for path in error.stale:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
+        _note_line(str(error))
         sys.exit(f"cordcohort: {error}")
     except CordcohortError as error:
         logging.getLogger("cordcohort").exception("stopped")
         sys.exit(f"cordcohort: {error}")
     except OSError as error:
         _note_traceback(log)
+        _note_line(machine_fault(error))
         sys.exit(f"cordcohort: {machine_fault(error)}")
     except Exception as error:
         _note_traceback(log)
@@ -97,6 +99,10 @@ def _start_log(log: Path) -> None:
         filename=log, filemode="w", level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
     )
     logging.captureWarnings(capture=True)
+
+
+def _note_line(text: str) -> None:
+    logging.getLogger("cordcohort").error(text)
 
 
 def _note_traceback(log: Path) -> None:

@@ -18,6 +18,9 @@ _RULER = re.compile(r"^={20,}$")
 _LAST_LINES = 6
 _TAIL_LINES = 15
 _MAX_CHARS = 300
+_OWN = "cordcohort: "
+_EMPTY_LOG = re.compile(r"^Logfile .*(empty file|not found\.)$")
+_SILENT = "a job ended without a word: killed, or out of memory; run again"
 
 
 @dataclass
@@ -135,4 +138,9 @@ def fault_lines(output: Sequence[str]) -> list[str]:
             section = None if section is not None else []
         elif section is not None:
             section.append(line[:_MAX_CHARS])
+    # What a job says of its own fault, where its log could not take it.
+    own = [line for line in output if line.startswith(_OWN)]
+    told += [line for line in own if not any(line.removeprefix(_OWN) in seen for seen in told)]
+    if told and not own and any(_EMPTY_LOG.match(line) for line in output):
+        told.append(f"cordcohort: {_SILENT}")
     return told or [line[:_MAX_CHARS] for line in output[-_TAIL_LINES:]]
