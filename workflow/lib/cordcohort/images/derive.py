@@ -147,7 +147,7 @@ def _cord_masks(scan: paths.Row, models: Sequence[str]) -> Iterator[tuple[str, s
         if record.is_file():
             found = read_record(record, RECORD_SCHEMA)
             ok = found["status"] == "ok"
-            mask = recorded_file(record, found["mask"], found["mask_sha256"]) if ok else ""
+            mask = recorded_file(record, found["mask"], found.get("mask_sha256", "")) if ok else ""
             yield model, str(mask), str(found["reason"])
 
 
