@@ -18,6 +18,7 @@ from cordcohort.files import (
     write_if_changed,
     write_json,
 )
+from cordcohort.seal import EMPTY_SEAL, sealed
 from cordcohort.table import (
     SCHEMA_KEY,
     SCHEMA_VERSION,
@@ -134,8 +135,9 @@ def test_sheets_keep_labels_as_text_and_know_windows_files(tmp_path):
 
 def _with_schema(path, version):
     table = pq.read_table(path)
-    metadata = table.schema.metadata | {SCHEMA_KEY: version}
+    metadata = table.schema.metadata | {SCHEMA_KEY: version} | EMPTY_SEAL
     pq.write_table(table.replace_schema_metadata(metadata), path)
+    path.write_bytes(sealed(path.read_bytes()))
 
 
 @pytest.mark.parametrize("version", [b"2", b"999", b"next"])

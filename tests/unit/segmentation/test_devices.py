@@ -1,0 +1,59 @@
+"""Threads and devices: what they may change, and what not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from cordcohort.segmentation.infer import segment_volume
+from cordcohort.segmentation.registry import load_model
+
+# Stated in docs/integrity.md. A GPU adds the terms of a convolution in another order (relative error
+# 1e-6 to 1e-5), which moves soft values at the edge of the cord past one half in few voxels.
+MOST_OTHER_VOXELS = 1e-3
+MOST_OTHER_AREA = 5e-3
+LEAST_DICE = 0.998
+
+COUNT = """
+import numpy, torch
+from threadpoolctl import threadpool_info
+print(torch.get_num_threads(), *{pool["num_threads"] for pool in threadpool_info()})
+"""
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that this test can see")
+def test_a_gpu_draws_the_mask_of_the_cpu_within_the_stated_bounds(model, draw):
+    image, _ = draw()
+    cpu = segment_volume(model, image).mask.astype(bool)
+    gpu = segment_volume(load_model("cord-v1", torch.device("cuda")), image).mask.astype(bool)
+    assert np.count_nonzero(cpu != gpu) <= MOST_OTHER_VOXELS * cpu.size
+    assert 2 * np.count_nonzero(cpu & gpu) >= LEAST_DICE * (cpu.sum() + gpu.sum())
+    areas = [mask.sum(axis=(0, 1)).mean() for mask in (cpu, gpu)]
+    assert areas[1] == pytest.approx(areas[0], rel=MOST_OTHER_AREA)
+
+
+def test_one_and_two_threads_draw_the_same_mask(model, draw):
+    image, _ = draw()
+    before = torch.get_num_threads()
+    masks = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            masks.append(segment_volume(model, image).mask)
+    finally:
+        torch.set_num_threads(before)
+    assert np.count_nonzero(masks[0] != masks[1]) <= 1e-4 * masks[0].size
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_the_variables_that_the_engine_sets_fix_the_threads_of_all_libraries(threads):
+    names = ("OMP", "OPENBLAS", "MKL", "NUMEXPR")
+    environment = os.environ | {f"{name}_NUM_THREADS": threads for name in names}
+    done = subprocess.run(
+        [sys.executable, "-c", COUNT], env=environment, capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.split()) == {threads}
