@@ -17,7 +17,7 @@ from cordcohort.bids.sheets import Columns, read_sheets
 from cordcohort.cohort.external import external_scores, read_external
 from cordcohort.config import load_config, make_config, read_exclusions
 from cordcohort.images.gradients import read_gradients
-from cordcohort.statistics import kinds
+from cordcohort.statistics.catalogue import kinds
 from hypothesis import strategies as st
 
 HOSTILE = (

@@ -2,8 +2,8 @@
 
     python tests/fuzz/with_atheris.py CORPUS -max_total_time=120 -timeout=10 -rss_limit_mb=1024
 
-The corpus is filled with the good files. It ends at the first exception that is no named error, at a
-call of more than 10 s, and above the memory that is given.
+The corpus is filled with the good files. It ends at the first exception that is no named error, at
+a call of more than 10 s, and above the memory that is given.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ import torch
 from cordcohort.segmentation.infer import segment_volume
 from cordcohort.segmentation.registry import load_model
 
-# Stated in docs/integrity.md. A GPU adds the terms of a convolution in another order (relative error
-# 1e-6 to 1e-5), which moves soft values at the edge of the cord past one half in few voxels.
+# Stated in docs/integrity.md. A GPU adds the terms of a convolution in another order, which moves
+# soft values at the edge of the cord past one half in few voxels.
 MOST_OTHER_VOXELS = 1e-3
 MOST_OTHER_AREA = 5e-3
 LEAST_DICE = 0.998

@@ -19,7 +19,7 @@ _BLANK = b"0" * 64
 EMPTY_SEAL = {_KEY: _BLANK}
 # In the footer (Thrift, compact protocol) the key is followed by the header of a text field and the
 # length of the text, 64.
-_FIELD = re.compile(re.escape(_KEY) + rb"\x18\x40([0-9a-f]{64})")
+_FIELD = re.compile(re.escape(_KEY) + rb"\x18\x40(.{64})", re.DOTALL)
 _END_BYTES = 8  # length of the footer, and the magic number
 _MAGIC = b"PAR1"
 _CHUNK_BYTES = 1 << 20
@@ -71,7 +71,7 @@ def check_seal(path: Path | str) -> None:
             start = _place(footer)
             if start is None:
                 return
-            wanted = footer[start : start + len(_BLANK)].decode()
+            wanted = footer[start : start + len(_BLANK)]
             blank = footer[:start] + _BLANK + footer[start + len(_BLANK) :]
             digest = hashlib.sha256()
             handle.seek(0)
@@ -82,7 +82,7 @@ def check_seal(path: Path | str) -> None:
             digest.update(blank)
     except FileNotFoundError as error:
         raise DamagedError(path, "no file") from error
-    if digest.hexdigest() != wanted:
+    if digest.hexdigest().encode() != wanted:
         raise DamagedError(path, "a table that does not match its seal")
 
 
