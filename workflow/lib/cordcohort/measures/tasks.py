@@ -120,10 +120,11 @@ def _detected(scan: paths.Row) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     record = read_record(path, RECORD_SCHEMA)
+    digest = record.get("mask_sha256", "")
     return [
         {
             "method": DISC_MODEL, "structure": "discs", "kind": "dlabel",
-            "path": str(path.parent / record["mask"]) if record["mask"] else "",
+            "path": str(recorded_file(path, record["mask"], digest)) if record["mask"] else "",
             "status": record["status"], "reason": record["reason"],
             "confidence": float(record["confidence"]),
         }

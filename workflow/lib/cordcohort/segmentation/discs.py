@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from cordcohort import scan as paths
-from cordcohort.errors import CordcohortError, ImageError
-from cordcohort.files import read_record, sha256_of, write_if_changed, write_json
+from cordcohort.errors import CordcohortError, DamagedError, ImageError
+from cordcohort.files import read_record, sha256_of, write_if_changed, write_record
 from cordcohort.nifti import Array, Image, read_image, read_mask, write_image
 from cordcohort.segmentation.disc_reading import DiscReading, read_discs
 from cordcohort.segmentation.disc_strip import COLUMNS, Strip, cord_strip
@@ -134,11 +134,13 @@ def detect_scans(
         record = _empty_record(model)
         try:
             _detect_one(scan, model, cord_models, mask, record)
+        except DamagedError:
+            raise
         except ImageError as error:
             record.update(status=FAILED, reason=error.reason)
         except CordcohortError as error:
             record.update(status=FAILED, reason=str(error))
-        write_json(path, record)
+        write_record(path, record)
         records.append(record)
     return records
 
