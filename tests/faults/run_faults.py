@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from cases import Case, MissedError, Told, all_cases
@@ -81,7 +81,7 @@ def attempt(case: Case, out: Path, seed: int) -> tuple[Told, Path]:
             return case.inject(folder / "study", chance), folder / "study"
         except MissedError:
             continue
-    raise SystemExit(f"{case.name}: no fault could be put into a run in {MAX_TRIES} tries")
+    raise MissedError
 
 
 def verdict(told: Told, study: Path, wanted: dict[str, bytes]) -> tuple[str, str]:
@@ -109,7 +109,10 @@ def named_line(said: str) -> str:
 
 def one(case: Case, out: Path, seed: int, wanted: dict[str, bytes]) -> list[str]:
     """Carry out one case."""
-    told, study = attempt(case, out, seed)
+    try:
+        told, study = attempt(case, out, seed)
+    except MissedError:
+        return [case.name, str(seed), "none", "", f"MISSED: the run was over, {MAX_TRIES} times"]
     faulty, outcome = verdict(told, study, wanted)
     if outcome == "survived":
         shutil.rmtree(study.parent)
@@ -147,7 +150,8 @@ def main() -> int:
         os.environ["CORDCOHORT_FAULTS_BYTES"] = size.split()[0]
     began = time.monotonic()
     with ThreadPoolExecutor(options.jobs) as pool, record.open("a") as kept:
-        for row in pool.map(lambda c: one(c, out, options.seed, wanted[c.kind]), waiting):
+        begun = [pool.submit(one, c, out, options.seed, wanted[c.kind]) for c in waiting]
+        for row in (done_case.result() for done_case in as_completed(begun)):
             kept.write("\t".join(row) + "\n")
             kept.flush()
             print(" | ".join(row), flush=True)
