@@ -71,7 +71,7 @@ def _stage(rule: str, stages: Mapping[str, str] | None) -> str:
 
 STAGES = {
     "mean_b0": "images", "soft_truth": "images", "tensor": "images",
-    "segment": "segmentation", "shape": "measures",
+    "segment": "segmentation", "discs": "segmentation", "shape": "measures",
     "agreement": "measures", "regions": "measures", "pictures": "report",
     "subject_pages": "report", "report": "report", "analysis": "statistics",
 }  # fmt: skip
