@@ -41,6 +41,7 @@ FAULT_CODES: dict[str, str] = {
     "no_mask": "no usable cord mask",
     "empty_mask": "a mask without a voxel",
     "no_map": "no diffusion map to measure",
+    "no_volume": "no volume of a diffusion series of the kind that is asked for",
     "no_reference": "no reference mask to compare with",
     # Gradients
     "bval_missing": "no file of b-values",
