@@ -9,8 +9,12 @@ import pandas as pd
 import pytest
 from conftest import run_command
 
-MIN_MEDIAN_DICE_GMCHALLENGE = 0.65
-MIN_DICE_T1W = 0.78
+# What the cord model was asked to reach on scans that it never saw.
+MIN_MEDIAN_DICE_GMCHALLENGE = 0.90
+MIN_DICE_GMCHALLENGE = 0.80
+MIN_DICE_T1W = 0.88
+MIN_DICE_MT_ON = 0.85
+MAX_RUN_COV_PERCENT = 3
 
 
 @pytest.fixture(scope="session")
@@ -67,16 +71,19 @@ def test_model_reaches_its_overlap_with_manual_masks(cohort):
     dice = _scan_values(cohort, "gmchallenge", "dice", structure="cord", method="cord-v1")
     assert len(dice) == 5
     assert dice["value"].median() > MIN_MEDIAN_DICE_GMCHALLENGE
+    assert dice["value"].min() > MIN_DICE_GMCHALLENGE
     t1w = _scan_values(
         cohort, "testing", "dice", structure="cord", method="cord-v1", contrast="T1w"
     )
     assert t1w["value"].item() > MIN_DICE_T1W
+    tutorial = _scan_values(cohort, "tutorial", "dice", structure="cord", method="cord-v1")
+    assert tutorial.loc[tutorial["subject"] == "05", "value"].min() > MIN_DICE_MT_ON
 
 
-def test_area_of_the_model_varies_by_less_than_ten_percent_between_runs(real_study):
+def test_area_of_the_model_varies_by_less_than_three_percent_between_runs(real_study):
     runs = _statistics(real_study, "area_over_runs")
     assert (runs["definition"] == "inter_run").all()
-    assert runs.loc[runs["group"] == "all", "cov_percent"].item() < 10
+    assert runs.loc[runs["group"] == "all", "cov_percent"].item() < MAX_RUN_COV_PERCENT
 
 
 def test_sites_with_one_other_person_each_are_no_claim_about_sites(real_study):
