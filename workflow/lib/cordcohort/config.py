@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cordcohort.bids.names import contrast_of
 from cordcohort.errors import ConfigError
 from cordcohort.exclusion_files import read_exclusions
 from cordcohort.validation import read_strict_yaml, validated
@@ -222,7 +223,7 @@ def make_config(
     config = Config(
         study=_study(filled["study"]),
         datasets=tuple(_dataset(d, i, study_dir) for i, d in enumerate(filled["datasets"])),
-        contrasts=tuple(filled["contrasts"]),
+        contrasts=tuple(dict.fromkeys(contrast_of(c) for c in filled["contrasts"])),
         segmentation=_segmentation(filled["segmentation"]),
         images=_images(filled["images"]),
         measures=_measures(filled["measures"]),

@@ -41,6 +41,7 @@ LONG_COLUMNS = [
 SMALL_TABLE_ROWS = 5000
 INTEGER_COLUMNS = ["slice", "n_voxels"]
 STRING_COLUMNS = [c for c in LONG_COLUMNS if c not in (*INTEGER_COLUMNS, "value")]
+NOT_REPORTED = "not reported"  # how a site without a name is shown; in the long table it is empty
 FLAGS = ("", "warning", "failed", "undefined", "excluded")
 
 

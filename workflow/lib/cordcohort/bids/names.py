@@ -22,8 +22,20 @@ CONTRASTS = frozenset(
     "MTRmap MTsat T1map T2map T2starmap R1map R2map R2starmap PDmap inplaneT1 inplaneT2 dwi".split()
 )
 _OTHER_NAMES = {"T2star": "T2starw"}
+
 _MT_ACQUISITIONS = {"mton": "MTon", "mtoff": "MToff", "t1w": "T1w"}
 _KEY_ENTITIES = frozenset({"sub", "ses", "acq", "run", "mt"})
+
+
+def contrast_of(name: str) -> str:
+    """Name under which a contrast is known here: ``T2star`` is ``T2starw``.
+
+    Examples
+    --------
+    >>> contrast_of("T2star"), contrast_of("T2w")
+    ('T2starw', 'T2w')
+    """
+    return _OTHER_NAMES.get(name, name)
 
 
 class NameFaultError(ValueError):
@@ -151,7 +163,7 @@ def scan_name(name: BidsName, also: Collection[str] = ()) -> ScanName:
     if name.suffix not in CONTRASTS and name.suffix not in also:
         raise NameFaultError(f"suffix {name.suffix!r} is no known contrast; name it in `contrasts`")
     entities = name.entities
-    contrast = _OTHER_NAMES.get(name.suffix, name.suffix)
+    contrast = contrast_of(name.suffix)
     if name.suffix == "MTS":
         mt = entities.get("mt", "")
         by_acquisition = _MT_ACQUISITIONS.get(entities.get("acq", "").lower(), "MTS")

@@ -13,7 +13,7 @@ from rich.table import Table
 from cordcohort.bids.identity import identifying_fields, identity_lines
 from cordcohort.bids.index import UNMATCHED, Index, masks_of, unreadable
 from cordcohort.config import Config
-from cordcohort.table import SCAN_KEY
+from cordcohort.table import NOT_REPORTED, SCAN_KEY
 
 MAX_LINES = 12
 PIPE_WIDTH = 120
@@ -57,7 +57,8 @@ def overview(index: Index, by: list[str]) -> pd.DataFrame:
             }
         )
     counts = ["vendor", "subjects", "sessions", "scans", "no image", "unreadable", "labels"]
-    return pd.DataFrame(rows, columns=[*by, *counts])
+    table = pd.DataFrame(rows, columns=[*by, *counts])
+    return table.replace({"site": {"": NOT_REPORTED}})
 
 
 def with_total(groups: pd.DataFrame) -> pd.DataFrame:

@@ -133,13 +133,21 @@ def _eta_squared(samples: Samples) -> float:
 
 
 def _resampled(samples: Samples, statistic: Callable[[Samples], float]) -> Interval:
-    """Percentile bootstrap within each group."""
+    """Percentile bootstrap within each group.
+
+    Values and groups are drawn in the order of their numbers: renamed groups give the same bits.
+    """
     if min(len(s) for s in samples) < MIN_IN_GROUP + 1:
         return NO_INTERVAL
     rng = np.random.default_rng(DEFAULT_SEED)
+    ordered = [np.sort(s) for s in samples]
+    order = sorted(range(len(ordered)), key=[s.tolist() for s in ordered].__getitem__)
+    drawn: dict[int, np.ndarray] = {}
+    for i in order:
+        n = len(ordered[i])
+        drawn[i] = ordered[i][rng.integers(0, n, size=(N_RESAMPLES, n))]
     values = np.array([
-        statistic([s[rng.integers(0, len(s), len(s))] for s in samples])
-        for _ in range(N_RESAMPLES)
+        statistic([drawn[i][j] for i in range(len(ordered))]) for j in range(N_RESAMPLES)
     ])  # fmt: skip
     values = values[np.isfinite(values)]
     if len(values) < N_RESAMPLES // 2:

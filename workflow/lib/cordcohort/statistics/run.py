@@ -24,7 +24,7 @@ from cordcohort.statistics.select import (
     with_counts,
 )
 from cordcohort.statistics.sensitivity import sensitivity, sensitivity_text
-from cordcohort.table import SCHEMA_VERSION, write_tsv
+from cordcohort.table import NOT_REPORTED, SCHEMA_VERSION, write_tsv
 
 # Text also where a table holds nothing else than undefined rows, so that its columns keep a type.
 _TEXT_COLUMNS = {
@@ -120,7 +120,15 @@ def _run_checked(
     counts = count_scans(selection, outcome.used, outcome.count_by)
     table = _tidy(outcome.table, selection, kind, counts)
     params = {"declared": checked, "unit": outcome.unit, **outcome.facts}
-    return AnalysisResult(table, counts, outcome.method_text, params)
+    named = [_with_named_sites(t) for t in (table, counts)]
+    return AnalysisResult(named[0], named[1], outcome.method_text, params)
+
+
+def _with_named_sites(table: pd.DataFrame) -> pd.DataFrame:
+    """A site that no sheet reports gets a name that says so."""
+    if "site" not in table:
+        return table
+    return table.assign(site=table["site"].replace("", NOT_REPORTED).astype("str"))
 
 
 def _nothing_selected(spec: Mapping[str, Any]) -> pd.DataFrame:
