@@ -85,12 +85,13 @@ def correlation(selection: Selection, p: Parameters) -> Outcome:
     """
     rows: list[dict[str, object]] = []
     used: list[pd.Index] = [selection.rows.index[:0]]
-    everyone = parts(selection.rows[["stratum", "person_key"]])
+    there = selection.rows["flag"] != "excluded"  # these are counted as excluded, not incomplete
+    everyone = parts(selection.rows.loc[there, ["stratum", "person_key"]])
     controls = covariate_table(selection.rows, p["covariates"])
     for code, (stratum, part) in enumerate(selection.groups()):
         for target, time_point, x, y in _couples(part, selection.scores, p):
             joined = x.merge(y, on="person_key", how="outer", suffixes=("_x", "_y"))
-            joined = joined[joined["person_key"].isin(set(everyone[code]["person_key"]))]
+            joined = joined[joined["person_key"].isin(set(everyone.get(code, part)["person_key"]))]
             joined = joined.merge(controls, on="person_key", how="left")
             complete = joined.dropna().sort_values("person_key")
             used.append(part.index[part["person_key"].isin(set(complete["person_key"]))])

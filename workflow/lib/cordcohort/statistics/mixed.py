@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import linalg, optimize, stats
 
 from cordcohort.statistics.intervals import CONFIDENCE, Interval
@@ -123,6 +124,10 @@ def fit_mixed(y: np.ndarray, x: np.ndarray, groups: Mapping[str, np.ndarray]) ->
     >>> round(float(fit.variance["residual"]), 4), round(float(fit.variance["person"]), 4)
     (0.5, 12.0833)
     """
+    # By their numbers, never by their names: renamed sites or persons give the same bits.
+    order = np.lexsort([*x.T[::-1], y])
+    y, x = y[order], x[order]
+    groups = {name: pd.factorize(codes[order])[0] for name, codes in groups.items()}
     n_levels = sum(int(g.max()) + 1 for g in groups.values())
     if n_levels > MAX_LEVELS:
         raise ValueError(f"{n_levels} random levels, at most {MAX_LEVELS}")
