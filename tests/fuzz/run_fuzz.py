@@ -2,7 +2,7 @@
 
     python tests/fuzz/run_fuzz.py --mutations 12000 --examples 400 --guided-seconds 120 --seed 0
 
-Every call may take 10 s and 1 GiB above what the process holds; it may end well or with one of the
+Every call may take 10 s, and the whole process 1 GiB; it may end well or with one of the
 product's named errors; it may not touch a file outside of its folder. Of a NIfTI file the numbers
 must be those of the file it was made from, or, where the damage makes another valid file, those
 that a second, plain reader finds in it.
@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, configuration, given, settings
 from hypothesis import seed as seeded
 from inputs import TARGETS, Target
 from mutate import Mutation, mutations, plain_numbers
-from watch import Acts, Tally
+from watch import MEMORY_BYTES, Acts, Tally
 
 
 def judge(mutation: Mutation, folder: Path, tally: Tally) -> None:
@@ -92,7 +92,7 @@ def main() -> int:
     n_wrong = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        configuration.set_hypothesis_home_dir(folder)
+        configuration.set_hypothesis_home_dir(folder / "hypothesis")
         acts = Acts(folder)
         parts = {f"{options.mutations} NIfTI mutations":
                  fuzz_images(options.mutations, options.seed, folder)}  # fmt: skip
@@ -107,6 +107,9 @@ def main() -> int:
     for part, tally in parts.items():
         print("\n".join([part, *tally.lines()]))
         n_wrong += len(tally.wrong)
+    if tally.peak_bytes > MEMORY_BYTES:
+        n_wrong += 1
+        print(f"WRONG: more than {MEMORY_BYTES} bytes of memory")
     for act in acts.seen[:20]:
         print(f"outside of its folder: {act}")
     print(f"{n_wrong} wrong; {len(acts.seen)} acts outside of the folder")

@@ -13,7 +13,7 @@ from cordcohort.config import load_config
 from cordcohort.images.gradients import read_gradients
 
 # One process, whose limits of time and memory cannot disturb the tests beside it.
-SAMPLE = ("--mutations", "800", "--examples", "40", "--guided-seconds", "2", "--seed", "1")
+SAMPLE = ("--mutations", "400", "--examples", "15", "--guided-seconds", "2", "--seed", "1")
 
 
 def test_hostile_files_are_read_right_or_refused_by_name(root):
