@@ -39,6 +39,11 @@ def test_defaults_are_those_of_the_schema(study):
     assert config.exclusions == ()
 
 
+def test_an_older_name_of_a_contrast_means_the_current_one(study):
+    config = make_config(content(contrasts=["T2star", "T2starw", "T2w"]), study)
+    assert config.contrasts == ("T2starw", "T2w")
+
+
 def test_a_study_needs_a_data_set_or_a_table(study):
     put_text(study, "t.csv", "id,v\n1,2\n")
     table = {"name": "t", "file": "t.csv", "columns": {"subject": "id"}, "measures": {"v": {}}}

@@ -134,3 +134,11 @@ def test_the_interval_of_an_overlap_stays_between_0_and_1(
         assert 0 <= row["ci_low"] <= row["mean"] <= row["ci_high"] <= 1
     else:
         assert row["ci_method"].startswith("none: fewer than 3")
+
+
+def test_a_site_that_no_sheet_reports_has_a_name(make_long: MakeLong) -> None:
+    cohort = _csa(make_long, [71.0, 70.0, 69.0, 68.0], [70.0, 70.0, 70.0, 70.0])
+    cohort["site"] = cohort["site"].replace("s1", "").astype("str")
+    table = _run(cohort)
+    assert table["site"].tolist() == ["all", "not reported", "s0"]
+    assert table["n_used"].tolist() == [4, 2, 2]
