@@ -69,8 +69,8 @@ def test_snakemake_finds_nothing_to_improve(root, demo_study):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-# Logs of the running process, and files of a training run, which no table is made from.
-WRITES_IN_PLACE = {"launch.py", "progress.py", "adapter.py"}
+# Logs of the running process, locks, and files of a training run, which no table is made from.
+WRITES_IN_PLACE = {"engine_output.py", "progress.py", "adapter.py", "study_lock.py"}
 # These write into the temporary path that files.atomic_path gives them.
 WRITES_INTO_TEMPORARY = {"files.py", "write.py", "table.py", "state.py", "canvas.py", "cohort.py"}
 

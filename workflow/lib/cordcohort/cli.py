@@ -103,7 +103,8 @@ def check(
     """Print what was found, what was not matched and why; refuse a wrong config. Runs no job."""
     from cordcohort.bids.overview import print_overview
     from cordcohort.bids.prepare import check_against_index, find
-    from cordcohort.config import CONFIG_PATH, require_config
+    from cordcohort.config import require_config
+    from cordcohort.scan import CONFIG_PATH
     from cordcohort.study_lock import lock_if_free
 
     require_config(study / CONFIG_PATH)
@@ -144,8 +145,9 @@ def run(
     """Run a study. Further arguments go to Snakemake, for example `-n` or `--cores 4`."""
     from cordcohort.bids.prepare import prepare
     from cordcohort.cluster.refusals import refuse_early
-    from cordcohort.config import CONFIG_PATH, require_config
+    from cordcohort.config import require_config
     from cordcohort.launch import only_talks, run_study, runs_jobs
+    from cordcohort.scan import CONFIG_PATH
     from cordcohort.study_lock import lock_if_free, study_lock
 
     study = _named_study(context, study, Path())
@@ -174,7 +176,8 @@ def run(
 def status(study: StudyArgument = Path()) -> None:
     """Print jobs done, running, failed and waiting by stage, and scans by site."""
     from cordcohort.cluster.status import status_lines
-    from cordcohort.config import CONFIG_PATH, load_config
+    from cordcohort.config import load_config
+    from cordcohort.scan import CONFIG_PATH
 
     config = load_config(study / CONFIG_PATH)
     typer.echo("\n".join(status_lines(study, config.segmentation.models)))

@@ -19,9 +19,9 @@ from typing import Any
 from cordcohort.bids.names import contrast_of
 from cordcohort.errors import ConfigError
 from cordcohort.exclusion_files import read_exclusions
+from cordcohort.scan import CONFIG_PATH
 from cordcohort.validation import read_strict_yaml, validated
 
-CONFIG_PATH = Path("config") / "config.yaml"
 DATA_VARIABLE = "CORDCOHORT_DATA"
 _PLACEHOLDER = re.compile(r"\$\{" + DATA_VARIABLE + r"(?::-([^}$]+))?\}")
 

@@ -15,14 +15,14 @@ from cordcohort import scan as paths
 from cordcohort import truth_plan
 from cordcohort.batches import Batch, batches, numbers_of
 from cordcohort.bids.shards import rows_of_batches
-from cordcohort.config import CONFIG_PATH, Config, make_config
+from cordcohort.config import Config, make_config
 from cordcohort.files import read_yaml
 from cordcohort.level_choice import DISC_MODEL
 from cordcohort.level_plan import is_searched, level_files
 from cordcohort.prepared import just_prepared, may_keep
 from cordcohort.report.links import PICTURES
 from cordcohort.root import workflow_root
-from cordcohort.scan import Row
+from cordcohort.scan import CONFIG_PATH, Row
 from cordcohort.trained import (
     model_folder,
     model_outputs,

@@ -14,19 +14,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from cordcohort import __version__
 from cordcohort.bids.index import Index, rows_of
-from cordcohort.config import CONFIG_PATH, Config
 from cordcohort.digest import files_digest
 from cordcohort.errors import CordcohortError
 from cordcohort.files import read_yaml, sha256_of, write_json
 from cordcohort.root import workflow_root
-from cordcohort.scan import COHORT, RESULTS, SCANS, masks_of
+from cordcohort.scan import COHORT, CONFIG_PATH, RESULTS, SCANS, masks_of
 from cordcohort.table import read_parquet, write_parquet
+
+if TYPE_CHECKING:
+    from cordcohort.config import Config
 
 RUN_RECORD = f"{RESULTS}/provenance/run.json"
 INPUTS = f"{RESULTS}/provenance/inputs.parquet"

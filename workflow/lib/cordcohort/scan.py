@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 Row = Mapping[str, Any]
 
 SCAN_KEY = ["dataset", "subject", "session", "acquisition", "run", "contrast"]
+CONFIG_PATH = Path("config") / "config.yaml"
 RESULTS = "results"
 LISTED = "listed"  # on exclusions of a list of file names: the name as it stands there
 RECORD_SCHEMA = 1  # of the JSON records beside masks, derived images and pictures

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cordcohort.config import CONFIG_PATH
 from cordcohort.errors import CordcohortError
 from cordcohort.files import read_yaml, write_text
 from cordcohort.progress import Line
 from cordcohort.root import workflow_root
+from cordcohort.scan import CONFIG_PATH
 from cordcohort.template import config_text, with_datasets
 from cordcohort.validation import nearest
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -28,7 +28,6 @@ from cordcohort.bids.people import (
 )
 from cordcohort.bids.shards import write_shards
 from cordcohort.bids.sheets import SCORE_COLUMNS, Columns, read_sheets
-from cordcohort.config import Config
 from cordcohort.errors import ConfigError, SheetError
 from cordcohort.files import write_if_changed
 from cordcohort.scan import INDEX, SCORES, scan_id
@@ -40,6 +39,9 @@ from cordcohort.table import (
     read_tsv,
     write_folder_schema,
 )
+
+if TYPE_CHECKING:
+    from cordcohort.config import Config
 
 PARTICIPANTS = "results/bids/participants.parquet"
 UNMATCHED = "results/bids/unmatched.tsv"

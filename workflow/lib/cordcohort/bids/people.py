@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cordcohort.bids.found import Found
 from cordcohort.bids.sheets import Sheets
-from cordcohort.config import Dataset
 from cordcohort.errors import CordcohortError
 from cordcohort.files import MAX_SIDECAR_BYTES, read_json
+
+if TYPE_CHECKING:
+    from cordcohort.config import Dataset
 
 # Spellings of the three manufacturers as scanners write them into sidecars.
 _VENDORS = {"siemens": "Siemens", "philips": "Philips", "ge ": "GE", "general electric": "GE"}

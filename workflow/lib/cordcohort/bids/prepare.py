@@ -11,10 +11,10 @@ import pandas as pd
 
 from cordcohort.bids.index import Index, build_index, masks_of, write_index
 from cordcohort.bids.names import CONTRASTS
-from cordcohort.config import CONFIG_PATH, Config, load_config, make_config
+from cordcohort.config import Config, load_config, make_config
 from cordcohort.errors import ConfigError
 from cordcohort.measures.catalogue import CATALOGUE
-from cordcohort.scan import LISTED, SOFT_TRUTH, SOFT_TRUTH_BINARY
+from cordcohort.scan import CONFIG_PATH, LISTED, SOFT_TRUTH, SOFT_TRUTH_BINARY
 from cordcohort.table import LONG_COLUMNS, SCAN_KEY
 from cordcohort.validation import nearest
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 import pandas as pd
 
@@ -96,15 +97,19 @@ def agreement(selection: Selection, p: Parameters) -> Outcome:
 
 
 def is_bounded(measure: str) -> bool:
-    """Whether a measure lies between two bounds that it may reach.
+    """Whether a measure is a score between two bounds that it may reach.
+
+    Areas and the like have a plausible range too; no interval of theirs comes near its ends.
 
     Examples
     --------
-    >>> is_bounded("dice"), is_bounded("rve_percent"), is_bounded("of_another_lab")
-    (True, False, False)
+    >>> is_bounded("dice"), is_bounded("csa_mm2"), is_bounded("rve_percent"), is_bounded("other")
+    (True, False, False, False)
     """
     known = CATALOGUE.get(measure)
-    return known is not None and known.low is not None and known.high is not None
+    if known is None or known.unit != "1":
+        return False
+    return isfinite(known.low) and isfinite(known.high)
 
 
 def _methods(rows: pd.DataFrame, p: Parameters) -> list[str]:
