@@ -8,10 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["hostile_study"]
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Shared machines are slow at times, which says nothing about the code; and a run repeats itself.
+settings.register_profile(
+    "shared", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("shared")
 
 
 def _shared(sub: str) -> Path:

@@ -40,10 +40,19 @@ def _module(package: Path, name: str) -> Path | None:
     return None
 
 
+class _ForRunning(ast.NodeTransformer):
+    """Drops what only a type checker reads."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        named = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return None if named else self.generic_visit(node)
+
+
 def _imports(path: Path) -> set[str]:
     """Modules that a file imports when it is loaded or when its functions run."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = _ForRunning().visit(ast.parse(path.read_text()))
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
