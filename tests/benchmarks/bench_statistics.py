@@ -182,7 +182,7 @@ def scans_of(number: int) -> list[dict[str, Any]]:
             "run": "", "contrast": contrast, "site": site, "vendor": SITES[dataset],
             "person": subject, "datatype": datatype, "suffix": contrast, "stem": stem,
             "folder": f"sub-{subject}/ses-{session}/{datatype}", "status": "ok", "masks": "[]",
-            "image": f"/data/{stem}.nii.gz",
+            "image": f"/data/{dataset}/sub-{subject}/ses-{session}/{datatype}/{stem}.nii.gz",
         })  # fmt: skip
     return rows
 
