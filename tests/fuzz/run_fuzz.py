@@ -26,6 +26,8 @@ from inputs import TARGETS, Target
 from mutate import Mutation, mutations, plain_numbers
 from watch import MEMORY_BYTES, Acts, Tally
 
+sys.dont_write_bytecode = True  # the interpreter's own files beside the code are no act of ours
+
 
 def judge(mutation: Mutation, folder: Path, tally: Tally) -> None:
     """Read one mutated image and compare its numbers."""

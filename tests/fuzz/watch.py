@@ -113,6 +113,15 @@ def _ring(*_: object) -> None:
     raise HangError
 
 
+def _whole_path(event: str, arguments: tuple[Any, ...]) -> str:
+    """Path that an event names, also where it is relative to an open folder."""
+    path = os.fspath(arguments[0]) if not isinstance(arguments[0], int) else ""
+    opened = arguments[2] if event == "os.rename" else arguments[-1]
+    if isinstance(opened, int) and opened >= 0 and not os.path.isabs(path):
+        return os.path.join(os.readlink(f"/proc/self/fd/{opened}"), path)
+    return str(path)
+
+
 class Acts:
     """What the process did to the world outside of one folder, from the moment this is made."""
 
@@ -130,5 +139,5 @@ class Acts:
             writes = bool((flags or 0) & _WRITING) or any(c in (mode or "") for c in "wax+")
             if writes and isinstance(path, str) and not path.startswith(self._folder):
                 self.seen.append(f"wrote {path}")
-        elif event in _ACTS and not str(arguments[0]).startswith(self._folder):
+        elif event in _ACTS and not _whole_path(event, arguments).startswith(self._folder):
             self.seen.append(f"{event} {arguments[0]}")
