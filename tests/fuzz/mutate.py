@@ -69,9 +69,9 @@ class Mutation:
     content : bytes
         Bytes on disk.
     same : bool
-        Whether the numbers must be those of the seed where the file is accepted: the damage lies
-        in the compressed stream, whose checksum tells, or in what holds no numbers. Else they must
-        be those that the second reader finds in the file.
+        Whether numbers and affine must be those of the seed where the file is accepted: the damage
+        lies in the compressed stream, whose checksum tells, or in what holds neither. Else the
+        numbers must be those that the second reader finds in the file.
     seed : Seed
     """
 
@@ -208,6 +208,15 @@ def plain_numbers(content: bytes, *, packed: bool) -> NDArray[np.float32] | None
         if size in (HEADER_1, HEADER_2):
             return _numbers(raw, order, 1 if size == HEADER_1 else 2)
     return None
+
+
+def plain_affine(raw: bytes) -> NDArray[np.float64]:
+    """Affine of a seed, from the sform of its header: all seeds are little-endian and have one."""
+    if struct.unpack_from("<i", raw)[0] == HEADER_1:
+        rows = struct.unpack_from("<12f", raw, 280)
+    else:
+        rows = struct.unpack_from("<12d", raw, 400)
+    return np.array([*rows, 0, 0, 0, 1], np.float64).reshape(4, 4)
 
 
 def _numbers(raw: bytes, order: str, version: int) -> NDArray[np.float32] | None:

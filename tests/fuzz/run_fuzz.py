@@ -4,8 +4,8 @@
 
 Every call may take 10 s, and the whole process 1 GiB; it may end well or with one of the
 product's named errors; it may not touch a file outside of its folder. Of a NIfTI file the numbers
-must be those of the file it was made from, or, where the damage makes another valid file, those
-that a second, plain reader finds in it.
+and the affine must be those of the file it was made from, or, where the damage makes another valid
+file, the numbers those that a second, plain reader finds in it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from guided import guided
 from hypothesis import HealthCheck, configuration, given, settings
 from hypothesis import seed as seeded
 from inputs import TARGETS, Target
-from mutate import Mutation, mutations, plain_numbers
+from mutate import Mutation, mutations, plain_affine, plain_numbers
 from watch import MEMORY_BYTES, Acts, Tally
 
 sys.dont_write_bytecode = True  # the interpreter's own files beside the code are no act of ours
@@ -45,6 +45,10 @@ def judge(mutation: Mutation, folder: Path, tally: Tally) -> None:
         tally.outcomes["accepted"] -= 1
         tally.outcomes["WRONG NUMBERS"] += 1
         tally.wrong.append(f"{mutation.what} of {mutation.name}: other numbers")
+    elif mutation.same and not np.array_equal(image.affine, plain_affine(mutation.seed.raw)):
+        tally.outcomes["accepted"] -= 1
+        tally.outcomes["WRONG AFFINE"] += 1
+        tally.wrong.append(f"{mutation.what} of {mutation.name}: another affine")
     elif mutation.same:
         tally.outcomes["accepted"] -= 1
         tally.outcomes["accepted: the very numbers of the good file"] += 1

@@ -6,11 +6,14 @@ import importlib
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import yaml
 from cordcohort.config import load_config
 from cordcohort.images.gradients import read_gradients
+from cordcohort.nifti import read_image
 
 # One process, whose limits of time and memory cannot disturb the tests beside it.
 SAMPLE = ("--mutations", "400", "--examples", "15", "--guided-seconds", "2", "--seed", "1")
@@ -18,7 +21,8 @@ SAMPLE = ("--mutations", "400", "--examples", "15", "--guided-seconds", "2", "--
 
 def test_hostile_files_are_read_right_or_refused_by_name(root):
     command = [sys.executable, str(root / "tests" / "fuzz" / "run_fuzz.py"), *SAMPLE]
-    environment = {"PYTHONPATH": str(root / "workflow" / "lib")}
+    # Byte code that Python itself would write in a fresh checkout is no act of the readers.
+    environment = {"PYTHONPATH": str(root / "workflow" / "lib"), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 wrong; 0 acts outside of the folder" in done.stdout
@@ -45,6 +49,29 @@ def test_the_files_that_are_mutated_are_good_ones(fuzz, tmp_path):
     read_gradients(tmp_path / "x.bval", tmp_path / "x.bvec", inputs.N_VOLUMES)
     for good in mutate.seeds():
         assert mutate.plain_numbers(good.packed, packed=good.name.endswith(".gz")) is not None
+
+
+def test_another_affine_or_other_numbers_of_an_undamaged_file_are_wrong(
+    fuzz, tmp_path, monkeypatch
+):
+    _, mutate, watch = fuzz
+    run_fuzz = importlib.import_module("run_fuzz")
+    shift = np.eye(4)
+    shift[0, 3] = 0.01
+    changes = {
+        "": lambda image: image,
+        "another affine": lambda image: replace(image, affine=image.affine @ shift),
+        "other numbers": lambda image: replace(image, data=image.data + 1),
+    }
+    for wrong, change in changes.items():
+        monkeypatch.setattr(
+            run_fuzz, "read_image", lambda *a, c=change, **k: c(read_image(*a, **k))
+        )
+        for good in mutate.seeds():
+            tally = watch.Tally()
+            same = mutate.Mutation("none", good.name, good.packed, same=True, seed=good)
+            run_fuzz.judge(same, tmp_path, tally)
+            assert tally.wrong == ([f"none of {good.name}: {wrong}"] if wrong else [])
 
 
 def test_the_watch_sees_a_traceback_a_hang_and_a_file_elsewhere(fuzz, tmp_path, monkeypatch):

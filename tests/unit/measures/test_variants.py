@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import numpy as np
+import pandas as pd
 import pytest
 from cordcohort import scan as paths
 from cordcohort.files import write_json
@@ -60,6 +61,37 @@ def test_the_threshold_of_one_half_is_the_usual_area(soft):
     usual = areas(measure_shape(SCAN, [soft]))[""]
     cut = areas(measure_thresholds(SCAN, [soft], MeasureOptions(thresholds=(0.5,))))
     assert cut == {"threshold 0.5": usual}
+
+
+def test_the_threshold_of_one_half_has_the_levels_and_every_number_of_the_usual_area(tmp_path):
+    leaning = np.zeros((64, 64, 30), np.uint8)
+    soft = np.zeros(leaning.shape, np.float32)
+    labels = np.zeros(leaning.shape, np.uint8)
+    affine = np.diag([0.5, 0.5, 1.0, 1.0])
+    for k in range(30):  # manual: 45 degrees to the front; soft: upright, and wider downwards
+        leaning[24:40, 4 + k : 14 + k, k] = 1
+        soft[..., k] = cone(radius=6.0 - k / 15).data[..., 0]
+    for code, k in {2: 27, 3: 19, 4: 10, 5: 3}.items():
+        labels[32, 50, k] = code
+    masks = [
+        entry(tmp_path / "soft.nii.gz"),
+        entry(tmp_path / "manual.nii.gz", kind="seg", method="manual"),
+        entry(tmp_path / "discs.nii.gz", kind="dlabel", structure="discs", method="manual"),
+        entry(tmp_path / "manual.nii.gz", kind="seg", structure="gm", method="manual"),
+    ]
+    for path, data in {"soft": soft, "manual": leaning, "discs": labels}.items():
+        write_image(tmp_path / f"{path}.nii.gz", data, affine, dtype=data.dtype.type)
+    options = MeasureOptions(thresholds=(0.5,))
+    usual = measure_shape(SCAN, masks, options)
+    wanted = usual["method"].eq("soft") & usual["measure"].eq("csa_mm2") & usual["slice"].isna()
+    cut = measure_thresholds(SCAN, masks, options)
+    assert {"C2", "C3", ""} <= set(cut["level"])
+    assert set(cut["variant"]) == {"threshold 0.5"}
+    plain = usual[wanted].assign(variant="threshold 0.5").reset_index(drop=True)
+    pd.testing.assert_frame_equal(cut, plain, check_exact=True)
+    # That the manual cord decides about levels shows here: the soft one has other slices a level.
+    alone = measure_thresholds(SCAN, [masks[0], masks[2]], options)
+    assert alone["n_voxels"].tolist() != cut["n_voxels"].tolist()
 
 
 def test_a_threshold_that_nothing_reaches_is_a_failed_row(tmp_path):

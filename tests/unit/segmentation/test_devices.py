@@ -13,10 +13,12 @@ from cordcohort.segmentation.infer import segment_volume
 from cordcohort.segmentation.registry import load_model
 
 # Stated in docs/integrity.md. A GPU adds the terms of a convolution in another order, which moves
-# soft values at the edge of the cord past one half in few voxels.
-MOST_OTHER_VOXELS = 1e-3
-MOST_OTHER_AREA = 5e-3
+# soft values at the edge of the cord past one half in few voxels. Both bounds are of the cord's own
+# voxels: background that both call background says nothing. n other voxels in masks of v voxels
+# are a Dice of 1 - n / 2v, so that 0.998 is the same bound as 4 voxels in 1,000 of the cord.
 LEAST_DICE = 0.998
+MOST_OTHER_AREA = 5e-3
+MOST_OTHER_OF_CORD = 1e-3  # between numbers of threads
 
 COUNT = """
 import numpy, torch
@@ -30,7 +32,7 @@ def test_a_gpu_draws_the_mask_of_the_cpu_within_the_stated_bounds(model, draw):
     image, _ = draw()
     cpu = segment_volume(model, image).mask.astype(bool)
     gpu = segment_volume(load_model("cord-v1", torch.device("cuda")), image).mask.astype(bool)
-    assert np.count_nonzero(cpu != gpu) <= MOST_OTHER_VOXELS * cpu.size
+    assert cpu.any()
     assert 2 * np.count_nonzero(cpu & gpu) >= LEAST_DICE * (cpu.sum() + gpu.sum())
     areas = [mask.sum(axis=(0, 1)).mean() for mask in (cpu, gpu)]
     assert areas[1] == pytest.approx(areas[0], rel=MOST_OTHER_AREA)
@@ -46,7 +48,9 @@ def test_one_and_two_threads_draw_the_same_mask(model, draw):
             masks.append(segment_volume(model, image).mask)
     finally:
         torch.set_num_threads(before)
-    assert np.count_nonzero(masks[0] != masks[1]) <= 1e-4 * masks[0].size
+    assert masks[0].any()
+    other = np.count_nonzero(masks[0] != masks[1])
+    assert other <= MOST_OTHER_OF_CORD * np.count_nonzero(masks[0])
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cordcohort.segmentation.disc_reading import NO_JOINT, read_discs
+from cordcohort.segmentation.disc_reading import NO_DISC, NO_JOINT, read_discs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,7 +63,8 @@ def test_a_disc_that_is_not_seen_ends_the_names_and_shifts_none():
 def test_when_the_first_disc_is_not_seen_the_second_does_not_take_its_name():
     places = discs_from(50)[1:]
     reading = read_discs(heat_of(places, joint=30))
-    assert reading.rows == {} or reading.rows[3] == pytest.approx(50, abs=3)
+    # The joint is at 30, the second disc at 68: further than C2/C3 can lie below the joint.
+    assert (reading.rows, reading.reason) == ({}, NO_DISC)
 
 
 def test_a_second_joint_takes_the_confidence_away():

@@ -15,7 +15,7 @@ from cordcohort.images.voxel_size import at_voxel_size
 from cordcohort.measures.masks import OK, READ_AS, fault
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.tasks import model_masks
-from cordcohort.measures.variants import area_rows, written_mask
+from cordcohort.measures.variants import area_rows, cord_and_labels, written_mask
 from cordcohort.nifti import read_mask
 from cordcohort.table import as_long
 
@@ -56,6 +56,7 @@ def measure_resolution(
     DataFrame
         Long table of ``csa_mm2`` and ``csa_soft_mm2`` with the variants ``voxel 1.2 mm`` ...
     """
+    masks = cord_and_labels(masks)
     tables: list[pd.DataFrame] = []
     for size in options.voxel_sizes_mm:
         small = paths.at_voxel_size(scan, size)
@@ -63,7 +64,8 @@ def measure_resolution(
             moved = [_moved(Path(scratch), i, m, size) for i, m in enumerate(masks)]
             drawn = [mask for model in models for mask in model_masks(small, model)]
             name = voxel_name(size)
-            tables.append(area_rows(scan, [*moved, *drawn], options, "", variant=name))
+            every = cord_and_labels([*moved, *drawn])
+            tables.append(area_rows(scan, every, options, "", variant=name))
     return pd.concat(tables, ignore_index=True) if tables else as_long(pd.DataFrame())
 
 

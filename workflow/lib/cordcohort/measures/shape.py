@@ -79,7 +79,7 @@ def measure_shape(
     rows: list[Row] = [] if found else failed_rows("shape", *without_masks(scan), "mean")
     for mask in found:
         for kind in _kinds(mask, binary):
-            rows += _mask_rows(mask, kind, lines, levels, options)
+            rows += mask_rows(mask, kind, lines, levels, options)
     return long_table(rows, scan)
 
 
@@ -102,13 +102,29 @@ def _centrelines(found: list[ScanMask]) -> dict[str, Centreline]:
     return lines
 
 
-def _mask_rows(
+def mask_rows(
     mask: ScanMask,
     kind: str,
     lines: Mapping[str, Centreline],
     levels: ScanLevels,
     options: MeasureOptions,
 ) -> list[Row]:
+    """Rows of one mask; failed rows with the reason where it is empty or could not be read.
+
+    Parameters
+    ----------
+    mask : ScanMask
+    kind : {"shape", "shape_soft"}
+        Which measures of the catalogue; for the first, a soft mask is cut at 0.5.
+    lines : mapping
+        Method to the centreline of its cord, "" to any; a cord mask is measured along its own.
+    levels : ScanLevels
+    options : MeasureOptions
+
+    Returns
+    -------
+    list of dict
+    """
     if mask.image is None or not mask.image.data.any():
         return failed_rows(kind, mask.base, mask.reason or EMPTY, "mean")
     data = mask.image.data

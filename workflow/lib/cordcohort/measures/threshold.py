@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from cordcohort.binary import binarised
-from cordcohort.errors import ImageError
-from cordcohort.measures.masks import OK, fault
+from cordcohort.measures.level_sources import scan_levels
+from cordcohort.measures.masks import CORD, ScanMask, grid_of, read_scan_masks, reference_cord
 from cordcohort.measures.options import MeasureOptions
-from cordcohort.measures.variants import area_rows, is_cord_mask, written_mask
-from cordcohort.nifti import read_mask
-from cordcohort.table import as_long
+from cordcohort.measures.rows import Row
+from cordcohort.measures.shape import mask_rows
+from cordcohort.measures.variants import is_cord_mask
+from cordcohort.table import as_long, long_table
+
+AREA = "csa_mm2"
 
 
 def threshold_name(threshold: float) -> str:
@@ -42,7 +44,8 @@ def measure_thresholds(
     scan : mapping
         The scan key.
     masks : sequence of mappings
-        ``method, structure, kind, path, status, reason`` each; labels of levels are used as usual.
+        ``method, structure, kind, path, status, reason`` each; levels are those of the scan's
+        masks as they are, so that each threshold is measured over the slices of the usual value.
     options : MeasureOptions
         ``thresholds`` are shares of cord; a voxel that reaches one is inside.
     image : str
@@ -54,24 +57,30 @@ def measure_thresholds(
         Long table of ``csa_mm2`` with the variants ``threshold 0.3`` ...; empty where no soft mask
         is. A threshold that nothing reaches gives failed rows.
     """
-    others = [entry for entry in masks if not is_cord_mask(entry)]
-    soft = [m for m in masks if is_cord_mask(m) and m["kind"] == "softseg"]
+    if not options.thresholds or not any(map(_is_soft, masks)):
+        return as_long(pd.DataFrame())
+    grid = grid_of(image, masks)
+    found = read_scan_masks(filter(is_cord_mask, masks), grid, (CORD,))
+    levels = scan_levels(masks, grid, reference_cord(found, options.reference), options)
+    summaries = replace(options, per_slice=False)
     tables: list[pd.DataFrame] = []
     for threshold in options.thresholds:
-        with TemporaryDirectory() as scratch:
-            cut = [_cut(Path(scratch), i, entry, threshold) for i, entry in enumerate(soft)]
-            name = threshold_name(threshold)
-            tables.append(area_rows(scan, [*others, *cut], options, image, variant=name))
-    return pd.concat(tables, ignore_index=True) if tables else as_long(pd.DataFrame())
+        rows: list[Row] = []
+        for mask in found:
+            if mask.kind == "softseg":
+                rows += mask_rows(_cut(mask, threshold), "shape", {}, levels, summaries)
+        rows = [row for row in rows if row["measure"] == AREA]
+        tables.append(long_table(rows, scan).assign(variant=threshold_name(threshold)))
+    return pd.concat(tables, ignore_index=True)
 
 
-def _cut(folder: Path, number: int, entry: Mapping[str, Any], threshold: float) -> dict[str, Any]:
-    """A soft mask made binary; one that cannot be read keeps its reason."""
-    about = {"method": entry["method"], "structure": entry["structure"], "kind": "seg"}
-    if entry.get("status", OK) != OK:
-        return {**entry, "kind": "seg"}
-    try:
-        mask = read_mask(entry["path"], None, kind="softseg")
-    except ImageError as error:
-        return about | {"path": "", "status": "failed", "reason": fault(error)}
-    return written_mask(folder, number, binarised(mask.data, threshold), mask, about)
+def _is_soft(entry: Mapping[str, Any]) -> bool:
+    return is_cord_mask(entry) and entry["kind"] == "softseg"
+
+
+def _cut(mask: ScanMask, threshold: float) -> ScanMask:
+    """A soft mask made binary; one that could not be read keeps its reason."""
+    if mask.image is None:
+        return replace(mask, kind="seg")
+    data = binarised(mask.image.data, threshold)
+    return replace(mask, kind="seg", image=replace(mask.image, data=data))

@@ -15,12 +15,26 @@ import numpy as np
 import pandas as pd
 
 from cordcohort.measures.options import MeasureOptions
-from cordcohort.measures.shape import measure_shape
+from cordcohort.measures.shape import STRUCTURES, measure_shape
 from cordcohort.nifti import Array, Image, write_image
 
 AREAS = ("csa_mm2", "csa_soft_mm2")
 CORD = "cord"
 DRAWN_KINDS = ("seg", "softseg")
+
+
+def cord_and_labels(masks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What the area of the cord depends on: its masks, and labels of levels.
+
+    Examples
+    --------
+    >>> kinds = {"cord": "seg", "gm": "seg", "discs": "dlabel"}
+    >>> masks = [{"structure": name, "kind": kind} for name, kind in kinds.items()]
+    >>> [mask["structure"] for mask in cord_and_labels(masks)]
+    ['cord', 'discs']
+    """
+    others = set(STRUCTURES) - {CORD}
+    return [entry for entry in masks if entry["structure"] not in others]
 
 
 def is_cord_mask(entry: Mapping[str, Any]) -> bool:
