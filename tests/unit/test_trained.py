@@ -92,3 +92,10 @@ def test_shipped_recipes_are_found_by_name_and_tell_their_sources(study: Path) -
     (found,) = make_config(content(**entry), study).training
     assert Path(found["recipe"]).name == "contrast-agnostic-mini.yaml"
     assert sources_of(found["recipe"]) == ["cohort"]
+
+
+def test_the_long_table_waits_for_the_split_of_the_trained_models_that_are_used(
+    study: Path,
+) -> None:
+    assert plan(study, models=["cord-v1", "own"]).split_files() == ["results/models/own/split.tsv"]
+    assert plan(study, models=["cord-v1"]).split_files() == []

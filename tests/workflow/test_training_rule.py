@@ -8,6 +8,8 @@ import re
 import pytest
 import yaml
 from conftest import run_command
+from cordcohort.scan import COHORT
+from cordcohort.table import read_parquet, read_tsv
 from unit.training.cohorts import write_cohort
 
 RECIPE = {
@@ -62,6 +64,11 @@ def test_a_study_trains_a_model_and_segments_with_it(study):
     records = [json.loads(p.read_text()) for p in study.glob("results/segmentation/**/*_seg.json")]
     assert {r["method"] for r in records} == {"own"}
     assert "ok" in {r["status"] for r in records}  # sixty steps see the cord in most scans
+    table = read_parquet(study / COHORT)
+    seen = read_tsv(study / "results/models/own/split.tsv").set_index("person")["split"]
+    assert sorted(seen) == ["train", "train", "validation"]
+    own = table["method"] == "own"
+    assert (table["split"] == table["person"].map(seen).where(own, "")).all()
     assert _planned(study) == []
     mask = next((study / "scans/derivatives/labels_softseg").rglob("*sub-1_T2w*softseg.nii.gz"))
     mask.touch()

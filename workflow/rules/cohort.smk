@@ -6,6 +6,7 @@ rule cohort:
         index=paths.INDEX,
         exclude=PLAN.exclusion_files(),
         external=PLAN.external_files(),
+        splits=made_by_rules(PLAN.split_files()),
     output:
         table=paths.COHORT,
         text=paths.COHORT.replace(".parquet", ".tsv"),

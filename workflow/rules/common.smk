@@ -26,7 +26,7 @@ from cordcohort.cluster.memory import job_memory_mb  # noqa: E402
 from cordcohort.digest import files_digest, science_digest  # noqa: E402
 from cordcohort.level_choice import DISC_MODEL  # noqa: E402,F401
 from cordcohort.plan import MEASURE_KINDS, load_plan  # noqa: E402
-from cordcohort.trained import model_outputs  # noqa: E402
+from cordcohort.trained import model_outputs, model_split  # noqa: E402
 
 # The index is made here, once, in the main process; a job on a node reads the scans of its own rules
 # and defines no others.

@@ -9,6 +9,7 @@ for entry in PLAN.config.training:
             made_by_rules(PLAN.training_inputs(entry)),
         output:
             model_outputs(entry["name"]),
+            model_split(entry["name"]),
         log:
             log_of("training", entry["name"]),
         benchmark:

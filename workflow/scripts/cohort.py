@@ -5,13 +5,14 @@ from cordcohort.adapter import job
 from cordcohort.cohort import build_cohort, read_external, scans_table
 from pathlib import Path
 
-from cordcohort.table import read_parquet, write_folder_schema, write_parquet, write_tsv
+from cordcohort.table import read_parquet, read_tsv, write_folder_schema, write_parquet, write_tsv
 
 with job(snakemake) as j:
     index = read_parquet(j.input.index)
     exclusions = list(j.params.exclusions)
     external = [read_external(table) for table in j.params.external]
-    table = build_cohort(j.unnamed_inputs(), index, exclusions, external)
+    splits = {Path(path).parent.name: read_tsv(path) for path in j.input.splits}
+    table = build_cohort(j.unnamed_inputs(), index, exclusions, external, splits)
     write_parquet(j.output.table, table)
     write_tsv(j.output.text, table)
     write_folder_schema(Path(j.output.text).parent)

@@ -253,3 +253,27 @@ def test_hundreds_of_files_gather_into_one_table(tmp_path: Path) -> None:
     table = build_cohort(paths, _index(scans))
     assert len(table) == 600
     assert table["subject"].nunique() == 300
+
+
+def test_rows_of_a_trained_model_say_whom_it_has_seen_and_no_other_row_moves(
+    tmp_path: Path,
+) -> None:
+    scans = [_scan(f"{i}") for i in range(4)]
+    paths = []
+    for i, scan in enumerate(scans):
+        rows = [row for m in ("manual", "own") for row in _rows(60.0 + i, method=m)]
+        paths.append(tmp_path / f"{i}.parquet")
+        write_parquet(paths[-1], long_table(rows, scan))
+    index = _index(scans, split=["", "", "external", ""])
+    seen = {"0": "train", "1": "validation", "2": "test"}  # the fourth person it never heard of
+    people = pd.DataFrame({"person": list(seen), "split": list(seen.values())})
+    plain = build_cohort(paths, index)
+    told = build_cohort(paths, index, splits={"own": people})
+    own = told[told["method"] == "own"].groupby("person")["split"].unique()
+    assert {p: list(s) for p, s in own.items()} == {
+        "0": ["train"], "1": ["validation"], "2": ["external"], "3": [""],
+    }  # fmt: skip
+    others = told["method"] != "own"
+    pd.testing.assert_frame_equal(told[others], plain[others])
+    pd.testing.assert_frame_equal(told.drop(columns="split"), plain.drop(columns="split"))
+    assert list(scans_table(index, told)["split"]) == ["", "", "external", ""]

@@ -11,9 +11,9 @@ import pytest
 import torch
 from cordcohort.bids.index import build_index, rows_of
 from cordcohort.errors import ConfigError
-from cordcohort.training.cohort import candidates, check_entries, load_item
+from cordcohort.training.cohort import Candidate, candidates, check_entries, load_item
 from cordcohort.training.recipe import parse_recipe
-from cordcohort.training.split import split_persons
+from cordcohort.training.split import joined_splits, split_persons, write_split
 from cordcohort.training.supply import make_supply
 from unit.bids.tree import config_of
 from unit.training.cohorts import CORD_MM, put, write_cohort
@@ -179,7 +179,71 @@ def test_a_run_does_not_go_on_with_other_persons(tmp_path: Path) -> None:
 
 def test_scans_and_painted_people_make_one_supply(tmp_path: Path) -> None:
     root = write_cohort(tmp_path / "cohort", ["1", "2", "3"], ["T2w"])
-    supply = supplied(tmp_path, root, phantom={"persons": 1, "seed": 1})
+    supply = supplied(tmp_path, root, phantom={"persons": 2, "seed": 1})
     image, _ = supply.train.batch(0, 4)
     assert tuple(image.shape) == (4, 1, 8, 8, 8)
     assert len(supply.checks) == 4
+
+
+@pytest.mark.parametrize("keeper", ["a", "b"])
+def test_one_data_set_that_keeps_a_person_out_keeps_it_out_of_all(
+    tmp_path: Path, keeper: str
+) -> None:
+    found = {}
+    for name in ("a", "b"):
+        found[name] = rows(write_cohort(tmp_path / name, ["1", "2", "3"]))
+        for row in found[name]:
+            row["person"] = row["subject"]  # the same three people travelled
+            row["split"] = "test" if row["subject"] == "2" and name == keeper else ""
+    # A sheet counts also where nothing of the person is trained on.
+    entries = [{"folder": "a"}, {"folder": "b", "contrasts": ["T1w"]}]
+    make_supply(recipe(cohort=entries), {}, found.__getitem__, torch.device("cpu"),
+                tmp_path / "out", resume=False)  # fmt: skip
+    split = {r["person"]: r["split"] for r in table(tmp_path / "out" / "split.tsv")}
+    assert split.pop("2") == "test"
+    assert sorted(split.values()) == ["train", "validation"]
+
+
+def test_of_several_stages_the_strongest_word_holds(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.tsv", tmp_path / "two.tsv"
+    write_split(one, {"1": "test", "2": "validation", "3": "test"}, keep=False)
+    write_split(two, {"1": "train", "2": "test"}, keep=False)
+    assert joined_splits([one, two]) == {"1": "train", "2": "validation", "3": "test"}
+
+
+def test_nobody_to_validate_on_is_refused_and_a_recipe_without_validation_is_told(
+    tmp_path: Path,
+) -> None:
+    root = write_cohort(tmp_path / "cohort", ["1"])
+    alone = {"seed": 1, "train": 1.0, "validation": 0.0}
+    with pytest.raises(ConfigError, match="at least one person to validate on"):
+        supplied(tmp_path, root, split=alone | {"train": 0.8, "validation": 0.2})
+    assert not supplied(tmp_path, root, split=alone).unseen
+    write_cohort(root, ["2", "3"])
+    assert supplied(tmp_path, root).unseen
+    with pytest.raises(ConfigError, match="at least one person to validate on"):
+        supplied(tmp_path, root, cohort=[], phantom={"persons": 1, "seed": 1})
+
+
+@pytest.mark.parametrize("method", ["softseg", "soft-truth"])
+def test_slices_that_a_soft_mask_does_not_know_are_not_trained_on(
+    tmp_path: Path, method: str
+) -> None:
+    root = write_cohort(tmp_path / "cohort", ["1"], ["T2w"])
+    path = next((root / "derivatives/labels_softseg").rglob("*T2w_label-SC_softseg.nii.gz"))
+    mask = np.array(np.asanyarray(nib.load(path).dataobj))
+    mask[..., :6] = mask[..., 18:] = 0  # the other contrasts did not cover these
+    put(path, mask, (1, 1, 1))
+    (entry,) = check_entries([{"folder": "cohort", "masks": method}])
+    (row,) = rows(root)
+    one = load_item(Candidate(row, entry, str(path), "softseg"), ISOTROPIC, tmp_path / "volumes")
+    assert one.image.shape[0] == one.target.shape[0] == 12
+    assert one.target.any((1, 2)).all()
+    (whole,) = check_entries([{"folder": "cohort", "masks": method, "slices": "all"}])
+    one = load_item(Candidate(row, whole, str(path), "softseg"), ISOTROPIC, tmp_path / "volumes")
+    assert one.image.shape[0] == 24
+
+
+def test_a_raters_mask_is_trained_on_with_all_slices_unless_asked() -> None:
+    (entry,) = check_entries([{"folder": "cohort", "masks": "manual"}])
+    assert entry.slices == "all"

@@ -90,8 +90,9 @@ def test_dice_of_the_normalised_relu_does_not_depend_on_the_scale_or_on_what_is_
     scale: float,
 ) -> None:
     target = torch.tensor([1.0, 0.4, 0.0, 0.0]).view(1, 1, 1, 4)
-    output = torch.tensor([1.0, 0.4, 0.0, -3.0]).view(1, 1, 1, 4) * scale
-    assert float(soft_dice_relu(output, target)) == pytest.approx(0, abs=1e-6)
+    output = torch.tensor([1.0, 0.5, 0.0, -3.0]).view(1, 1, 1, 4) * scale
+    # (2 (1 + 0.4 x 0.5) + 1) / (1.4 + 1.5 + 1): sums, not sums of squares, as published.
+    assert float(soft_dice_relu(output, target)) == pytest.approx(1 - 3.4 / 3.9, abs=1e-6)
 
 
 def test_dice_of_an_all_negative_output_is_finite() -> None:

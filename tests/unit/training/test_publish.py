@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
+from cordcohort.files import read_json
 from cordcohort.segmentation.registry import list_models, load_model
 from cordcohort.training.engine import train
 from cordcohort.training.publish import publish
@@ -31,6 +32,8 @@ def test_a_published_run_loads_by_its_id_and_tells_what_it_was_made_from(tmp_pat
     model = load_model("mine", folder=tmp_path / "models")
     assert set(model.stages) == {"localiser", "cord"}
     assert model.card["training"]["cord"]["samples"] == 24
+    assert model.card["training"]["cord"]["validated_on"] == "training"  # no shape is held out
+    assert read_json(tmp_path / "run" / "summary.json")["validated_on"] == "training"
     assert list(list_models(tmp_path / "models")) == ["mine"]
     for name in ("cord-recipe.yaml", "cord-log.csv", "cord-curve.png"):
         assert (tmp_path / "models" / "mine" / name).is_file()

@@ -26,6 +26,7 @@ from cordcohort.scan import CONFIG_PATH, Row
 from cordcohort.trained import (
     model_folder,
     model_outputs,
+    model_split,
     scans_of,
     training_inputs,
     wants_truth,
@@ -210,6 +211,11 @@ class Plan:
             scans = [row for row in scans_of(entry, self.rows) if self._has_truth(row)]
             files += [paths.soft_truth_record(row) for row in scans]
         return files
+
+    def split_files(self) -> list[str]:
+        """Who trained the study's own models, of those that segment."""
+        models = self.config.segmentation.models
+        return [model_split(model) for model in models if self._trains(model)]
 
     def _trains(self, model: str) -> bool:
         return any(entry["name"] == model for entry in self.config.training)

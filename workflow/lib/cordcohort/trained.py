@@ -16,6 +16,8 @@ from cordcohort.files import read_yaml
 
 CORD, LOCALISER = "cord", "localiser"
 RECIPE_SUFFIX = ".yaml"
+KEPT_OUT = frozenset({"test", "external"})
+"""Words of a sheet's column ``split`` that keep a person out of every training."""
 Declared = Mapping[str, Any]
 
 
@@ -53,6 +55,11 @@ def model_folder(name: str) -> str:
 def model_outputs(name: str) -> list[str]:
     """Files that the training rule promises: the card and the weights of the cord network."""
     return [f"{model_folder(name)}/{file}" for file in ("model.yaml", f"{CORD}.safetensors")]
+
+
+def model_split(name: str) -> str:
+    """Table of the persons whom a model was trained, validated and tested on, one row each."""
+    return f"{model_folder(name)}/split.tsv"
 
 
 def scans_of(entry: Declared, rows: Iterable[paths.Row]) -> list[paths.Row]:

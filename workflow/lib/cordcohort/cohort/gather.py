@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cordcohort.cohort.exclusion import apply_entries, check_entries, read_entries
-from cordcohort.cohort.known import SAID_ONCE, filled_from
+from cordcohort.cohort.known import SAID_ONCE, filled_from, with_trained_splits
 from cordcohort.cohort.order import ordered
 from cordcohort.cohort.schema import check_long
 from cordcohort.errors import SheetError
@@ -44,6 +44,7 @@ def build_cohort(
     index: pd.DataFrame,
     exclusions: Sequence[Mapping[str, Any]] = (),
     external: Iterable[pd.DataFrame] = (),
+    splits: Mapping[str, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """Make the one long table of a study.
 
@@ -59,6 +60,9 @@ def build_cohort(
     external : iterable of DataFrame
         Long tables of measures from elsewhere, which bring their own site, vendor and person; what
         they leave out is taken from the index or another table (:mod:`cordcohort.cohort.known`).
+    splits : mapping of str to DataFrame
+        Method to the persons (``person``, ``split``) of a model that the study trained; their rows
+        of that method say in ``split`` whether the model saw the person.
 
     Returns
     -------
@@ -90,7 +94,7 @@ def build_cohort(
         came = identity_text(table, int(np.argmax(repeated)))
         way_out = "map the column that tells the rows apart, or remove the stale table"
         raise SheetError("long table", "each value once", f"twice {came}", way_out)
-    return check_long(without_folders(table))
+    return check_long(without_folders(with_trained_splits(table, splits or {})))
 
 
 def without_folders(table: pd.DataFrame) -> pd.DataFrame:

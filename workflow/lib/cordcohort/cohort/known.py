@@ -1,10 +1,12 @@
-"""What one table leaves out and another one says: site, vendor and person of a subject."""
+"""What one table leaves out and another one says: site, vendor, person and split of a subject."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
+
+from cordcohort.trained import KEPT_OUT
 
 SAID_ONCE = ("site", "vendor", "person", "split")
 
@@ -47,3 +49,33 @@ def filled_from(
             values[empty] = found.to_numpy(dtype=object)
             out = out.assign(**{column: pd.Series(values, index=out.index, dtype="str")})
     return out
+
+
+def with_trained_splits(table: pd.DataFrame, splits: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Say of every row of a model that the study trained whether it saw that person.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Long table, with ``method``, ``person`` and ``split``.
+    splits : mapping of str to DataFrame
+        Method to ``person`` and ``split``: whom its model trained on, validated on, and left for
+        the test. Rows of other methods and of persons not named keep what the sheets say, and so
+        do those of whom a sheet keeps out (``external`` stays ``external``).
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"method": ["own", "own", "manual"], "person": ["1", "2", "1"],
+    ...                      "split": ["", "external", ""]})
+    >>> seen = pd.DataFrame({"person": ["1", "2"], "split": ["train", "test"]})
+    >>> with_trained_splits(rows, {"own": seen})["split"].tolist()
+    ['train', 'external', '']
+    """
+    out = table["split"].astype("object")
+    for method, people in splits.items():
+        seen = dict(zip(people["person"].astype("str"), people["split"], strict=True))
+        part = table["person"].map(seen).fillna("")
+        told = (table["method"] == method) & (part != "")
+        told &= (part != "test") | ~out.isin(KEPT_OUT)
+        out = out.mask(told, part)
+    return table.assign(split=out.astype(table["split"].dtype)) if splits else table

@@ -20,7 +20,9 @@ Decisions where the published script is silent or defective:
 * Slices are cleared at a contrast's true ends, also where these lie beyond the reference.
 * A slice where one of the two masks is missing takes its neighbours' shift.
 * Native slices that nothing covers on the reference grid are zero and say nothing;
-  ``SoftTruth.covered`` tells them, so that no training takes them for background.
+  ``SoftTruth.covered`` tells them. A training takes the slab from the first to the last slice with
+  cord of such a mask (``slices: labelled``), so that what lies beyond is no background to it; a gap
+  between these two is.
 
 References
 ----------

@@ -21,17 +21,20 @@ from cordcohort.files import atomic_path
 from cordcohort.images.gradients import B0_THRESHOLD_S_PER_MM2, read_bvals
 from cordcohort.measures.tasks import truth_masks
 from cordcohort.nifti import Image, read_image, read_mask
-from cordcohort.scan import Row, masks_of, scan_id
+from cordcohort.scan import SOFT_TRUTH, SOFT_TRUTH_BINARY, Row, masks_of, scan_id
 from cordcohort.segmentation.volumes import IMAGE_ORDER, on_grid, whole_grid
 from cordcohort.training.patches import Item
 
 SOFT, HARD = "soft", "hard"
 DEFAULT_ENTRY: dict[str, Any] = {
     "folder": "", "masks": "manual", "contrasts": [], "target": SOFT, "dwi": "mean",
-    "slices": "all", "painted": 0.0,
+    "slices": "", "painted": 0.0,
 }  # fmt: skip
 DWI_IMAGES = ("mean", "b0")
-SLICES = ("all", "labelled")
+ALL, LABELLED = "all", "labelled"
+SLICES = (ALL, LABELLED)
+AVERAGED = frozenset({SOFT_TRUTH, SOFT_TRUTH_BINARY, "softseg", "softseg_bin"})
+"""Masks averaged over contrasts, which know nothing of slices that not all of these cover."""
 LABEL_ORDER = 1
 CLIP_PERCENT = 99.9
 SERIES_NDIM = 4
@@ -57,7 +60,8 @@ class Entry:
         What stands for a diffusion series: the mean of its weighted volumes (published) or ``b0``.
     slices
         ``all``, or ``labelled`` for the slab from the first to the last slice with cord: where a
-        rater drew a part only, or contrasts did not cover, what lies beyond says nothing.
+        rater drew a part only, or contrasts did not cover, what lies beyond says nothing. Not
+        given: ``labelled`` for masks averaged over contrasts (``AVERAGED``), else ``all``.
     painted
         Share of draws whose brightness is painted anew.
     """
@@ -94,6 +98,7 @@ def _entry(given: Mapping[str, Any], key: str, where: str) -> Entry:
             raise ConfigError(f"{key}.{name}", given[name], "one of " + ", ".join(DEFAULT_ENTRY),
                               "remove or correct the key", where)  # fmt: skip
     filled = {**DEFAULT_ENTRY, **given}
+    filled["slices"] = filled["slices"] or (LABELLED if filled["masks"] in AVERAGED else ALL)
     for name, allowed in (("target", (SOFT, HARD)), ("dwi", DWI_IMAGES), ("slices", SLICES)):
         if filled[name] not in allowed:
             raise ConfigError(f"{key}.{name}", filled[name], "one of " + ", ".join(allowed),
@@ -214,7 +219,7 @@ def _volumes(
         raise ImageError(one.mask if top > low else scan.path, "empty", "a scan with a cord mask",
                          "an empty mask" if top > low else "a constant image",
                          "draw the mask or leave the scan out")  # fmt: skip
-    if one.entry.slices == "labelled":
+    if one.entry.slices == LABELLED:
         drawn = np.flatnonzero(target.any((1, 2)))
         slab = slice(drawn[0], drawn[-1] + 1)
         image, target = image[slab], target[slab]

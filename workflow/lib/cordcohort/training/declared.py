@@ -10,9 +10,11 @@ from typing import Any
 
 from cordcohort.files import read_json, write_json
 from cordcohort.scan import RESULTS, Row, soft_truth_record
-from cordcohort.trained import model_folder, recipes_of, scans_of
+from cordcohort.trained import model_folder, model_split, recipes_of, scans_of
 from cordcohort.training.engine import train
 from cordcohort.training.publish import publish
+from cordcohort.training.split import joined_splits, said_of_persons, write_split
+from cordcohort.training.supply import SPLIT_FILE
 
 MADE_OF = "made_of.json"
 _STATE = ("image", "image_size", "image_mtime_ns", "masks", "person", "split")
@@ -43,6 +45,8 @@ def train_declared(
     """
     runs: dict[str, Path] = {}
     base = study_dir / RESULTS / "training" / str(entry["name"])
+    said = said_of_persons(rows)  # of all data sets: any of their sheets may keep a person out
+    rows = [{**row, "split": said[str(row["person"])]} for row in rows]
     named = {row["dataset"] for row in rows}
     by_key = {
         key: [row for row in rows if row["dataset"] == source]
@@ -62,6 +66,8 @@ def train_declared(
     notes = {"description": f"Trained by the study from the recipe {Path(entry['recipe']).name}."}
     publish(folder, runs, name=str(entry["name"]), notes=notes, localiser_of=borrowed,
             register=False)  # fmt: skip
+    splits = [run / SPLIT_FILE for run in runs.values() if (run / SPLIT_FILE).is_file()]
+    write_split(study_dir / model_split(str(entry["name"])), joined_splits(splits), keep=False)
     return folder
 
 

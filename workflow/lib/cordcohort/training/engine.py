@@ -107,6 +107,7 @@ def train(
 
     supply = make_supply(recipe, roots, find_rows, place, out_dir, resume=resume)
     run = _start(in_steps(recipe, supply.epoch_samples), out_dir, place, resume)
+    run.numbers["validated_on"] = "held out" if supply.unseen else "training"
     _loop(run, supply.train, supply.checks)
     shutil.rmtree(out_dir / VOLUMES, ignore_errors=True)
     return out_dir / "weights.safetensors"

@@ -98,11 +98,12 @@ def soft_dice(output: Tensor, target: Tensor) -> Tensor:
 def soft_dice_relu(output: Tensor, target: Tensor) -> Tensor:
     """One minus the soft Dice of the normalised ReLU of linear outputs (published ablation).
 
-    Each item's output is divided by its largest value.
+    ``1 - (2 sum(a b) + 1) / (sum(a) + sum(b) + 1)``; each item's output is divided by its largest
+    value. As published, nothing is squared: a soft target itself has a loss above 0.
 
     Examples
     --------
-    >>> t = torch.tensor([[[[1.0, 0.5, 0.0]]]])
+    >>> t = torch.tensor([[[[1.0, 1.0, 0.0]]]])
     >>> round(float(soft_dice_relu(3 * t, t)), 6)
     0.0
     """
@@ -110,7 +111,7 @@ def soft_dice_relu(output: Tensor, target: Tensor) -> Tensor:
     peak = positive.amax(tuple(range(1, output.ndim)), keepdim=True).clamp(min=LEAST_PEAK)
     share = positive / peak
     overlap = 2 * (share * target).sum() + DICE_EPSILON
-    return 1 - overlap / ((share**2).sum() + (target**2).sum() + DICE_EPSILON)
+    return 1 - overlap / (share.sum() + target.sum() + DICE_EPSILON)
 
 
 def dice_bce(output: Tensor, target: Tensor, *, dice_weight: float = 1.0) -> Tensor:

@@ -123,6 +123,7 @@ def _training(recipe: Recipe, run: Path) -> dict[str, Any]:
         "samples": steps * int(recipe.schedule["batch_size"]),
         "minutes": round(float(numbers["seconds"]) / 60, 1),
         "validation_loss": round(float(numbers["best"]), 5),
+        **({"validated_on": numbers["validated_on"]} if "validated_on" in numbers else {}),
     }
 
 

@@ -6,14 +6,47 @@ import csv
 import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cordcohort.errors import ConfigError
 from cordcohort.files import write_text
+from cordcohort.trained import KEPT_OUT
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
-KEPT_OUT = frozenset({"test", "external"})
+_ORDER = (TRAIN, VALIDATION, TEST)
+
+
+def said_of_persons(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What sheets say of each person; one row that keeps a person out decides.
+
+    Examples
+    --------
+    >>> said_of_persons([{"person": "a", "split": "test"}, {"person": "a", "split": ""}])
+    {'a': 'test'}
+    """
+    found: dict[str, str] = {}
+    for row in rows:
+        person, said = str(row["person"]), str(row["split"])
+        if said in KEPT_OUT or not found.get(person):
+            found[person] = said
+    return found
+
+
+def joined_splits(paths: Iterable[Path]) -> dict[str, str]:
+    """Person to what a model of several stages saw of them: train before validation before test."""
+    found: dict[str, str] = {}
+    for path in paths:
+        for person, part in read_split(path).items():
+            found[person] = min(part, found.get(person, part), key=_ORDER.index)
+    return dict(sorted(found.items()))
+
+
+def read_split(path: Path) -> dict[str, str]:
+    """Person to part, of a file of :func:`write_split`."""
+    with path.open(encoding="utf-8", newline="") as handle:
+        return {r["person"]: r["split"] for r in csv.DictReader(handle, delimiter="\t")}
 
 
 def split_persons(

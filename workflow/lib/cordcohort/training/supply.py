@@ -24,7 +24,13 @@ from cordcohort.training.patches import Item, PatchSampler
 from cordcohort.training.phantom_volumes import phantom_items
 from cordcohort.training.recipe import Recipe, is_of_volumes
 from cordcohort.training.sources import CordStack
-from cordcohort.training.split import TRAIN, VALIDATION, split_persons, write_split
+from cordcohort.training.split import (
+    TRAIN,
+    VALIDATION,
+    said_of_persons,
+    split_persons,
+    write_split,
+)
 
 VALIDATION_SEED_SHIFT = 1_000_003
 MIXTURE_SEED = 7
@@ -43,11 +49,15 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class Supply:
-    """Batches to train on, fixed batches to validate on, and scans an epoch (0: all painted)."""
+    """Batches to train on, fixed batches to validate on, and scans an epoch (0: all painted).
+
+    ``unseen`` is false where the recipe holds nobody back: then training shapes or scans validate.
+    """
 
     train: Batches
     checks: list[Batch]
     epoch_samples: int
+    unseen: bool = True
 
 
 class Mixture:
@@ -104,7 +114,8 @@ def make_supply(
         return scans or painted  # pyright: ignore[reportReturnType] - one of them is there
     share = float(recipe.sources["painted_share"])
     mixed = Mixture(scans.train, painted.train, share, recipe.seed)
-    return Supply(mixed, scans.checks + painted.checks, scans.epoch_samples)
+    unseen = scans.unseen and painted.unseen
+    return Supply(mixed, scans.checks + painted.checks, scans.epoch_samples, unseen)
 
 
 def _painted(recipe: Recipe, roots: Mapping[str, Path], device: torch.device) -> Supply | None:
@@ -116,14 +127,15 @@ def _painted(recipe: Recipe, roots: Mapping[str, Path], device: torch.device) ->
         people = entries["phantom"]
         step_mm = float(recipe.patches["spacing_mm"][0])
         items = phantom_items(int(people["persons"]), int(people["seed"]), step_mm)
-        held = items[-1:] if len(items) > 1 else items
-        return _sampled(recipe, items[: max(len(items) - 1, 1)], held, device, epoch_samples=0)
+        if not recipe.sources["split"]["validation"]:
+            return _sampled(recipe, items, [], device, epoch_samples=0)
+        return _sampled(recipe, items[:-1] or items, items[1:][-1:], device, epoch_samples=0)
     stacks = load_sources(entries, roots)
     held = bool(set(entries["validation"]) & {s.name for s in stacks})
     checks = _painter(recipe, stacks, device, validation=held)
     checks.seed = recipe.seed + VALIDATION_SEED_SHIFT
     train = _painter(recipe, stacks, device, validation=False)
-    return Supply(train, _fixed(recipe, checks), 0)
+    return Supply(train, _fixed(recipe, checks), 0, unseen=held)
 
 
 def _painter(
@@ -158,10 +170,15 @@ def _sampled(
     epoch_samples: int,
 ) -> Supply:  # fmt: skip
     """Patches with augmentation to train on, without to validate on."""
+    share = recipe.sources["split"]["validation"]
+    if share and not held:
+        raise ConfigError("sources.split.validation", share, "at least one person to validate on",
+                          "name more persons or a larger share, or 0 to validate on the training "
+                          "persons", recipe.name)  # fmt: skip
     seed, patches = recipe.seed, recipe.patches
     sampler = PatchSampler(train, patches, recipe.augmentation, seed, device)
-    checks = PatchSampler(held, patches, None, seed + VALIDATION_SEED_SHIFT, device)
-    return Supply(sampler, _fixed(recipe, checks), epoch_samples)
+    checks = PatchSampler(held or train, patches, None, seed + VALIDATION_SEED_SHIFT, device)
+    return Supply(sampler, _fixed(recipe, checks), epoch_samples, unseen=bool(held))
 
 
 def _cohort(
@@ -172,8 +189,9 @@ def _cohort(
     if not entries:
         return None
     found = [one for entry in entries for one in candidates(entry, find_rows(entry.folder))]
-    usable = {str(one.row["person"]): str(one.row["split"]) for one in found if not one.reason}
-    split = split_persons(usable, **recipe.sources["split"])
+    said = said_of_persons(row for entry in entries for row in find_rows(entry.folder))
+    usable = {str(one.row["person"]) for one in found if not one.reason}
+    split = split_persons({p: said[p] for p in usable}, **recipe.sources["split"])
     write_split(folder / SPLIT_FILE, split, keep=resume)
     items: dict[str, list[Item]] = {TRAIN: [], VALIDATION: []}
     notes: list[tuple[str, ...]] = []
@@ -185,8 +203,7 @@ def _cohort(
         notes.append((scan_id(one.row), str(one.row["person"]), str(one.row["contrast"]),
                       one.entry.masks, part, reason))  # fmt: skip
     _write_scans(folder / SCANS_FILE, notes)
-    held = items[VALIDATION] or items[TRAIN]
-    return _sampled(recipe, items[TRAIN], held, device, len(items[TRAIN]))
+    return _sampled(recipe, items[TRAIN], items[VALIDATION], device, len(items[TRAIN]))
 
 
 def _loaded(one: Candidate, recipe: Recipe, folder: Path) -> tuple[Item | None, str]:
