@@ -83,3 +83,14 @@ def test_what_the_publication_states_stands_beside_the_result():
     )
     (std,) = [block.table for title, block in found.items() if title.startswith("STD")]
     assert std["published"].str.startswith("p < 0.05").all()
+
+
+def test_a_published_test_stands_beside_its_own_pair_only():
+    members = ["soft_all", "hard_all", "cord-v1", "propseg"]
+    rows = [(a, b) for a in members for b in members if a != b]
+    table = pd.DataFrame(rows, columns=["a", "b"]).assign(quantity="STD", family="training")
+    told = with_published(table, "contrast-agnostic")
+    beside = told[told["published"].str.startswith("p < 0.05")]
+    assert set(zip(beside["a"], beside["b"], strict=True)) == {
+        ("soft_all", "hard_all"), ("hard_all", "soft_all"),
+    }  # fmt: skip

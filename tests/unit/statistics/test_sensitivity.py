@@ -61,6 +61,56 @@ def test_a_repetition_without_a_number_is_counted_not_compared() -> None:
     assert "no number could be compared" in sensitivity_text(nothing, "site")
 
 
+def test_what_moves_most_has_a_number_even_where_nothing_moves() -> None:
+    table = pd.DataFrame({"left_out": ["", "a", "b"], "rho": [0.9, np.nan, 0.9]})
+    assert sensitivity(table, "rho")[0]["moves_most"] == "b"
+
+
+def test_a_difference_about_zero_is_told_without_its_percentage() -> None:
+    table = pd.DataFrame({"left_out": ["", "a", "b"], "mean": [0.02, -1.0, 0.03]})
+    text = sensitivity_text(sensitivity(table, "mean"), "site")
+    assert "up to more than itself: from 0.02 to -1 without a" in text
+    assert "%" not in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "headline"),
+    [
+        ("csa_by_method", {}, "mean"),
+        ("csa_error", {"reference": "manual"}, "mean"),
+        ("csa_method_tests", {"reference": "manual", "families": {"f": ["model", "other"]}},
+         "rank_biserial"),
+        ("mask_scores", {"measures": ["csa_mm2"]}, "mean"),
+    ],
+)  # fmt: skip
+def test_tables_of_methods_tell_what_one_site_does(
+    make_long: MakeLong, kind: str, more: dict[str, object], headline: str
+) -> None:
+    rng = np.random.default_rng(5)
+    rows = [
+        {"subject": f"{site}{i}", "site": site, "method": method, "contrast": contrast,
+         "value": 70 + i + rng.normal(0, 2 if method == "other" else 1)}
+        for site in "abc" for i in range(4) for contrast in ("T1w", "T2w")
+        for method in ("manual", "model", "other")
+    ]  # fmt: skip
+    methods = ["manual", "model", "other"]
+    spec = {"name": "s", "kind": kind, "methods": methods, "leave_one_out": "site", **more}
+    result = run_analysis(spec, make_long(rows))
+    assert {row["headline"] for row in result.sensitivity} == {headline}
+    assert f"moves {headline} by" in result.method_text
+
+
+def test_a_kind_without_one_headline_makes_no_claim(make_long: MakeLong) -> None:
+    rows = [
+        {"subject": f"{site}{i}", "site": site, "contrast": contrast, "value": 70.0 + i}
+        for site in "ab" for i in range(3) for contrast in ("T1w", "T2w")
+    ]  # fmt: skip
+    spec = {"name": "s", "kind": "csa_by_person", "leave_one_out": "site"}
+    result = run_analysis(spec, make_long(rows))
+    assert result.method_text.endswith("(left_out).")
+    assert not result.sensitivity
+
+
 def test_one_site_alone_is_told(make_long: MakeLong) -> None:
     rows = [{"subject": str(i), "value": 70.0 + i} for i in range(4)]
     spec = {"name": "s", "kind": "variability", "over": "site", "leave_one_out": "site"}

@@ -74,6 +74,34 @@ def test_travelling_person_gives_inter_site_within_person(make_long: MakeLong) -
     assert within["cov_percent"] == pytest.approx(100 * np.std([70, 72], ddof=1) / 71)
 
 
+def test_the_row_over_vendors_is_made_of_all_vendors_not_of_the_first(make_long: MakeLong) -> None:
+    values = {"A": {"P": (70.0, 71.0), "Q": (60.0, 61.5)}, "B": {"P": (70.0, 80.0)},
+              "C": {"P": (5.0, -5.0), "Q": (50.0, 53.0)}}  # fmt: skip
+    rows = [
+        {"subject": f"{vendor}{person}{i}", "person": person, "dataset": f"{vendor}{i}",
+         "site": f"{vendor}{i}", "vendor": vendor, "value": v}
+        for vendor, people in values.items() for person, pair in people.items()
+        for i, v in enumerate(pair)
+    ]  # fmt: skip
+    covs = {
+        "A": [100 * stats.variation(values["A"][p], ddof=1) for p in "PQ"],
+        "B": [100 * stats.variation(values["B"]["P"], ddof=1)],
+        "C": [100 * stats.variation(values["C"]["Q"], ddof=1)],  # P has no CoV: a mean of zero
+    }
+    table = _run(make_long(rows), "vendor")
+    table = table[table["scope"] == "within_person"]
+    row = _row(table, "inter_site_within_vendor", "all")
+    assert row["cov_percent"] == pytest.approx(np.mean([np.mean(v) for v in covs.values()]))
+    squares = [np.mean(np.square(v)) for v in covs.values()]
+    assert row["cov_rms_percent"] == pytest.approx(np.sqrt(np.mean(squares)))
+    assert row["cov_rms_percent"] >= row["cov_percent"]
+    pooled = [_row(table, "inter_site_within_vendor", v)["cov_pooled_percent"] for v in "ABC"]
+    assert row["cov_pooled_percent"] == pytest.approx(np.mean(pooled))
+    assert (row["n_persons"], row["flag"]) == (2, "warning")
+    assert row["reason"].startswith("C: ")
+    assert np.isnan(row["repeatability_coefficient"])
+
+
 def test_one_different_person_a_site_makes_no_claim_about_sites(make_long: MakeLong) -> None:
     rows = [{"subject": f"0{i}", "site": f"s{i}", "value": 70.0 + i} for i in range(4)]
     table = _run(make_long(rows), "site")

@@ -23,6 +23,7 @@ ANALYSES = """\
     title: Cord area within and between sites
     select: {measure: csa_mm2, structure: cord}
     over: site
+    # leave_one_out: site  # three sites or more: what does the result owe to a single one?
   # - name: agreement_with_manual
   #   kind: agreement
   #   select: {measure: [dice, rve_percent, csa_mm2], structure: cord}

@@ -92,7 +92,7 @@ def ddof_of(analyses: Sequence[Analysis], about: pd.Series, methods: tuple[str, 
     wanted = {c: about[c] for c in ("structure", "measure", "contrast")}
     wanted |= {"method": methods[0], "reference": methods[1]}
     for analysis in analyses:
-        table = analysis.table
+        table = analysis.whole
         if not {"ddof", "loa_low", *wanted} <= set(table.columns):
             continue
         fits = (table[list(wanted)].astype("str") == pd.Series(wanted)).all(axis=1)

@@ -10,7 +10,7 @@ import pandas as pd
 from cordcohort.report.curve_figures import curve_figures
 from cordcohort.report.flow import write_analysis_flow
 from cordcohort.report.grids import cell_text, frame_grid, head_text
-from cordcohort.report.inputs import Analysis, records
+from cordcohort.report.inputs import Analysis, records, whole_rows
 from cordcohort.report.layouts import Block, laid_out_blocks
 from cordcohort.report.links import TABLES
 from cordcohort.report.planning_figures import planning_figures
@@ -39,6 +39,8 @@ _ENDS = {
     ("ci_low", "ci_high"): "95 % interval",
     ("ci_low_percent", "ci_high_percent"): "95 % interval [%]",
     ("loa_low", "loa_high"): "limits of agreement",
+    ("lowest", "highest"): "range with one left out",
+    ("p_lowest", "p_highest"): "range of p",
     ("q25", "q75"): "quartiles",
     ("rank_biserial_ci_low", "rank_biserial_ci_high"): "95 % interval of rank biserial",
 }
@@ -78,10 +80,10 @@ def analysis_entry(analysis: Analysis, report: Path, published: str = "") -> dic
     write_people_table(report / file, result)
     if not analysis.counts.empty:
         write_people_table(report / counts_file, analysis.counts)
-    table, remarks = _numbered_remarks(_whole(result))
+    table, remarks = _numbered_remarks(whole_rows(result))
     varying, constants = readable(table)
     counts = _in_words(analysis.counts)
-    laid_out = laid_out_blocks(analysis.kind, _whole(result))
+    laid_out = laid_out_blocks(analysis.kind, whole_rows(result))
     return {
         "name": analysis.name,
         "anchor": f"analysis-{safe_name(analysis.name)}",
@@ -93,6 +95,8 @@ def analysis_entry(analysis: Analysis, report: Path, published: str = "") -> dic
         "blocks": [_printed(block) for block in laid_out or [Block("", varying)]],
         "figures": [*curve_figures(analysis, report), *planning_figures(analysis, report)],
         "counts": frame_grid(counts.head(MAX_ROWS)),
+        "left_out": left_out_label(analysis),
+        "sensitivity": frame_grid(sensitivity_table(analysis).head(MAX_ROWS)),
         "file": file,
         "source": " ".join([source_of(published)[0].text, source_of(published)[1]])
         if published
@@ -100,6 +104,25 @@ def analysis_entry(analysis: Analysis, report: Path, published: str = "") -> dic
         "flow": write_analysis_flow(analysis, report),
         "counts_file": "" if analysis.counts.empty else counts_file,
     }
+
+
+def left_out_label(analysis: Analysis) -> str:
+    """What was left out in turn (site, vendor ...); empty where the analysis was not repeated."""
+    declared = analysis.about.get("parameters", {}).get("declared", {})
+    return public_text(declared.get("leave_one_out", ""))
+
+
+def sensitivity_table(analysis: Analysis) -> pd.DataFrame:
+    """Each result of a repeated analysis: over all, its range, and what moves it most."""
+    told = pd.DataFrame(analysis.about.get("sensitivity", []), dtype="object").fillna("")
+    if "largest_change" not in told:
+        return pd.DataFrame()
+    moved = told[told["largest_change"] != ""]
+    if "verdict_holds" in moved:
+        holds = moved["verdict_holds"].map({True: "yes", False: "no"}).fillna("")
+        moved = moved.assign(verdict_holds=holds)
+    drop = [c for c in ("n_repeated", "largest_change_percent", "p_whole") if c in moved]
+    return readable(moved.drop(columns=drop).rename(columns={"whole": "value"}))[0]
 
 
 def _printed(block: Block) -> dict[str, Any]:
@@ -110,13 +133,6 @@ def _printed(block: Block) -> dict[str, Any]:
         "n_hidden": max(len(block.table) - MAX_ROWS, 0),
         "note": public_text(block.note),
     }
-
-
-def _whole(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows over all sites; what leaving one out does is told in the text and in the table file."""
-    if "left_out" not in table:
-        return table
-    return table[table["left_out"] == ""].drop(columns="left_out").reset_index(drop=True)
 
 
 def readable(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:

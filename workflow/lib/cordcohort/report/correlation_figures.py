@@ -54,7 +54,7 @@ def correlation_figures(inputs: Inputs, report: Path) -> list[Drawn]:
     for analysis in inputs.analyses:
         if analysis.kind != "correlation" or "with" not in analysis.table.columns:
             continue
-        for number, row in enumerate(records(analysis.table)):
+        for number, row in enumerate(records(analysis.whole)):
             if len(drawn) >= MAX_FIGURES:
                 return drawn
             points = _points(values, inputs.scores, row)

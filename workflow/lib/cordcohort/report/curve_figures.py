@@ -30,7 +30,7 @@ def curve_figures(analysis: Analysis, report: Path) -> list[Drawn]:
     report : Path
         The report's folder.
     """
-    table = analysis.table
+    table = analysis.whole
     if analysis.kind != KIND or table.empty or "x" not in table:
         return []
     numbers = {c: pd.to_numeric(table[c], errors="coerce") for c in _NUMBERS}

@@ -46,6 +46,11 @@ class Analysis:
     about: dict[str, Any] = field(default_factory=dict)
     title: str = ""
 
+    @property
+    def whole(self) -> pd.DataFrame:
+        """The result rows over all sites, which the page shows and draws."""
+        return whole_rows(self.table)
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -175,6 +180,19 @@ def _analyses(folder: Path, config: Config) -> list[Analysis]:
             )
         )
     return found
+
+
+def whole_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows over all sites of a table; the repetitions without one stay in the table file.
+
+    Examples
+    --------
+    >>> whole_rows(pd.DataFrame({"left_out": ["", "x"], "rho": [0.5, 0.4]})).to_dict("records")
+    [{'rho': 0.5}]
+    """
+    if "left_out" not in table:
+        return table
+    return table[table["left_out"] == ""].drop(columns="left_out").reset_index(drop=True)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ def planning_figures(analysis: Analysis, report: Path) -> list[Drawn]:
     report : Path
         The report's folder.
     """
-    table = analysis.table
+    table = analysis.whole
     if analysis.kind != KIND or "power" not in table:
         return []
     table = table.assign(**{c: pd.to_numeric(table[c], errors="coerce") for c in _NUMBERS})

@@ -62,7 +62,7 @@ def _number(values: pd.Series) -> np.ndarray:
 
 def _forests(analysis: Analysis, report: Path) -> list[Drawn]:
     """One forest for each group of a table that has an estimate with interval by site."""
-    table = analysis.table
+    table = analysis.whole
     centre = next((c for c in _CENTRES if c in table.columns), "")
     if not centre or not {"site", "ci_low", "ci_high"} <= set(table.columns):
         return []
@@ -126,7 +126,7 @@ def _where(row: pd.Series) -> str:
 
 def _cov_bars(analysis: Analysis, vendors: Mapping[str, str], report: Path) -> list[Drawn]:
     """Bars of the CoV of single sites, coloured by vendor, for each group that has some."""
-    table = analysis.table
+    table = analysis.whole
     if not {"group", "cov_percent"} <= set(table.columns):
         return []
     drawn: list[Drawn] = []

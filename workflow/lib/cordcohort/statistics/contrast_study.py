@@ -145,7 +145,7 @@ def _long_csa_1(values: pd.DataFrame, query: AreaQuery, method: str) -> pd.DataF
     return cells.rename(columns={"participant": "person"}).assign(method=method, status="")
 
 
-@analysis("csa_by_method", columns=SUMMARY, parameters=DESIGN, merged=_merged)
+@analysis("csa_by_method", headline="mean", columns=SUMMARY, parameters=DESIGN, merged=_merged)
 def csa_by_method(selection: Selection, p: Parameters) -> Outcome:
     """CSA-2: mean area of each contrast, of all, and STD over contrasts, for each method."""
     table, used = _each_stratum(selection, p, csa_2)
@@ -158,7 +158,7 @@ def csa_by_method(selection: Selection, p: Parameters) -> Outcome:
 
 
 @analysis(
-    "csa_error", columns=SUMMARY, merged=_merged, required=["reference"],
+    "csa_error", headline="mean", columns=SUMMARY, merged=_merged, required=["reference"],
     parameters=DESIGN | {"reference": REFERENCE, "unit": UNIT},
 )  # fmt: skip
 def csa_error(selection: Selection, p: Parameters) -> Outcome:
@@ -178,6 +178,7 @@ def csa_error(selection: Selection, p: Parameters) -> Outcome:
 
 @analysis(
     "csa_method_tests",
+    headline="rank_biserial",
     columns=[
         "quantity", "family", "unit_of_pairing", "a", "b", "n_pairs", "w", "p", "p_adjusted",
         "correction", "p_method", "rank_biserial", "status", "flag", "reason",
@@ -217,7 +218,7 @@ def csa_method_tests(selection: Selection, p: Parameters) -> Outcome:
 
 
 @analysis(
-    "mask_scores", columns=["dataset", *SUMMARY], merged=_merged_scores,
+    "mask_scores", headline="mean", columns=["dataset", *SUMMARY], merged=_merged_scores,
     parameters={
         "methods": DESIGN["methods"],
         "measures": COLUMN_LIST | {

@@ -102,9 +102,11 @@ def run_analysis(
         tables.append(left.table.assign(left_out=label))
     table = pd.concat(tables, ignore_index=True)
     table.insert(0, "left_out", table.pop("left_out").astype("str"))
-    found = sensitivity(table, kinds()[checked["kind"]].headline)
-    text = f"{whole.method_text} Repeated leaving out each {column} in turn (left_out). "
-    text += sensitivity_text(found, column)
+    headline = kinds()[checked["kind"]].headline
+    found = sensitivity(table, headline)
+    text = f"{whole.method_text} Repeated leaving out each {column} in turn (left_out)."
+    if headline:  # a kind of many numbers alike (a row a person) has none to compare
+        text += f" {sensitivity_text(found, column)}"
     return AnalysisResult(table, whole.counts, text, whole.params, tuple(found))
 
 

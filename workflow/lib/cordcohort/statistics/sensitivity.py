@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 ALPHA = 0.05
+PERCENT = 100.0
 # What a cell of text says of how a row came about, not of which row it is.
 _NOT_IDENTITY = frozenset(
     ("left_out", "flag", "reason", "ci_method", "p_method", "enough", "equivalent", "status")
@@ -73,12 +74,12 @@ def _compared(whole: float, others: pd.DataFrame, headline: str) -> dict[str, An
     if not fine.any():
         return told
     change = np.where(fine, values - whole, 0.0)
-    place = int(np.argmax(np.abs(change)))
+    place = int(np.argmax(np.where(fine, np.abs(change), -1.0)))  # one that has a number
     return told | {
         "lowest": float(values[fine].min()), "highest": float(values[fine].max()),
         "moves_most": str(others["left_out"].iloc[place]),
         "largest_change": float(change[place]),
-        "largest_change_percent": 100 * float(change[place]) / abs(whole) if whole else None,
+        "largest_change_percent": PERCENT * float(change[place]) / abs(whole) if whole else None,
     }  # fmt: skip
 
 
@@ -110,10 +111,14 @@ def sensitivity_text(found: list[dict[str, Any]], what: str) -> str:
         return f"Without one {what} at a time no number could be compared."
     worst = max(moved, key=_size)
     changed = worst["whole"] + worst["largest_change"]
+    percent = abs(worst["largest_change_percent"])
+    # A difference about zero has no scale of its own: "4000 %" of it would say nothing.
+    size = (
+        f"at most {percent:.1f} % of its value" if percent <= PERCENT else "up to more than itself"
+    )
     text = (
-        f"Leaving out one {what} at a time moves {worst['headline']} by at most "
-        f"{abs(worst['largest_change_percent']):.1f} % of its value: from {worst['whole']:.4g} to "
-        f"{changed:.4g} without {worst['moves_most']}."
+        f"Leaving out one {what} at a time moves {worst['headline']} by {size}: from "
+        f"{worst['whole']:.4g} to {changed:.4g} without {worst['moves_most']}."
     )
     judged = [r for r in found if "verdict_holds" in r]
     if judged:

@@ -164,24 +164,39 @@ def within_rows(
 
 
 def within_vendor_rows(usable: pd.DataFrame, ddof: int) -> list[dict[str, object]]:
-    """Inter-site CoV of travelling persons within each vendor, and its mean over vendors."""
+    """Inter-site CoV of travelling persons within each vendor, and over vendors.
+
+    Every number of the row over vendors weighs vendors alike, whatever their persons: means over
+    vendors, and for the root mean square that of the vendors' root mean squares (a mean of them
+    could be less than the mean CoV beside it). Its remark names the vendors that have one.
+    """
     cells = cell_means(usable[usable["site"] != ""], ["vendor", "person_key", "site"])
     units = grouped_spread(cells, ["vendor", "person_key"], ddof=ddof)
     name = {"definition": "inter_site_within_vendor"}
     rows: list[dict[str, object]] = []
     for vendor, part in units[units["n"] > 1].groupby("vendor", sort=True):
         rows += [r | name | {"group": vendor} for r in within_rows(part, "site", ddof)]
-    covs = pd.DataFrame(rows, columns=["cov_percent", "mean", "sd", "n_values"]).dropna()
+    return [*_over_vendors(rows, units), *rows]
+
+
+def _over_vendors(rows: list[dict[str, object]], units: pd.DataFrame) -> list[dict[str, object]]:
+    """The row of all vendors with a CoV; none where no vendor has one."""
+    averaged = ["cov_percent", "mean", "sd", "cov_pooled_percent"]
+    covs = pd.DataFrame(rows, columns=[*averaged, "cov_rms_percent", "n_values"])
+    covs = covs.dropna(subset="cov_percent")
     if covs.empty:
-        return rows
-    head = rows[0] | {"group": "all", "ci_low_percent": math.nan, "ci_high_percent": math.nan}
-    means = {c: float(covs[c].mean()) for c in ("cov_percent", "mean", "sd")}
-    spread = {"cov_sd_percent": float(covs["cov_percent"].std()),
-              "cov_median_percent": float(covs["cov_percent"].median()),
-              "n_values": int(covs["n_values"].sum()), "ci_method": "none: mean over vendors",
-              "n_persons": int(units.loc[units["n"] > 1, "person_key"].nunique()),
-              "repeatability_coefficient": math.nan}  # fmt: skip
-    return [head | means | spread, *rows]
+        return []
+    told = "; ".join(f"{row['group']}: {row['reason']}" for row in rows if row["reason"])
+    return [{
+        "definition": rows[0]["definition"], "scope": rows[0]["scope"], "group": "all",
+        **{column: float(covs[column].mean()) for column in averaged},
+        "cov_rms_percent": math.sqrt(float((covs["cov_rms_percent"] ** 2).mean())),
+        "cov_sd_percent": float(covs["cov_percent"].std()),
+        "cov_median_percent": float(covs["cov_percent"].median()),
+        "n_persons": int(units.loc[units["n"] > 1, "person_key"].nunique()),
+        "n_values": int(covs["n_values"].sum()), "ci_method": "none: mean over vendors",
+        "flag": "warning" if told else "", "reason": told,
+    }]  # fmt: skip
 
 
 def _pooled(repeated: pd.DataFrame, people: pd.Series, ddof: int) -> dict[str, object]:
