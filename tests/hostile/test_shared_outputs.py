@@ -17,10 +17,12 @@ from cordcohort.table import FOLDER_SCHEMA, SCHEMA_KEY
 from hostile_study import SECRETS
 
 SHARED = ("results/report", "results/cohort", "results/statistics", "results/provenance/run.json")
+DERIVED = ("results/images", "results/segmentation")  # shared as the images are: their records
 
 
 def _shared_files(study: Path) -> list[Path]:
     found = [file for name in SHARED for file in [study / name, *(study / name).rglob("*")]]
+    found += [file for name in DERIVED for file in (study / name).rglob("*.json")]
     return sorted(file for file in found if file.is_file())
 
 
@@ -84,7 +86,7 @@ def test_every_table_and_record_carries_its_schema_version(broken_study):
 def test_the_run_record_has_the_hash_of_every_input_and_of_the_tables(broken_study):
     record = json.loads((broken_study[0] / "results/provenance/run.json").read_text())
     assert {Path(COHORT).name, Path(SCANS).name} <= set(record["tables"])
-    assert set(record["models"]) == {"cord-v1"}
+    assert set(record["models"]) == {"cord-v1", "discs-v1"}
     assert record["changed_inputs"] == []
     assert record["inputs"]["files"] > 30
 

@@ -28,5 +28,5 @@ def test_a_voxel_of_exactly_one_half_is_inside_everywhere(halved):
     assert pair.both == pair.reference == whole.sum()
     assert components(average).tolist() == [1] * 6
     masks = {"T2w": Image(average, np.eye(4)), "T1w": Image(average, np.eye(4))}
-    truth = soft_ground_truth(masks, options=SoftTruthOptions(edge_slices={}))
+    truth = soft_ground_truth(masks, options=SoftTruthOptions(edge_mm={}))
     assert np.array_equal(truth.binary["T2w"].data, whole)

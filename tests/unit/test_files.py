@@ -59,6 +59,14 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["table.tsv"]
 
 
+def test_two_writers_of_one_file_never_share_a_temporary_one(tmp_path):
+    with atomic_path(tmp_path / "a.txt") as one, atomic_path(tmp_path / "a.txt") as other:
+        assert one != other
+        one.write_text("first")
+        other.write_text("second")
+    assert (tmp_path / "a.txt").read_text() == "first"  # the block that ends last wins
+
+
 def test_unchanged_content_keeps_its_time_stamp(tmp_path):
     path = tmp_path / "x"
     assert write_if_changed(path, b"1")

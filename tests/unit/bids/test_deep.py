@@ -10,7 +10,15 @@ import pytest
 from cordcohort.bids.deep import deep_check, deep_lines
 from cordcohort.bids.prepare import find
 from cordcohort.nifti import write_image
-from cordcohort.provenance import INPUTS, RUN_RECORD, hash_inputs, input_files, record_run
+from cordcohort.provenance import (
+    INPUTS,
+    RUN_RECORD,
+    config_files,
+    hash_inputs,
+    input_files,
+    model_files,
+    record_run,
+)
 from cordcohort.table import read_parquet
 from unit.bids.tree import put_sheet, put_text
 
@@ -128,12 +136,50 @@ def test_the_run_record_holds_hashes_of_everything_and_nothing_of_the_machine(st
     record = json.loads(text)
     for key in ("code_sha256", "environments", "config", "models", "inputs", "packages", "python"):
         assert key in record
-    assert len(record["config"]["config.yaml"]) == 64
+    assert len(record["config"]["config/config.yaml"]) == 64
     assert len(record["environments"]["requirements.lock"]) == 64
     assert record["inputs"]["files"] == 7
     assert str(study) not in text
     assert os.uname().nodename not in text
     assert "/home" not in text
+
+
+def test_lists_of_one_name_have_their_own_hashes_and_one_elsewhere_names_no_folder(
+    study, tmp_path_factory
+):
+    outside = [tmp_path_factory.mktemp("elsewhere") / "qc_fail.yml" for _ in range(2)]
+    lists = [study / "config" / site / "qc_fail.yml" for site in ("north", "south")] + outside
+    for number, path in enumerate(lists):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"# {number}\n")
+    found = config_files(study, [*lists, study / "config" / "none.yaml"])
+    assert list(found) == [
+        "config/config.yaml", "config/north/qc_fail.yml", "config/south/qc_fail.yml",
+        "outside-3/qc_fail.yml", "outside-4/qc_fail.yml",
+    ]  # fmt: skip
+    assert list(found.values())[1:] == lists
+
+
+@pytest.mark.parametrize(
+    ("models", "levels", "named"),
+    [
+        (["cord-v1"], "auto", ["cord-v1", "discs-v1", "own"]),
+        (["cord-v1"], ["discs"], ["cord-v1", "own"]),
+        (["cord-v1", "own"], "none", ["cord-v1", "own"]),
+        ([], "auto", ["own"]),
+    ],
+)
+def test_every_model_that_may_have_drawn_is_named_the_trained_ones_too(
+    study, models, levels, named
+):
+    own = study / "results" / "models" / "own"
+    own.mkdir(parents=True)
+    for name in ("model.yaml", "cord.safetensors"):
+        (own / name).write_text("x")
+    found = model_files(study, models, levels)
+    assert sorted(found) == named
+    assert found["own"] == [own / "cord.safetensors", own / "model.yaml"]
+    assert all(any(p.suffix == ".safetensors" for p in files) for files in found.values())
 
 
 def test_the_record_of_the_same_inputs_is_the_same_to_the_byte(study):

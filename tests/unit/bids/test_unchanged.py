@@ -53,3 +53,11 @@ def test_another_size_or_time_is_named_and_a_rounded_time_is_not(row, tmp_path, 
     os.utime(path, ns=(kept, kept))
     with pytest.raises(CordcohortError, match="7 bytes"):
         check_unchanged([row])
+
+
+@pytest.mark.parametrize("name", ["bval", "bvec"])
+def test_gradient_files_are_only_looked_for_because_the_index_has_no_size_of_them(
+    row, tmp_path, name
+):
+    (tmp_path / name).write_text("1 2 3 4")
+    check_unchanged([row])

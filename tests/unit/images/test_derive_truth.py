@@ -93,6 +93,25 @@ def test_every_scan_of_a_session_gets_the_truth_on_its_own_grid(session):
     assert found["T2w"]["registration"] == {}
 
 
+def test_records_name_no_folder_outside_of_the_study(session, tmp_path):
+    scans = session(T1w=disc("T1w", radius_mm=1.6))
+    Path(json.loads(scans[2]["masks"])[0]["path"]).write_bytes(b"")
+    make_soft_truths(scans, OPTIONS, {})
+    texts = [path.read_text() for path in (tmp_path / "results").rglob("*.json")]
+    assert len(texts) == 1 + len(scans)
+    assert not [text for text in texts if str(tmp_path) in text]
+
+
+def test_two_runs_of_a_contrast_weigh_as_much_as_one(session):
+    scans = session(("T2w", "T1w"), T1w=disc("T1w", radius_mm=6.0))
+    again = scans[1] | {"run": "2", "stem": "sub-01_run-2_T1w"}
+    make_soft_truths(scans, OPTIONS, {})
+    once = area_mm2(scans[0])
+    found = make_soft_truths([*scans, again], OPTIONS, {})
+    assert {r["status"] for r in found} == {"ok"}
+    assert area_mm2(scans[0]) == pytest.approx(once, rel=1e-6)
+
+
 def test_sessions_are_kept_apart(session):
     scans = [*session(subject="01"), *session(subject="02", T1w=disc("T1w", radius_mm=8.0))]
     make_soft_truths(scans, OPTIONS | {"min_dice": 0.1}, {})

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cordcohort.errors import ImageError
-from cordcohort.images.soft_truth import EDGE_SLICES, SoftTruthOptions, soft_ground_truth
+from cordcohort.images.soft_truth import EDGE_MM, SoftTruthOptions, soft_ground_truth
 from cordcohort.nifti import Image, read_mask
 
-NO_EDGES = SoftTruthOptions(edge_slices={})
+NO_EDGES = SoftTruthOptions(edge_mm={})
 RADII_MM = (6.5, 4.0)  # right-left, front-back
 
 
@@ -113,6 +113,32 @@ def test_each_voxel_is_averaged_over_the_contrasts_that_cover_it():
     assert (values[:, :, beyond][ring[:, :, beyond]] == 1.0).all()
 
 
+def test_two_runs_of_a_contrast_weigh_as_much_as_one():
+    large = reference_mask(radii=(8.0, 5.5))
+    ring = reference_mask(radii=(7.5, 5.0)).data > reference_mask(radii=(7.0, 4.5)).data
+    masks = {"T2w": reference_mask(), "T1w run-1": large, "T1w run-2": large, "UNIT1": large}
+    names = {"T1w run-1": "T1w", "T1w run-2": "T1w"}
+    alone = SoftTruthOptions(edge_mm={})
+    weighed = SoftTruthOptions(edge_mm={}, contrast_of=names)
+    found = {
+        name: soft_ground_truth(masks, options=choice).soft["T2w"].data[ring > 0]
+        for name, choice in (("alone", alone), ("weighed", weighed))
+    }
+    # Few voxels of the ring feel the sub-voxel alignment of the two outlines.
+    assert np.median(found["alone"]) == pytest.approx(3 / 4, abs=1e-6)
+    assert np.median(found["weighed"]) == pytest.approx(2 / 3, abs=1e-6)  # T1w and UNIT1 of three
+
+
+def test_a_second_scan_of_the_reference_contrast_shares_its_weight():
+    large = reference_mask(radii=(8.0, 5.5))
+    ring = reference_mask(radii=(7.5, 5.0)).data > reference_mask(radii=(7.0, 4.5)).data
+    masks = {"T2w run-1": reference_mask(), "T2w run-2": large, "T1w": large}
+    names = {"T2w run-1": "T2w", "T2w run-2": "T2w"}
+    options = SoftTruthOptions(edge_mm={}, contrast_of=names)
+    soft = soft_ground_truth(masks, "T2w run-1", options).soft["T2w run-1"].data
+    assert np.median(soft[ring > 0]) == pytest.approx(3 / 4, abs=1e-6)  # of (0 + 1) / 2 and 1
+
+
 @pytest.mark.parametrize(
     ("contrast", "cleared"), [("MTon", 10), ("MToff", 10), ("dwi", 8), ("T2starw", 8), ("T1w", 0)]
 )
@@ -125,10 +151,10 @@ def test_outermost_slices_are_cleared_by_contrast_and_not_for_all_alike(contrast
 
 
 def test_the_published_defect_is_one_option_away():
-    every = dict.fromkeys([*EDGE_SLICES], 10)
+    every = dict.fromkeys([*EDGE_MM], 8.0)
     slab = reference_mask(radii=(5.0, 3.0), z_range=(8 * 0.8 - 0.01, 31 * 0.8 + 0.01))
     masks = {"T2w": reference_mask(), "dwi": slab}
-    options = SoftTruthOptions(edge_slices=every)
+    options = SoftTruthOptions(edge_mm=every)
     values = soft_ground_truth(masks, options=options).soft["T2w"].data
     assert sum(((v > 0.2) & (v < 0.8)).any() for v in np.moveaxis(values, 2, 0)) == 6
 
@@ -207,7 +233,7 @@ def test_a_failed_contrast_leaves_the_average_and_is_listed_with_its_reason():
 def test_a_contrast_whose_slices_are_all_cleared_is_listed():
     slab = reference_mask(z_range=(8.0, 14.0))
     truth = soft_ground_truth({"T2w": reference_mask(), "MTon": slab})
-    assert "nothing is left after clearing 10" in truth.exclusions[0].reason
+    assert "nothing is left after clearing 8 mm" in truth.exclusions[0].reason
 
 
 def test_masks_of_other_heights_do_not_meet_and_are_listed():
@@ -254,8 +280,7 @@ def test_real_manual_masks_of_three_contrasts_give_one_truth(shared_data):
         contrast: read_mask(folder / f"sub-cardiff03_{contrast}_label-SC_seg.nii.gz")
         for contrast in ("T1w", "T2w", "T2starw")
     }
-    # The reference has 5 mm slices here, so the published number of 0.8 mm slices is scaled.
-    options = SoftTruthOptions(edge_slices={"T2starw": 1})
+    options = SoftTruthOptions(edge_mm={"T2starw": 5.0})  # one slice of this reference
     truth = soft_ground_truth(masks, options=options)
     assert not truth.exclusions
     for contrast, mask in masks.items():

@@ -79,7 +79,8 @@ def test_the_run_names_inputs_weights_settings_and_environment(
     image = next(e for e in used if e["@id"].endswith("sub-01_ses-1_T1w.nii.gz"))
     path = next((study[0] / "bids" / "alpha").rglob("sub-01_ses-1_T1w.nii.gz"))
     assert image["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert any(e["@id"] == "#model/cord-v1/cord.safetensors" for e in used)
+    weights = {"#model/cord-v1/cord.safetensors", "#model/discs-v1/discs.safetensors"}
+    assert weights <= {e["@id"] for e in used}
     tool = crate[run["instrument"]["@id"]]
     needs = [crate[r] for r in references_in(tool["softwareRequirements"])]
     assert {"python", "numpy", "requirements.lock"} <= {e["name"] for e in needs}

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from cordcohort.errors import DamagedError
 from cordcohort.files import read_json
 from cordcohort.images.derive_truth import make_soft_truths
 from cordcohort.nifti import write_image
 from cordcohort.report.inputs import Inputs
 from cordcohort.report.pages import environment
 from cordcohort.report.pictures import draw_scan
-from cordcohort.report.registrations import registration_list
-from cordcohort.scan import SOFT_TRUTH
+from cordcohort.report.registrations import registration_list, registration_picture
+from cordcohort.scan import SOFT_TRUTH, soft_truth_files
 from PIL import Image as Pillow
 
 SHAPE, AFFINE = (40, 40, 10), np.diag([1.0, 1.0, 2.0, 1.0])
@@ -43,7 +44,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Inputs:
         stem = f"sub-01_{contrast}"
         data = cord(radius_mm, shift_mm)
         mask = tmp_path / "bids" / f"{stem}_label-SC_seg.nii.gz"
-        image = tmp_path / "bids" / f"{stem}.nii.gz"
+        image = tmp_path / "bids" / "sub-01" / "anat" / f"{stem}.nii.gz"
         write_image(mask, data, AFFINE, dtype=np.uint8)
         write_image(image, 100 + 200 * data, AFFINE, dtype=np.int16)
         found = {"method": "manual", "structure": "cord", "kind": "seg", "path": str(mask),
@@ -95,6 +96,29 @@ def test_every_registration_has_a_picture_the_failed_ones_too(
         assert [m["name"] for m in entry["methods"]] == ["T2w (reference)", f"{contrast}, aligned"]
     drawn = [m["method"] for m in record["masks"]]
     assert (SOFT_TRUTH in drawn) is (contrast != "dwi")
+
+
+def test_the_picture_shows_the_image_of_the_reference_by_its_place_in_the_data_set(
+    study: Inputs,
+) -> None:
+    scan = study.index.set_index("contrast", drop=False).loc["T1w"].to_dict()
+    file = study.results / "report" / registration_picture(scan, study.results)[0]["file"]
+    shown = np.asarray(Pillow.open(file).convert("L"))
+    Path(study.index.iloc[0]["image"]).unlink()
+    registration_picture(scan, study.results)
+    black = np.asarray(Pillow.open(file).convert("L"))
+    assert shown.mean() > black.mean() + 10
+
+
+@pytest.mark.parametrize("contrast", ["T1w", "T2w"])
+def test_a_carried_mask_with_one_changed_byte_is_refused(study: Inputs, contrast: str) -> None:
+    rows = study.index.set_index("contrast", drop=False)
+    path = study.results.parent / soft_truth_files(rows.loc[contrast].to_dict())["carried"]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedError, match="sha256"):
+        draw_scan(rows.loc["T1w"].to_dict(), study.results, ["manual", SOFT_TRUTH])
 
 
 def test_a_study_without_the_stage_draws_no_registration(study: Inputs) -> None:

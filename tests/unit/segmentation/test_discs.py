@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from benchmarks.bench_discs import errors_mm, phantom_scan
 from cordcohort import scan as paths
-from cordcohort.files import read_record
+from cordcohort.errors import DamagedError
+from cordcohort.files import read_record, sha256_of, write_record
 from cordcohort.level_choice import DISC_MODEL
 from cordcohort.nifti import Image, read_mask
 from cordcohort.segmentation.disc_reading import NO_JOINT
@@ -140,3 +141,18 @@ def test_a_scan_without_cord_mask_or_with_a_broken_image_keeps_a_record(
     broken = detect_scans([row | {"masks": json.dumps([mask])}], model, [])[0]
     assert broken["status"] == "failed"
     assert broken["reason"]
+
+
+def test_a_cord_mask_of_a_model_that_changed_since_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    row = {"dataset": "d", "folder": "sub-01/anat", "stem": "sub-01_T2w", "masks": "[]"}
+    record = Path(paths.mask_record(row, "cord-v1"))
+    mask = record.with_suffix(".nii.gz")
+    mask.parent.mkdir(parents=True)
+    mask.write_bytes(b"1")
+    told = {"schema": 1, "status": "ok", "mask": mask.name, "mask_sha256": sha256_of(mask)}
+    write_record(record, told)
+    assert cord_mask_of(row, ["cord-v1"]) == ("cord-v1", str(mask))
+    mask.write_bytes(b"0")
+    with pytest.raises(DamagedError, match="sha256"):
+        cord_mask_of(row, ["cord-v1"])

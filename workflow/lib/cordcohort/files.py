@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,10 @@ class _BoundedLoader(yaml.SafeLoader):
 def atomic_path(path: Path | str) -> Generator[Path]:
     """Give a temporary path beside ``path`` and move it into place when the block ends well.
 
-    The temporary name keeps the suffixes of ``path`` (writers choose a format by them) and holds
-    the process id, so two processes never share one. On an error it is removed.
+    The temporary name keeps the suffixes of ``path`` (writers choose a format by them) and holds a
+    random part, so two processes never share one, on one machine or on two that share a disk. The
+    bytes are on the disk before the move; after a power cut the folder may still show the old file.
+    On an error the temporary file is removed.
 
     Examples
     --------
@@ -75,7 +78,7 @@ def atomic_path(path: Path | str) -> Generator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    tmp = path.with_name(f".tmp-{secrets.token_hex(4)}-{path.name}")
     try:
         yield tmp
         with tmp.open("rb") as handle:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -23,6 +23,8 @@ from cordcohort.bids.index import Index, rows_of
 from cordcohort.digest import files_digest
 from cordcohort.errors import CordcohortError
 from cordcohort.files import read_yaml, sha256_of, write_json
+from cordcohort.level_choice import DISC_MODEL, chosen_sources
+from cordcohort.level_plan import DETECTED
 from cordcohort.root import workflow_root
 from cordcohort.scan import COHORT, CONFIG_PATH, RESULTS, SCANS, masks_of
 from cordcohort.table import read_parquet, write_parquet
@@ -163,8 +165,13 @@ def run_record(study: Path, config: Config, inputs: pd.DataFrame) -> dict[str, A
         "system": f"{platform.system()} {platform.machine()}",
         "packages": {d.metadata["Name"].lower(): d.version for d in distributions()},
         "environments": _hashes(root, ["requirements*.lock", "envs/*.yaml", "envs/*.txt"]),
-        "config": {p.name: sha256_of(p) for p in _config_files(study, config)},
-        "models": {name: _model_hashes(root, name) for name in config.segmentation.models},
+        "config": {name: sha256_of(p) for name, p in config_files(study, config.exclude).items()},
+        "models": {
+            name: {path.name: sha256_of(path) for path in files}
+            for name, files in model_files(
+                study, config.segmentation.models, config.measures.levels
+            ).items()
+        },
         "inputs": {
             "files": len(inputs),
             "unreadable": int((inputs["sha256"] == UNREADABLE).sum()),
@@ -174,9 +181,46 @@ def run_record(study: Path, config: Config, inputs: pd.DataFrame) -> dict[str, A
     }
 
 
-def _config_files(study: Path, config: Config) -> list[Path]:
-    """The configuration and the exclusion lists that it names, as far as they exist."""
-    return [path for path in (study / CONFIG_PATH, *config.exclude) if path.is_file()]
+def config_files(study: Path, lists: Iterable[Path]) -> dict[str, Path]:
+    """The configuration and the exclusion lists that exist, by their place in the study.
+
+    A list that lies elsewhere goes by a number and its name: no folder of this machine is told.
+    """
+    found: dict[str, Path] = {}
+    home = study.resolve()
+    for number, path in enumerate((study / CONFIG_PATH, *lists)):
+        whole = path.resolve()
+        inside = whole.is_relative_to(home)
+        name = whole.relative_to(home).as_posix() if inside else f"outside-{number}/{path.name}"
+        if path.is_file():
+            found[name] = path
+    return found
+
+
+def model_files(
+    study: Path, models: Iterable[str], levels: str | Sequence[str]
+) -> dict[str, list[Path]]:
+    """Card and weights of every model that a study draws with, detects discs with, or trained.
+
+    Parameters
+    ----------
+    study : Path
+        Folder of the study.
+    models : iterable of str
+        ``segmentation.models``.
+    levels : str or sequence of str
+        ``measures.levels``.
+    """
+    names = list(models)
+    folders = {name: _shipped_folder(name) for name in names}
+    if names and DETECTED in chosen_sources(levels):
+        folders[DISC_MODEL] = _shipped_folder(DISC_MODEL)
+    trained = (study / RESULTS / "models").glob("*/model.yaml")
+    folders |= {card.parent.name: card.parent for card in sorted(trained)}
+    return {
+        name: sorted(p for pattern in ("*.safetensors", "model.yaml") for p in folder.glob(pattern))
+        for name, folder in folders.items()
+    }
 
 
 def _hashes(folder: Path, patterns: Iterable[str]) -> dict[str, str]:
@@ -191,9 +235,10 @@ def _one_hash(inputs: pd.DataFrame) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _model_hashes(root: Path, name: str) -> Mapping[str, str]:
+def _shipped_folder(name: str) -> Path:
+    """Folder of a model of the registry; that of its name where the registry lacks it."""
+    models = workflow_root() / "models"
     try:
-        entry = read_yaml(root / "models" / "registry.yaml")["models"][name]
+        return models / str(read_yaml(models / "registry.yaml")["models"][name]["folder"])
     except (CordcohortError, KeyError, TypeError):
-        return {}
-    return _hashes(root / "models" / str(entry["folder"]), ["*.safetensors", "model.yaml"])
+        return models / name

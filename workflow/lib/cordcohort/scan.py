@@ -124,7 +124,7 @@ def soft_truth_files(scan: Row) -> dict[str, str]:
     -------
     dict
         ``soft`` and ``mask`` (binarised) on the scan's own grid, and ``carried``: the scan's own
-        mask aligned on the grid of the reference contrast.
+        mask aligned on the grid of the reference contrast (of the reference, its mask as it is).
     """
     base = f"{RESULTS}/images/{scan['dataset']}/{scan['folder']}/{scan['stem']}"
     return {

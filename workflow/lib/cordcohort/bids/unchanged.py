@@ -15,7 +15,9 @@ _WAY_OUT = "bring it back, or let it be, and run again; nothing was kept from th
 
 
 def check_unchanged(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Refuse scans whose image, gradients or masks vanished or changed since the index was made.
+    """Refuse scans whose image or masks vanished or changed since the index was made.
+
+    Of gradient files the index holds neither size nor time: they are only looked for.
 
     A job asks before it starts and when it is done. A disk that is lost in between must not turn
     scans into failed rows that no later run would look at again.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +27,7 @@ BOX_MARGIN_VOXELS = 3
 MIN_COUNT = 0.5
 """A native slice is known where the carried map of what is known (0 or 1) is above this."""
 ROUNDING_SLICES = 1e-6
+SAME_SLICE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,49 @@ def own_coverage(fixed: Image, box: Box) -> tuple[NDArray[np.float32], NDArray[n
     if ends:
         coverage[:, :, ends[0] : ends[1] + 1] = 1.0
     return mask, coverage
+
+
+def slices_of_edge(edge_mm: float, slice_mm: float) -> int:
+    """Slices of the reference that cover a length at an end of a contrast.
+
+    Examples
+    --------
+    >>> slices_of_edge(6.4, 0.8), slices_of_edge(6.4, 5.0), slices_of_edge(0.0, 0.8)
+    (8, 2, 0)
+    """
+    return int(np.ceil(edge_mm / slice_mm - SAME_SLICE))
+
+
+def mean_of_contrasts(
+    parts: Sequence[tuple[str, NDArray[np.float32], NDArray[np.float32]]],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Average of masks where they cover, in which every contrast counts as one.
+
+    Each of the n scans of a contrast (runs, acquisitions) counts 1/n, its coverage too.
+
+    Parameters
+    ----------
+    parts : sequence of (contrast, mask, coverage)
+        At least one; arrays of one shape, 0 to 1.
+
+    Returns
+    -------
+    soft, count : array of float32
+        The average, 0 where nothing covers, and how many contrasts cover.
+
+    Examples
+    --------
+    >>> one, nil = np.ones(1, np.float32), np.zeros(1, np.float32)
+    >>> soft, count = mean_of_contrasts([("T2w", nil, one), ("T1w", one, one), ("T1w", one, one)])
+    >>> soft.item(), count.item()
+    (0.5, 2.0)
+    """
+    n_scans = Counter(contrast for contrast, _, _ in parts)
+    total, count = np.zeros_like(parts[0][1]), np.zeros_like(parts[0][2])
+    for contrast, mask, coverage in parts:
+        total += mask / np.float32(n_scans[contrast])
+        count += coverage / np.float32(n_scans[contrast])
+    return np.divide(total, count, out=np.zeros_like(total), where=count > 0), count
 
 
 def to_reference(

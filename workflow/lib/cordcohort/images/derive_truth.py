@@ -10,6 +10,7 @@ The record beside a scan's soft mask is always written. Its ``status`` is
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,7 +33,6 @@ from cordcohort.nifti import Image, read_image, read_mask, write_image
 
 OK, FAILED, EXCLUDED, SKIPPED = "ok", "failed", "excluded", "skipped"
 RIGID = "rigid"
-SAME_SLICE = 1e-6
 _DESCRIPTION = b"""{
  "Name": "Images derived by cordcohort",
  "BIDSVersion": "1.9.0",
@@ -194,25 +194,12 @@ def _file_of(kind: str, path: str) -> tuple[Path, str]:
 def _average(usable: Sequence[Member], reference: Member, options: Mapping[str, Any]) -> SoftTruth:
     rigid = options["alignment"] == RIGID
     masks = {one.name: one.mask for one in usable if one.mask is not None}
-    slice_mm = masks[reference.name].canonical().spacing_mm[2]
-    edges = {
-        one.name: edge_slices(options["edge_mm"].get(one.scan["contrast"], 0.0), slice_mm)
-        for one in usable
-    }
-    chosen = SoftTruthOptions(edge_slices=edges, rigid=rigid, min_dice=options["min_dice"])
+    chosen = SoftTruthOptions(
+        edge_mm=options["edge_mm"], contrast_of={m.name: m.scan["contrast"] for m in usable},
+        rigid=rigid, min_dice=options["min_dice"],
+    )  # fmt: skip
     images = {one.name: scan for one in usable if rigid and (scan := _scan_of(one)) is not None}
     return soft_ground_truth(masks, reference.name, chosen, images)
-
-
-def edge_slices(edge_mm: float, slice_mm: float) -> int:
-    """Slices of the reference that cover a length at an end of a contrast.
-
-    Examples
-    --------
-    >>> edge_slices(6.4, 0.8), edge_slices(6.4, 5.0), edge_slices(0.0, 0.8)
-    (8, 2, 0)
-    """
-    return int(np.ceil(edge_mm / slice_mm - SAME_SLICE))
 
 
 def _scan_of(one: Member) -> Image | None:
@@ -229,6 +216,13 @@ def _image_of(scan: paths.Row) -> str:
     if scan["status"] != OK:
         return ""
     return paths.image_file(scan, "b0") if paths.is_series(scan) else str(scan["image"])
+
+
+def _place_of(scan: paths.Row) -> str:
+    """Where the image lies in its data set, or in the study if it is derived; empty if none."""
+    path = _image_of(scan)
+    given = bool(path) and not paths.is_series(scan)
+    return f"{scan['folder']}/{Path(path).name}" if given else path
 
 
 def _share(
@@ -268,15 +262,21 @@ def _registration(one: Member, reference: Member, truth: SoftTruth) -> dict[str,
     if one.name not in truth.carried or reference.mask is None:
         return {}
     carried = truth.carried[one.name]
-    path = paths.soft_truth_files(one.scan)["carried"]
+    path, fixed = (paths.soft_truth_files(m.scan)["carried"] for m in (one, reference))
     write_image(path, carried.data, carried.affine, dtype=np.float32, like=reference.mask)
+    if not Path(fixed).is_file():  # its own mask may lie anywhere, and records name no folder
+        own = reference.mask
+        write_image(fixed, own.data, own.affine, dtype=np.float32, like=own)
     quality = truth.quality[one.name]
     shifts = truth.shifts[truth.shifts["contrast"] == one.name].drop(columns="contrast")
     world = truth.rigid.get(one.name)
     return {
         "registration": {
-            **_told(quality), "carried": Path(path).name, "reference_mask": reference.path,
-            "reference_image": _image_of(reference.scan),
+            **_told(quality),
+            "carried": Path(path).name, "carried_sha256": sha256_of(path),
+            "reference_mask": os.path.relpath(fixed, Path(path).parent),
+            "reference_mask_sha256": sha256_of(fixed),
+            "reference_image": _place_of(reference.scan),
             "shifts": shifts.round(4).to_dict("records"),
             "rigid": None if world is None else np.round(world, 6).tolist(),
         },

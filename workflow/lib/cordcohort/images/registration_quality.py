@@ -14,9 +14,11 @@ Bounds and where they come from:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from cordcohort.images.alignment import SliceShifts
 
@@ -127,3 +129,22 @@ def refusal(
             f"at least {min_dice:.2f}"
         )
     return ""
+
+
+def shift_table(shifts: Mapping[str, SliceShifts]) -> pd.DataFrame:
+    """Shift and overlap of every slice of every contrast, in the order of names."""
+    columns = ["contrast", "slice", "right_mm", "anterior_mm", "dice_before", "dice_after"]
+    parts = [
+        pd.DataFrame(
+            {
+                "contrast": contrast,
+                "slice": found.slices,
+                "right_mm": found.shift_mm[:, 0],
+                "anterior_mm": found.shift_mm[:, 1],
+                "dice_before": found.dice_before,
+                "dice_after": found.dice_after,
+            }
+        )
+        for contrast, found in sorted(shifts.items())
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)

@@ -9,14 +9,16 @@ grid. A voxel that the contrasts see differently gets a value between 0 and 1.
 2. The centre of mass of each slice is moved onto that of the reference.
 3. Mask and coverage (ones over the slices that the mask covers) go to the reference grid, linearly.
 4. The outermost slices of both are cleared, because they come from a repeated or partly covered
-   slice: by default 10 reference slices for MT contrasts, 8 for dwi and T2starw, none for others.
-5. ``soft = sum(masks) / sum(coverages)``, the reference included; 0 where nothing covers.
+   slice: by default 8 mm for MT contrasts, 6.4 mm for dwi and T2starw (10 and 8 slices of the
+   published reference), none for others.
+5. ``soft = sum(masks) / sum(coverages)``, the reference included; 0 where nothing covers. Each of n
+   scans of one contrast counts 1/n in both sums.
 6. The average goes back to each native grid, linearly, times that contrast's coverage, in [0, 1].
 
 Decisions where the published script is silent or defective:
 
 * The script passes a literal word for the contrast's name to step 4, so that 10 slices go from
-  every contrast; here the number belongs to the contrast (``SoftTruthOptions.edge_slices``).
+  every contrast; here the length belongs to the contrast (``SoftTruthOptions.edge_mm``).
 * Slices are cleared at a contrast's true ends, also where these lie beyond the reference.
 * A slice where one of the two masks is missing takes its neighbours' shift.
 * Native slices that nothing covers on the reference grid are zero and say nothing;
@@ -44,19 +46,28 @@ from numpy.typing import NDArray
 from cordcohort.binary import binarised
 from cordcohort.errors import ImageError
 from cordcohort.images.alignment import Box, SliceShifts, fit_shifts, occupied_slices, voxel_map
-from cordcohort.images.carry import MovingMask, common_box, own_coverage, to_native, to_reference
+from cordcohort.images.carry import (
+    MovingMask,
+    common_box,
+    mean_of_contrasts,
+    own_coverage,
+    slices_of_edge,
+    to_native,
+    to_reference,
+)
 from cordcohort.images.registration_quality import (
     RegistrationQuality,
     refusal,
     registration_quality,
+    shift_table,
 )
 from cordcohort.images.rigid import rigid_transform
 from cordcohort.nifti import Array, Image
 
 Floats = NDArray[np.float64]
 
-EDGE_SLICES: Mapping[str, int] = MappingProxyType({"MTon": 10, "MToff": 10, "dwi": 8, "T2starw": 8})
-"""Reference slices cleared at each end, by contrast; the published reference has 0.8 mm slices."""
+EDGE_MM: Mapping[str, float] = MappingProxyType({"MTon": 8, "MToff": 8, "dwi": 6.4, "T2starw": 6.4})
+"""Length cleared at each end, by contrast: 10 and 8 slices of 0.8 mm of the published reference."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +76,11 @@ class SoftTruthOptions:
 
     Attributes
     ----------
-    edge_slices : mapping of str to int
-        Slices of the reference grid to clear at both ends, by contrast; 0 for contrasts not named.
-        The reference is never cleared.
+    edge_mm : mapping of str to float
+        Length to clear at both ends, by contrast; 0 for contrasts not named. The reference is never
+        cleared.
+    contrast_of : mapping of str to str
+        Contrast of each mask that has another name; masks of one contrast share one weight.
     rigid : bool
         Register each contrast to the reference as a rigid body first, for centres whose contrasts
         are not co-registered.
@@ -77,10 +90,19 @@ class SoftTruthOptions:
         Lowest median overlap over slices (soft Dice) after alignment.
     """
 
-    edge_slices: Mapping[str, int] = field(default_factory=lambda: dict(EDGE_SLICES))
+    edge_mm: Mapping[str, float] = field(default_factory=lambda: dict(EDGE_MM))
+    contrast_of: Mapping[str, str] = field(default_factory=dict)
     rigid: bool = False
     min_slices: int = 3
     min_dice: float = 0.7
+
+    def edge_slices(self, name: str, fixed: Image) -> int:
+        """Slices of the reference to clear at both ends of a mask."""
+        return slices_of_edge(self.edge_mm.get(self.contrast(name), 0.0), fixed.spacing_mm[2])
+
+    def contrast(self, name: str) -> str:
+        """Contrast of a mask."""
+        return self.contrast_of.get(name, name)
 
 
 class Exclusion(NamedTuple):
@@ -162,23 +184,22 @@ def soft_ground_truth(
     fixed = _reference_mask(masks, reference)
     moving, exclusions = _prepare(masks, reference, fixed, options, images or {})
     box = common_box(fixed, moving)
-    total, count = own_coverage(fixed, box)
+    parts = [(options.contrast(reference), *own_coverage(fixed, box))]
     shifts = {one.contrast: _align(fixed, one, box) for one in moving}
     quality = {contrast: registration_quality(found) for contrast, found in shifts.items()}
     carried: dict[str, Image] = {}
     used: list[MovingMask] = []
     for one in moving:
-        n_edges = options.edge_slices.get(one.contrast, 0)
+        n_edges = options.edge_slices(one.contrast, fixed)
         mask, coverage = to_reference(one, box, shifts[one.contrast], n_edges)
         carried[one.contrast] = _in_whole(masks[reference], fixed, mask, box)
         reason = _failure(one, quality[one.contrast], coverage, options)
         if reason:
             exclusions.append(Exclusion(one.contrast, reason))
             continue
-        total += mask
-        count += coverage
+        parts.append((options.contrast(one.contrast), mask, coverage))
         used.append(one)
-    soft = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
+    soft, count = mean_of_contrasts(parts)
     results = {reference: _on_reference(fixed, soft, count, box)}
     for one in used:
         results[one.contrast] = to_native(one, soft, count, box, shifts[one.contrast])
@@ -193,7 +214,7 @@ def soft_ground_truth(
             for contrast, image in soft_masks.items()
         },
         covered={contrast: known for contrast, (_, known) in results.items()},
-        shifts=_shift_table(shifts),
+        shifts=shift_table(shifts),
         carried=carried,
         quality=quality,
         rigid={one.contrast: one.world for one in moving} if options.rigid else {},
@@ -260,8 +281,8 @@ def _failure(
         rigid=options.rigid,
     )  # fmt: skip
     if not reason and not coverage.any():
-        n = options.edge_slices.get(one.contrast, 0)
-        reason = f"nothing is left after clearing {n} reference slices at both ends"
+        edge_mm = options.edge_mm[options.contrast(one.contrast)]
+        reason = f"nothing is left after clearing {edge_mm:g} mm at both ends"
     return reason
 
 
@@ -278,21 +299,3 @@ def _on_reference(
     out: NDArray[np.float32] = np.zeros(fixed.data.shape, dtype=np.float32)
     out[box] = np.clip(soft, 0.0, 1.0)
     return out, np.atleast_1d((count > 0).any(axis=(0, 1)))
-
-
-def _shift_table(shifts: Mapping[str, SliceShifts]) -> pd.DataFrame:
-    columns = ["contrast", "slice", "right_mm", "anterior_mm", "dice_before", "dice_after"]
-    parts = [
-        pd.DataFrame(
-            {
-                "contrast": contrast,
-                "slice": found.slices,
-                "right_mm": found.shift_mm[:, 0],
-                "anterior_mm": found.shift_mm[:, 1],
-                "dice_before": found.dice_before,
-                "dice_after": found.dice_after,
-            }
-        )
-        for contrast, found in sorted(shifts.items())
-    ]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)

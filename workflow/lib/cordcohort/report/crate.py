@@ -20,7 +20,7 @@ from urllib.parse import quote
 from cordcohort import __version__
 from cordcohort.errors import CordcohortError, SheetError
 from cordcohort.files import read_json, sha256_of, write_text
-from cordcohort.provenance import InputFile, hash_inputs, recorded_inputs
+from cordcohort.provenance import InputFile, hash_inputs, model_files, recorded_inputs
 from cordcohort.report.inputs import Inputs, records, setting, study_title
 from cordcohort.report.links import INDEX_PAGE, PICTURES
 from cordcohort.report.methods_text import library_versions, python_version
@@ -191,10 +191,10 @@ def _settings(inputs: Inputs) -> list[Entity]:
 
 def _weights(inputs: Inputs) -> list[Entity]:
     entities: list[Entity] = []
-    for model in setting(inputs.config, "segmentation.models", ()):
-        folder = workflow_root() / "models" / str(model)
-        found = [p for p in sorted(folder.glob("*")) if p.suffix in (".safetensors", ".yaml")]
-        entities += [_outside("model", f"{model}/{p.name}", p) for p in found]
+    models = setting(inputs.config, "segmentation.models", ())
+    levels = setting(inputs.config, "measures.levels", "auto")
+    for model, files in model_files(inputs.results.parent, models, levels).items():
+        entities += [_outside("model", f"{model}/{p.name}", p) for p in files]
     return entities
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cordcohort.binary import binarised
-from cordcohort.errors import CordcohortError, ImageError
+from cordcohort.errors import CordcohortError, DamagedError, ImageError
 from cordcohort.files import write_bytes, write_record
 from cordcohort.nifti import Image, read_image, read_mask
 from cordcohort.report.links import picture_file, picture_record
@@ -81,6 +81,8 @@ def draw_scan(
             record["note"] = "" if scan["image"] else NO_IMAGE
         if with_truth:
             record["pictures"] += registration_picture(scan, results)
+    except DamagedError:
+        raise
     except ImageError as error:
         record["reason"] = public_text(error.reason)
     except CordcohortError as error:

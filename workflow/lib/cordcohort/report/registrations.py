@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cordcohort.binary import binarised
 from cordcohort.errors import ImageError, SheetError
-from cordcohort.files import read_record, write_bytes
+from cordcohort.files import read_record, recorded_file, write_bytes
 from cordcohort.nifti import Image, check_same_grid, read_image, read_mask
 from cordcohort.report.grids import Column
 from cordcohort.report.inputs import Inputs, records, setting
@@ -26,7 +26,7 @@ from cordcohort.report.palette import TRUTH_KEY, looks
 from cordcohort.report.privacy import public_text
 from cordcohort.report.views import scan_views
 from cordcohort.report.words import scan_text
-from cordcohort.scan import RECORD_SCHEMA, soft_truth_record
+from cordcohort.scan import RECORD_SCHEMA, RESULTS, masks_of, soft_truth_record
 
 Record = dict[str, Any]
 
@@ -72,17 +72,22 @@ def registration_picture(scan: Mapping[str, Any], results: Path) -> list[Record]
     ------
     ImageError
         If the reference's mask or the carried one cannot be read.
+    DamagedError
+        If one of them is not as it was written.
     """
     record = truth_record(scan, results)
     told = record.get("registration") or {}
     if not told:
         return []
-    folder = (results.parent / soft_truth_record(scan)).parent
-    kind = "softseg" if "_softseg" in Path(told["reference_mask"]).name else "seg"
-    fixed = read_mask(_below(results, told["reference_mask"]), kind=kind)
-    carried = read_mask(folder / told["carried"], fixed, kind="softseg").canonical()
+    about = results.parent / soft_truth_record(scan)
+    fixed, carried = (
+        recorded_file(about, told[name], told[f"{name}_sha256"])
+        for name in ("reference_mask", "carried")
+    )
+    fixed = read_mask(fixed, kind="softseg")
+    carried = read_mask(carried, fixed, kind="softseg").canonical()
     fixed = fixed.canonical()
-    image = _background(told, fixed, results)
+    image = _background(scan, told, fixed, results)
     union = binarised(fixed.data) | binarised(carried.data)
     mosaic = Mosaic(scan_views(union, image.spacing_mm, N_SLICES), image.data)
     names = [f"{record['reference']['name']} (reference)", f"{record['name']}, aligned"]
@@ -104,20 +109,25 @@ def registration_picture(scan: Mapping[str, Any], results: Path) -> list[Record]
     ]  # fmt: skip
 
 
-def _below(results: Path, path: str) -> Path:
-    """A path of a record: of the study where it is relative."""
-    return Path(path) if Path(path).is_absolute() else results.parent / path
+def _found(scan: Mapping[str, Any], place: str, results: Path) -> Path | None:
+    """An image by its place in the study, or in the data set that the scan's own files lie in."""
+    if place.startswith(f"{RESULTS}/"):
+        return results.parent / place
+    own = [str(scan["image"]), *(str(mask["path"]) for mask in masks_of(scan))]
+    folders = (folder for path in own if path for folder in Path(path).parents)
+    return next((folder / place for folder in folders if (folder / place).is_file()), None)
 
 
-def _background(told: Record, fixed: Image, results: Path) -> Image:
+def _background(scan: Mapping[str, Any], told: Record, fixed: Image, results: Path) -> Image:
     """The reference's scan, or black where only masks were given."""
-    path = told.get("reference_image") or ""
-    if path:
+    place = told.get("reference_image") or ""
+    path = _found(scan, place, results) if place else None
+    if path is not None:
         try:
-            image = read_image(_below(results, path)).canonical()
+            image = read_image(path).canonical()
             check_same_grid(fixed, image)
         except ImageError:
-            path = ""
+            pass
         else:
             return image
     return replace(fixed, data=np.zeros(fixed.data.shape, dtype=np.float32))

@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 
 from cordcohort import scan as paths
 from cordcohort.errors import CordcohortError, DamagedError, ImageError
-from cordcohort.files import read_record, sha256_of, write_if_changed, write_record
+from cordcohort.files import (
+    read_record,
+    recorded_file,
+    sha256_of,
+    write_if_changed,
+    write_record,
+)
 from cordcohort.nifti import Array, Image, read_image, read_mask, write_image
 from cordcohort.segmentation.disc_reading import DiscReading, read_discs
 from cordcohort.segmentation.disc_strip import COLUMNS, Strip, cord_strip
@@ -186,7 +192,7 @@ def cord_mask_of(scan: paths.Row, models: list[str]) -> tuple[str, str]:
         path = Path(paths.mask_record(scan, name))
         record = read_record(path, paths.RECORD_SCHEMA) if path.is_file() else {"status": FAILED}
         if record["status"] == OK:
-            return name, str(path.parent / record["mask"])
+            return name, str(recorded_file(path, record["mask"], record.get("mask_sha256", "")))
     return "", ""
 
 
