@@ -9,8 +9,7 @@ grid. A voxel that the contrasts see differently gets a value between 0 and 1.
 2. The centre of mass of each slice is moved onto that of the reference.
 3. Mask and coverage (ones over the slices that the mask covers) go to the reference grid, linearly.
 4. The outermost slices of both are cleared, because they come from a repeated or partly covered
-   slice: by default 8 mm for MT contrasts, 6.4 mm for dwi and T2starw (10 and 8 slices of the
-   published reference), none for others.
+   slice: by default 8 mm for MT contrasts, 6.4 mm for dwi and T2starw, none for others.
 5. ``soft = sum(masks) / sum(coverages)``, the reference included; 0 where nothing covers. Each of n
    scans of one contrast counts 1/n in both sums.
 6. The average goes back to each native grid, linearly, times that contrast's coverage, in [0, 1].
