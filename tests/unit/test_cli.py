@@ -208,3 +208,19 @@ def test_init_refuses_a_table_without_subjects_and_nothing_at_all(tmp_path):
             CliRunner().invoke(
                 app, ["init", str(tmp_path / "s"), *arguments], catch_exceptions=False
             )
+
+
+def test_init_from_a_table_keeps_a_column_with_one_wrong_cell_and_tells_what_it_leaves_out(
+    tmp_path,
+):
+    rows = ["participant_id,site,n_slices,csa_mm2,remark"]
+    rows += [f"sub-{i:02},x,4,{'n.a.' if i == 3 else 70 + i},fine" for i in range(1, 7)]
+    (tmp_path / "areas.csv").write_text("\n".join(rows) + "\n")
+    done = command("init", tmp_path / "s", "--table", tmp_path / "areas.csv")
+    assert "remark" in done.stderr
+    content = read_yaml(tmp_path / "s" / "config" / "config.yaml")
+    table, analysis = content["external_measures"][0], content["analyses"][0]
+    assert list(table["measures"]) == ["n_slices", "csa_mm2"]
+    assert analysis["select"]["measure"] == "csa_mm2"
+    told = str(command("check", tmp_path / "s").exception)
+    assert "'n.a.' for csa_mm2 of subject 03" in told

@@ -103,6 +103,16 @@ def test_site_and_vendor_come_from_the_sheet_then_the_config_then_the_sidecar(tm
     assert scans["vendor"].tolist() == ["GE", "Philips", "Philips"]
 
 
+@pytest.mark.parametrize("rows", [(), ("sub-02 north", "sub-03 n/a")])
+def test_who_has_no_row_is_of_the_data_sets_site_and_a_cell_n_a_stays_unknown(tmp_path, site, rows):
+    put(site, *(f"sub-{s}/anat/sub-{s}_T2w.nii.gz" for s in ("01", "02", "03")))
+    put_sheet(site, "participants.tsv", "participant_id site", *rows)
+    found = index_of(tmp_path, site).scans["site"].tolist()
+    assert found == (["site", "north", ""] if rows else ["site"] * 3)
+    given = index_of(tmp_path, site, dataset={"site": "west"}).scans["site"].tolist()
+    assert given == ["west", "north" if rows else "west", "west"]
+
+
 def test_without_a_sheet_the_data_set_is_the_site(tmp_path, site):
     put(site, "sub-01/anat/sub-01_T2w.nii.gz")
     index = index_of(tmp_path, site)

@@ -63,6 +63,13 @@ def test_a_sheet_that_is_not_tab_separated_is_refused(tmp_path, text):
         sheets_of(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["", "\n\n"])
+def test_an_empty_sheet_is_called_empty_with_the_way_out(tmp_path, text):
+    put_text(tmp_path, "participants.tsv", text)
+    with pytest.raises(SheetError, match=r"participants\.tsv.*empty file.*or delete it"):
+        sheets_of(tmp_path)
+
+
 def test_utf16_is_refused_by_name(tmp_path):
     (tmp_path / "participants.tsv").write_bytes(
         "participant_id\tsite\nsub-01\tA\n".encode("utf-16")

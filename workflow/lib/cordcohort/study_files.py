@@ -141,6 +141,9 @@ def _drafted(
     for name, path in zip(dataset_names([t.with_suffix("") for t in tables]), tables, strict=True):
         own = f"{name}_table" if name.casefold() in taken else name
         drafted.append({"name": own, "file": _path_text(path, study), **draft_mapping(path)})
+        if drafted[-1]["left_out"]:
+            columns = ", ".join(drafted[-1]["left_out"])
+            sys.stderr.write(f"{path}: left out, as most cells are no numbers: {columns}\n")
     return drafted
 
 

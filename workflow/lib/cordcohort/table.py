@@ -176,6 +176,9 @@ def read_tsv(path: Path | str) -> pd.DataFrame:
             path, sep="\t", header=None, dtype=str, na_values=["n/a", ""], keep_default_na=False,
             encoding="utf-8-sig",
         )  # fmt: skip
+    except pd.errors.EmptyDataError as error:
+        way_out = "fill it, starting with a row of column names, or delete it"
+        raise SheetError(path, "a tab-separated table", "an empty file", way_out) from error
     except (ValueError, OSError) as error:
         raise SheetError(
             path, "a tab-separated table", str(error), "save it as UTF-8 TSV"

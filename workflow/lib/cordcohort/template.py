@@ -128,6 +128,8 @@ def _tables_block(about: Mapping[str, Any], tables: Sequence[Mapping[str, Any]])
             text += f"    {key}: {_scalar(table[key])}\n"
         for key in ("columns", "measures", "scores"):
             text += _mapping(key, table[key])
+        if table["left_out"]:
+            text += f"    # Left out, as most of their cells are no numbers: {table['left_out']}\n"
         text += "    # What holds for all rows, such as {contrast: T2w, structure: cord}.\n"
         text += "    constants: {}\n"
     return text
@@ -149,9 +151,8 @@ def _first_analyses(
     table = tables[0]
     over = "site" if "site" in table["columns"] else "session"
     select = f"method: {_scalar(table['name'])}" if "method" not in table["columns"] else ""
-    if table["measures"]:
-        names = [name for name, about in table["measures"].items() if about["unit"]]
-        first = f"measure: {[*names, *table['measures']][0]}"
+    if table["first"]:
+        first = f"measure: {table['first']}"
         select = f"{select}, {first}" if select else first
     return (
         f"  - name: {_scalar(str(table['name']) + '_over_' + over + 's')}\n"

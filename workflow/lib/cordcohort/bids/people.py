@@ -23,7 +23,8 @@ def list_participants(dataset: Dataset, found: Found, sheets: Sheets) -> list[di
     rows: list[dict[str, Any]] = []
     for subject in sorted({*sheets.participants, *found.subjects, *with_scans}):
         said = sheets.participants.get(subject, {})
-        unsaid_site = "" if sheets.has_sites else dataset.name
+        # A cell n/a says that the site is not known; a sheet without the row says nothing.
+        unsaid_site = "" if sheets.has_sites and said else dataset.name
         rows.append(
             {
                 "dataset": dataset.name,

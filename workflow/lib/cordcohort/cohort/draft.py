@@ -42,6 +42,9 @@ ABOUT_PEOPLE = {
 }
 _NAME = re.compile(r"[^a-z0-9]+")
 MAX_NAME = 64
+# A column with more numbers than other text is one of measures: its few other cells are mistakes,
+# which reading the table then names one by one.
+MOSTLY = 0.5
 
 
 def draft_mapping(path: Path) -> dict[str, Any]:
@@ -55,7 +58,9 @@ def draft_mapping(path: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``layout``, ``columns``, ``measures`` and ``scores`` of an entry of ``external_measures``.
+        ``layout``, ``columns``, ``measures`` and ``scores`` of an entry of ``external_measures``;
+        ``first``, the measure to analyse first (empty without one); ``left_out``, the columns that
+        hold something but mostly no numbers.
 
     Raises
     ------
@@ -87,7 +92,7 @@ def draft_mapping(path: Path) -> dict[str, Any]:
         columns = {k: v for k, v in columns.items() if k not in ("measure", "value", "unit")}
     rest = [c for c in sheet.columns if c not in columns.values()]
     people = [c for c in rest if _plain(c) in ABOUT_PEOPLE]
-    numbers = [c for c in rest if c not in people and _is_numeric(sheet[c])]
+    numbers = [c for c in rest if c not in people and _share_of_numbers(sheet[c]) > MOSTLY]
     measures = {name: {"column": c, "unit": CATALOGUE[name].unit if name in CATALOGUE else ""}
                 for name, c in ((_measure_name(c), c) for c in numbers)}  # fmt: skip
     return {
@@ -95,7 +100,19 @@ def draft_mapping(path: Path) -> dict[str, Any]:
         "columns": columns,
         "measures": {} if is_long else measures,
         "scores": {_plain(c): c for c in people},
+        "first": "" if is_long else min(measures, key=_rank, default=""),
+        "left_out": [c for c in rest if c not in {*people, *numbers} and sheet[c].ne("").any()],
     }
+
+
+def _rank(name: str) -> int:
+    """Order of measures for a first analysis: main ones of the catalogue first, counts last."""
+    known = CATALOGUE.get(name)
+    if known is None:
+        return 2
+    if known.main:
+        return 0
+    return 3 if known.unit == "1" else 1
 
 
 def _repeats(sheet: pd.DataFrame, columns: Mapping[str, str]) -> bool:
@@ -113,6 +130,7 @@ def _measure_name(header: str) -> str:
     return name if name[:1].isalpha() else f"m_{name}"[:MAX_NAME]
 
 
-def _is_numeric(column: pd.Series) -> bool:
+def _share_of_numbers(column: pd.Series) -> float:
+    """Share of the filled cells that are numbers; 0 without any."""
     text = column[column != ""]
-    return len(text) > 0 and bool(pd.to_numeric(text, errors="coerce").notna().all())
+    return float(pd.to_numeric(text, errors="coerce").notna().mean()) if len(text) else 0.0
