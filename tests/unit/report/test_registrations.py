@@ -9,14 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from cordcohort.cohort.exclusion import left_out_of, read_entries
 from cordcohort.errors import DamagedError
-from cordcohort.files import read_json
+from cordcohort.files import read_json, read_yaml
 from cordcohort.images.derive_truth import make_soft_truths
 from cordcohort.nifti import write_image
 from cordcohort.report.inputs import Inputs
 from cordcohort.report.pages import environment
 from cordcohort.report.pictures import draw_scan
-from cordcohort.report.registrations import registration_list, registration_picture
+from cordcohort.report.registrations import (
+    FAILED_REGISTRATIONS,
+    registration_list,
+    registration_picture,
+    write_failed_registrations,
+)
 from cordcohort.scan import SOFT_TRUTH, soft_truth_files
 from PIL import Image as Pillow
 
@@ -74,6 +80,16 @@ def test_the_list_starts_with_what_went_wrong_and_names_the_reason(study: Inputs
     assert by_contrast["T1w"]["numbers"][0] == "1.000"
     assert by_contrast["MTon"]["numbers"][3] == "4.0"
     assert all(row["link"].startswith("subjects/d/sub-01.html#scan-") for row in rows)
+
+
+def test_failed_registrations_are_drafted_as_entries_that_the_exclusion_list_takes(
+    study: Inputs, tmp_path: Path
+) -> None:
+    write_failed_registrations(study, tmp_path)
+    entries = read_entries(read_yaml(tmp_path / FAILED_REGISTRATIONS))
+    assert [(e["contrast"], e["from"]) for e in entries] == [("MToff", "soft_truth")]
+    left_out = left_out_of("soft_truth", entries, study.index.to_dict("records"))
+    assert list(left_out) == ["d/sub-01/anat/sub-01_MToff"]
 
 
 def test_without_the_key_there_is_no_list(study: Inputs) -> None:

@@ -44,7 +44,7 @@ from cordcohort.report.pages import write_assets, write_page
 from cordcohort.report.palette import REFERENCE_METHOD, declared_methods
 from cordcohort.report.privacy import public_text
 from cordcohort.report.published import published_for
-from cordcohort.report.registrations import registration_list
+from cordcohort.report.registrations import registration_list, write_failed_registrations
 from cordcohort.report.result_figures import result_figures
 from cordcohort.report.review import write_review_page
 from cordcohort.report.scan_list import scan_list, scans_with_numbers
@@ -174,6 +174,7 @@ def build_index_page(study_dir: Path | str, config: Config) -> Path:
     scans = scans_with_numbers(inputs, compared)
     write_review_page(inputs, scans, report)
     to_correct = corrections(inputs, compared)
+    write_failed_registrations(inputs, report)
     write_folder_schema(report / TABLES)
     page = report / INDEX_PAGE
     write_page(

@@ -12,24 +12,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from cordcohort.binary import binarised
 from cordcohort.errors import ImageError, SheetError
-from cordcohort.files import read_record, recorded_file, write_bytes
+from cordcohort.files import read_record, recorded_file, write_bytes, write_text
 from cordcohort.nifti import Image, check_same_grid, read_image, read_mask
 from cordcohort.report.grids import Column
 from cordcohort.report.inputs import Inputs, records, setting
-from cordcohort.report.links import picture_file, scan_anchor, subject_link
+from cordcohort.report.links import TABLES, picture_file, scan_anchor, subject_link
 from cordcohort.report.mosaic import Mosaic
 from cordcohort.report.palette import TRUTH_KEY, looks
 from cordcohort.report.privacy import public_text
 from cordcohort.report.views import scan_views
 from cordcohort.report.words import scan_text
 from cordcohort.scan import RECORD_SCHEMA, RESULTS, masks_of, soft_truth_record
+from cordcohort.table import SCAN_KEY
 
 Record = dict[str, Any]
 
+FAILED_REGISTRATIONS = f"{TABLES}/soft_truth_failed.yml"
+_DRAFT = """# Registrations that failed, as entries of config/exclude.yaml: look before you copy.
+# A missing key matches all: an entry without run or acquisition is for every one of the contrast.
+"""
 GROUP = "Registration"
 N_SLICES = 12
 STATE_TEXT = {
@@ -146,6 +152,29 @@ def registration_list(inputs: Inputs) -> Record:
     found = [(row, truth_record(row, inputs.results)) for row in records(inputs.index)]
     rows = [_row(scan, told) for scan, told in found if _is_shown(told)]
     return {"registration_columns": COLUMNS, "registrations": sorted(rows, key=_worst_first)}
+
+
+def write_failed_registrations(inputs: Inputs, report: Path) -> None:
+    """Write the registrations that failed as entries of the exclusion list, to be looked through.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        The study's tables.
+    report : Path
+        The report's folder.
+    """
+    if not setting(inputs.config, TRUTH_KEY, default=False):
+        return
+    entries: list[Record] = []
+    for row in records(inputs.index):
+        told = truth_record(row, inputs.results)
+        if told and told["status"] == "failed" and told["registration"]:
+            labels = {key: str(row[key]) for key in SCAN_KEY if row[key]}
+            reason = public_text(told["reason"])
+            entries.append(labels | {"from": "soft_truth", "reason": reason})
+    text = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)
+    write_text(report / FAILED_REGISTRATIONS, f"{_DRAFT}{text}")
 
 
 def _is_shown(told: Record) -> bool:
