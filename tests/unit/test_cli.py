@@ -224,3 +224,39 @@ def test_init_from_a_table_keeps_a_column_with_one_wrong_cell_and_tells_what_it_
     assert analysis["select"]["measure"] == "csa_mm2"
     told = str(command("check", tmp_path / "s").exception)
     assert "'n.a.' for csa_mm2 of subject 03" in told
+
+
+def test_a_published_study_takes_the_contrasts_that_are_there_and_its_config_is_accepted(tmp_path):
+    root = tmp_path / "site"
+    for contrast in ("T1w", "T2starw"):
+        put(root, f"sub-01/anat/sub-01_{contrast}.nii.gz")
+        name = f"sub-01_{contrast}_label-SC_seg.nii.gz"
+        put(root, f"derivatives/labels/sub-01/anat/{name}")
+    study = tmp_path / "s"
+    done = command("init", study, "--study", "contrast-agnostic", "--bids", root)
+    assert "no scan has: T2w, MTon, MToff, dwi" in done.stderr
+    assert load_config(study / "config" / "config.yaml").contrasts == ("T1w", "T2starw")
+    done = command("check", study)
+    assert done.exit_code == 0, done.exception
+
+
+def test_init_selects_one_statistic_and_turns_on_agreement_where_cords_are_drawn(tmp_path, sites):
+    command("init", tmp_path / "s", "--bids", sites[0])
+    analyses = {a["name"]: a for a in read_yaml(tmp_path / "s/config/config.yaml")["analyses"]}
+    areas = [a["select"] for a in analyses.values() if a["select"]["measure"] == "csa_mm2"]
+    assert {(s["statistic"], s["level"]) for s in areas} == {("mean", "")}
+    assert "overlap_with_manual" in analyses
+    assert command("check", tmp_path / "s").exit_code == 0
+    put(tmp_path / "bare", "sub-01/anat/sub-01_T2w.nii.gz")
+    command("init", tmp_path / "t", "--bids", tmp_path / "bare")
+    assert len(read_yaml(tmp_path / "t/config/config.yaml")["analyses"]) == 1
+    assert command("check", tmp_path / "t").exit_code == 0
+
+
+def test_a_contrast_that_no_scan_has_is_refused_with_those_that_are_there(tmp_path, sites):
+    command("init", tmp_path / "s", "--bids", sites[0])
+    config = tmp_path / "s/config/config.yaml"
+    config.write_text(config.read_text().replace("contrasts: []", "contrasts: [T1w]", 1))
+    told = str(command("check", tmp_path / "s").exception)
+    assert "'T1w'" in told
+    assert "choose among T2w" in told

@@ -17,34 +17,46 @@ HEADER = """\
 # Configuration of a cordcohort study. `cordcohort check` reads it and says what is wrong with it.
 # Every key stands here with what it means and, unless it was set for you, its default.
 """
-ANALYSES = """\
+# One value a scan and structure: the mean over all its slices, not also medians, SDs and levels.
+_AREA = 'measure: csa_mm2, structure: cord, statistic: mean, level: ""'
+ANALYSES = f"""\
   - name: csa_over_sites
     kind: variability
     title: Cord area within and between sites
-    select: {measure: csa_mm2, structure: cord}
+    select: {{{_AREA}}}
     over: site
-    # leave_one_out: site  # three sites or more: what does the result owe to a single one?
-  # - name: agreement_with_manual
-  #   kind: agreement
-  #   select: {measure: [dice, rve_percent, csa_mm2], structure: cord}
-  #   reference: manual
+"""
+AGREEMENT = f"""\
+  - name: overlap_with_manual
+    kind: agreement
+    select: {{measure: [dice, rve_percent], structure: cord}}
+    reference: manual
+  - name: csa_against_manual
+    kind: agreement
+    select: {{{_AREA}}}
+    reference: manual
+"""
+FURTHER = f"""\
   # - name: csa_over_sessions
   #   kind: variability
-  #   select: {measure: csa_mm2, structure: cord}
+  #   select: {{{_AREA}}}
   #   over: session
   # - name: csa_t1w_t2w
   #   kind: paired_test
-  #   select: {measure: csa_mm2, structure: cord, contrast: [T1w, T2w]}
+  #   select: {{{_AREA}, contrast: [T1w, T2w]}}
   #   compare: contrast
   # - name: csa_and_age
   #   kind: correlation
-  #   select: {measure: csa_mm2, structure: cord}
-  #   with: {score: [age]}
+  #   select: {{{_AREA}}}
+  #   with: {{score: [age]}}
 """
 
 
 def config_text(
-    name: str, datasets: Sequence[Mapping[str, str]], tables: Sequence[Mapping[str, Any]] = ()
+    name: str,
+    datasets: Sequence[Mapping[str, str]],
+    tables: Sequence[Mapping[str, Any]] = (),
+    manual: bool = False,
 ) -> str:
     """Text of ``config/config.yaml`` for some data sets and tables from elsewhere.
 
@@ -57,6 +69,8 @@ def config_text(
     tables : sequence of mapping
         ``name``, ``file`` and the first mapping of each
         (:func:`cordcohort.cohort.draft.draft_mapping`).
+    manual : bool
+        Whether cords drawn by hand were found: then the agreement with them is switched on.
     """
     schema = schema_of("config")
     blocks = [HEADER]
@@ -66,7 +80,9 @@ def config_text(
         elif key == "external_measures" and tables:
             blocks.append(_tables_block(about, tables))
         elif key == "analyses":
-            blocks.append(f"{_comment(about, 0)}analyses:\n{_first_analyses(datasets, tables)}")
+            blocks.append(
+                f"{_comment(about, 0)}analyses:\n{_first_analyses(datasets, tables, manual)}"
+            )
         else:
             blocks.append(_entry(key, about, 0, {"study.name": name}, ""))
     return "\n".join(blocks)
@@ -87,6 +103,26 @@ def with_datasets(text: str, datasets: Sequence[Mapping[str, str]]) -> str:
     after = next(rest, len(lines))
     block = _datasets_block(schema_of("config")["properties"]["datasets"], datasets)
     return "".join([*lines[:first], block, "\n", *lines[after:]])
+
+
+def with_fewer_contrasts(text: str, wanted: Sequence[str], present: Sequence[str]) -> str:
+    r"""Text of a study on fewer contrasts: its lists of all, and what stands for T2w.
+
+    Analyses of a pair with a missing contrast are left out.
+
+    Examples
+    --------
+    >>> text = "contrasts: [T1w, T2w, dwi]\nreference_contrast: T2w\n"
+    >>> with_fewer_contrasts(text, ["T1w", "T2w", "dwi"], ["T1w", "dwi"]).splitlines()
+    ['contrasts: [T1w, dwi]', 'reference_contrast: T1w']
+    """
+    text = text.replace(_scalar(list(wanted)), _scalar(list(present)))
+    if not {"T1w", "T2w"} <= set(present):
+        text = re.sub(r"  - name: area_t1w_on_t2w\n(?:    .*\n)*", "", text)
+    if "T2w" not in present:
+        for around in ("contrasts: [{}]", "contrast: {}", "which {} scans"):
+            text = text.replace(around.format("T2w"), around.format(present[0]))
+    return text
 
 
 def _entry(
@@ -143,11 +179,12 @@ def _mapping(key: str, entries: Mapping[str, Any]) -> str:
 
 
 def _first_analyses(
-    datasets: Sequence[Mapping[str, str]], tables: Sequence[Mapping[str, Any]]
+    datasets: Sequence[Mapping[str, str]], tables: Sequence[Mapping[str, Any]], manual: bool
 ) -> str:
     """Analyses to start with; of tables alone, their first measure over sites or sessions."""
     if datasets or not tables:
-        return ANALYSES
+        commented = AGREEMENT.replace("  - ", "  # - ").replace("\n    ", "\n  #   ")
+        return ANALYSES + (AGREEMENT if manual else commented) + FURTHER
     table = tables[0]
     over = "site" if "site" in table["columns"] else "session"
     select = f"method: {_scalar(table['name'])}" if "method" not in table["columns"] else ""

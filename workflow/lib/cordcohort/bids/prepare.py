@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from cordcohort.bids.first_look import look_at
 from cordcohort.bids.index import Index, build_index, masks_of, write_index
-from cordcohort.bids.names import CONTRASTS
 from cordcohort.config import Config, load_config, make_config
 from cordcohort.errors import ConfigError
 from cordcohort.measures.catalogue import CATALOGUE
@@ -173,7 +173,12 @@ def _check_contrasts(config: Config, index: Index, external: pd.DataFrame) -> No
     for number, contrast in enumerate(config.contrasts):
         if contrast not in found:
             expected = "a contrast that some scan has"
-            way_out = nearest(contrast, CONTRASTS)
+            # The index holds the contrasts asked for only: look for the others.
+            there = look_at([d.root for d in config.datasets]).contrasts | found
+            listed = ", ".join(sorted(there - {""})) or "none"
+            alike = [name for name in there if name.casefold() == contrast.casefold()]
+            guess = f"did you mean {alike[0]}? " if alike else ""
+            way_out = f"{guess}choose among {listed}, or remove it wherever it stands"
             raise ConfigError(f"contrasts[{number}]", contrast, expected, way_out)
     for number, name in enumerate(config.segmentation.use_manual):
         known = {*index.scans["contrast"], *(d.name for d in config.datasets)}
