@@ -183,10 +183,18 @@ def test_decisions_by_keyboard_are_saved_as_a_list_that_the_workflow_reads(
     press(browser, "j")
     press(browser, "p")
     press(browser, "j")
-    press(browser, "f")  # without a reason it is told, and not saved
+    press(browser, "f")  # without a reason it is told, and nothing is saved
     press(browser, "Escape")
-    told = browser.run("document.getElementById('decided').textContent")
-    assert told == "2 failed, 1 passed, 1 without a reason"
+    told = "document.getElementById('decided').textContent"
+    assert browser.run(told) == "2 failed, 1 passed, 1 without a reason"
+    choose(browser, "State", "failed")  # hides the scan in question
+    browser.run("document.getElementById('save').click()")
+    open_scan = browser.run("JSON.parse(document.getElementById('scans').text)[2].name")
+    assert browser.run(told) == f"Not saved: 1 failed without a reason; write why for {open_scan}"
+    card = browser.run("document.activeElement.closest('article').ariaLabel")
+    assert (card, browser.run("document.activeElement.ariaLabel")) == (open_scan, "Reason")
+    press(browser, "Escape")
+    press(browser, "u")
     path = saved_list(browser, tmp_path)
     (entry,) = read_exclusions(path)
     assert entry.pop("date").count("-") == 2

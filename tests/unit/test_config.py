@@ -294,6 +294,7 @@ def test_the_template_holds_every_key_with_its_default(study):
         if "default" in about and "properties" not in about and key not in ("analyses", "datasets"):
             assert value == about["default"], key
     del given_keys["segmentation"]["models"]
+    put_text(study, "config/exclude.yaml", "[]\n")
     config = make_config(given_keys | {"segmentation": {"models": []}}, study)
     assert config.datasets[0].name == "north"
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from cordcohort.bids.prepare import prepare
+from cordcohort.bids.prepare import exclusion_lines, prepare
 from cordcohort.errors import ConfigError, SheetError
 from cordcohort.scan import INDEX
 from unit.bids.tree import put, put_sheet, put_text
@@ -98,6 +98,28 @@ def test_an_exclusion_must_match_a_scan(study):
         prepare(study, content(study))
 
 
+def test_a_named_exclusion_list_that_is_absent_is_refused_with_the_nearest_name(study):
+    put_text(study, "config/qc_decisions.yaml", "- {subject: '01', reason: motion}\n")
+    assert not (study / "config" / "exclude.yaml").exists()
+    prepare(study, content(study))
+    with pytest.raises(ConfigError, match=r"'qc_decision.yaml'.*did you mean qc_decisions.yaml"):
+        prepare(study, content(study, exclude=["qc_decision.yaml"]))
+    with pytest.raises(ConfigError, match=r"'exclude.yaml'"):
+        prepare(study, content(study, exclude="exclude.yaml"))
+
+
+def test_each_exclusion_list_tells_how_many_scans_it_excludes(study):
+    put_text(study, "config/exclude.yaml", "- {subject: '01', reason: motion}\n")
+    put_text(study, "config/more.yaml", "- {measure: csa_mm2, reason: motion}\n")
+    config, index = prepare(study, content(study, exclude=["exclude.yaml", "more.yaml"]))
+    n, own = len(index.scans), int((index.scans["subject"] == "01").sum())
+    assert 0 < own < n
+    assert exclusion_lines(config, index) == [
+        f"exclude.yaml: 1 entries exclude {own} of {n} scans",
+        f"more.yaml: 1 entries exclude 0 of {n} scans, and a part of {n} more",
+    ]
+
+
 def test_an_exclusion_of_a_measure_must_name_one(study):
     put_text(study, "config/exclude.yaml", "- {measure: csa_mm2, reason: motion}\n")
     prepare(study, content(study))
@@ -119,6 +141,7 @@ def test_an_exclusion_may_name_a_table_from_elsewhere(study):
 def test_a_qc_fail_list_is_read_as_it_is_and_unknown_names_are_told(study):
     text = "FILES_SEG:\n- sub-01_T2w_RPI_r.nii.gz\n- sub-99_T2w.nii.gz\n"
     put_text(study, "config/qc_fail.yml", text)
+    put_text(study, "config/exclude.yaml", "[]\n")
     keys = {"exclude": ["exclude.yaml", "qc_fail.yml"]}
     config, index = prepare(study, content(study, **keys))
     assert [e["subject"] for e in config.exclusions] == ["01", "99"]

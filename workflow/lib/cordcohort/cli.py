@@ -100,9 +100,13 @@ def check(
         typer.Option("--deep", help="Also open every file and compare it with the last run."),
     ] = False,
 ) -> None:
-    """Print what was found, what was not matched and why; refuse a wrong config. Runs no job."""
+    """Print what was found, what was not matched and why; refuse a wrong config. Runs no job.
+
+    Exit status 1 for a wrong config or sheet, and with --deep for a file changed since the last
+    run; 0 with other faults of files, which the last line counts: a run leaves those files out.
+    """
     from cordcohort.bids.overview import print_overview
-    from cordcohort.bids.prepare import check_against_index, find
+    from cordcohort.bids.prepare import check_against_index, exclusion_lines, find
     from cordcohort.config import require_config
     from cordcohort.scan import CONFIG_PATH
     from cordcohort.study_lock import lock_if_free
@@ -112,6 +116,8 @@ def check(
         config, index = find(study, keep=lock is not None)
     print_overview(config, index, every_scan=scans, deep=deep)
     check_against_index(config, index)
+    for line in exclusion_lines(config, index):
+        typer.echo(line)
     if deep:
         from cordcohort.bids.deep import deep_check, deep_lines
 
@@ -119,6 +125,13 @@ def check(
         typer.echo("\n".join(deep_lines(result, MAX_FILES)))
         if result.n_changed:
             raise CordcohortError(f"{result.n_changed} files changed since the last run")
+        if result.n_faults:
+            typer.echo(
+                f"config and sheets are fine, but the files have {result.n_faults} faults, listed "
+                "above by code; mend or exclude them, or go on without what they spoil: "
+                f"`cordcohort run {study}`"
+            )
+            return
     typer.echo(f"config and sheets are fine; next: `cordcohort run {study}`")
 
 

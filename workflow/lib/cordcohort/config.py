@@ -18,7 +18,7 @@ from typing import Any
 
 from cordcohort.bids.names import contrast_of
 from cordcohort.errors import ConfigError
-from cordcohort.exclusion_files import read_exclusions
+from cordcohort.exclusion_files import read_exclusions, require_lists
 from cordcohort.scan import CONFIG_PATH
 from cordcohort.validation import read_strict_yaml, validated
 
@@ -219,7 +219,7 @@ def make_config(
     study_dir = Path(study_dir).resolve()
     plain = deepcopy(dict(content)) if isinstance(content, Mapping) else content
     filled: dict[str, Any] = validated(plain, "config", where)
-    lists = _exclusion_lists(filled["exclude"], study_dir)
+    lists = exclusion_lists(filled["exclude"], study_dir)
     config = Config(
         study=_study(filled["study"]),
         datasets=tuple(_dataset(d, i, study_dir) for i, d in enumerate(filled["datasets"])),
@@ -243,10 +243,12 @@ def make_config(
         from cordcohort.config_checks import check_config  # noqa: PLC0415 - it needs Config
 
         check_config(config)
+        if "exclude" in content:  # only the default may be absent
+            require_lists(config.exclude)
     return config
 
 
-def _exclusion_lists(given: Any, study_dir: Path) -> list[tuple[Path, str]]:
+def exclusion_lists(given: Any, study_dir: Path) -> list[tuple[Path, str]]:
     """The exclusion lists, each with the data set that it is about (empty: it says so itself)."""
     folder = study_dir / CONFIG_PATH.parent
     lists = given if isinstance(given, list) else [given]

@@ -9,14 +9,14 @@ rest on it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cordcohort.bids.names import NameFaultError, parse_name, scan_name, split_extension
 from cordcohort.errors import ConfigError
-from cordcohort.scan import LISTED
-from cordcohort.validation import read_strict_yaml, validated
+from cordcohort.scan import CONFIG_PATH, LISTED
+from cordcohort.validation import nearest, read_strict_yaml, validated
 
 # Which rows of a scan rest on what a block of the list names; every other block excludes the scan.
 FAILED_PARTS: dict[str, tuple[dict[str, str], ...]] = {
@@ -53,6 +53,21 @@ def read_exclusions(path: Path, dataset: str = "") -> list[dict[str, str]]:
         return _within(qc_entries(entries, path.name), dataset)
     given = [_without_empty(e) for e in entries] if isinstance(entries, list) else entries
     return _within(list(validated(given, "exclude", path.name)), dataset)
+
+
+def require_lists(paths: Iterable[Path]) -> None:
+    """Refuse a named exclusion list that is absent: what it excludes would be used.
+
+    Raises
+    ------
+    ConfigError
+        With the nearest file names of the folder.
+    """
+    for path in paths:
+        if not path.is_file():
+            found = {p.name for p in path.parent.glob("*.y*ml")} - {CONFIG_PATH.name}
+            way_out = f"{nearest(path.name, found)} (looked for {path})"
+            raise ConfigError("exclude", path.name, "a file that exists", way_out)
 
 
 def _within(entries: list[dict[str, str]], dataset: str) -> list[dict[str, str]]:

@@ -48,6 +48,11 @@ class DeepCheck:
     n_compared: int
 
     @property
+    def n_faults(self) -> int:
+        """Findings that are no notes."""
+        return int((self.findings["code"] != NOTE).sum())
+
+    @property
     def n_changed(self) -> int:
         """Files whose content changed behind the same size and time."""
         return int((self.findings["code"] == "changed").sum())
@@ -130,10 +135,9 @@ def deep_lines(result: DeepCheck, most: int) -> Iterator[str]:
     most : int
         Files named for each code.
     """
-    faults = result.findings[result.findings["code"] != NOTE]
     yield (
         f"{result.n_files} input files read to the end, {result.n_compared} compared with the "
-        f"last run: {len(faults)} faults, {result.n_changed} changed"
+        f"last run: {result.n_faults} faults, {result.n_changed} changed"
     )
     for code, part in result.findings.groupby("code", sort=True):
         meaning = FAULT_CODES.get(str(code), "legal, but unusual" if code == NOTE else "")

@@ -11,8 +11,9 @@ import pandas as pd
 
 from cordcohort.bids.first_look import look_at
 from cordcohort.bids.index import Index, build_index, masks_of, write_index
-from cordcohort.config import Config, load_config, make_config
+from cordcohort.config import Config, exclusion_lists, load_config, make_config
 from cordcohort.errors import ConfigError
+from cordcohort.exclusion_files import read_exclusions
 from cordcohort.measures.catalogue import CATALOGUE
 from cordcohort.scan import CONFIG_PATH, LISTED, SOFT_TRUTH, SOFT_TRUTH_BINARY
 from cordcohort.table import LONG_COLUMNS, SCAN_KEY
@@ -199,6 +200,24 @@ def _check_exclusions(config: Config, index: Index, external: pd.DataFrame) -> N
         for key, names in (("measure", measures), ("method", methods)):
             if key in entry:
                 _check_values(f"exclude[{number}].{key}", [entry[key]], names, key)
+
+
+def exclusion_lines(config: Config, index: Index) -> list[str]:
+    """How many scans each exclusion list excludes, a line a list; none without entries."""
+    if not config.exclusions:
+        return []
+    from cordcohort.cohort.exclusion import left_out, read_entries  # noqa: PLC0415 - slow
+
+    scans = _known_scans(index, _external_rows(config))
+    lines = []
+    for path, dataset in exclusion_lists(config.content["exclude"], config.study_dir):
+        entries = read_entries(read_exclusions(path, dataset), path.name)
+        whole, part = left_out(entries, scans)
+        lines.append(
+            f"{path.name}: {len(entries)} entries exclude {whole} of {len(scans)} scans"
+            + (f", and a part of {part} more" if part else "")
+        )
+    return lines
 
 
 def _check_own_values(

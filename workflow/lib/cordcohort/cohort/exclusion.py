@@ -101,6 +101,15 @@ def left_out_of(
     return found
 
 
+def left_out(entries: Sequence[Entry], scans: pd.DataFrame) -> tuple[int, int]:
+    """How many scans entries exclude as a whole, and how many others in part or from a step."""
+    whole, part = np.zeros((2, len(scans)), dtype=bool)
+    for entry in entries:
+        into = whole if is_of_scan(entry) else part
+        into |= scan_matches(scans, entry)
+    return int(whole.sum()), int((part & ~whole).sum())
+
+
 def _label(key: str, value: Any, where: str) -> str:
     if key in ("date", "by", "reason", LISTED):
         return str(value).strip()

@@ -144,7 +144,7 @@
       ["date", day.map((n) => String(n).padStart(2, "0")).join("-")]];
     let text = "# Decisions of a review; name this file in `exclude` of config.yaml.\n";
     for (const [scan, decision] of decisions) {
-      if (decision.verdict === "fail" && complete(decision)) {
+      if (decision.verdict === "fail") {
         text += entry(scan, decision, common);
       } else if (decision.verdict === "pass") {
         text += `# passed: ${JSON.stringify(scan.key.join(" "))}\n`;
@@ -153,7 +153,29 @@
     return text;
   }
 
+  // A failed scan without a reason would be lost in the list: go to the first instead of saving.
+  function refuse(open) {
+    if (!wanted.includes(open[0])) {
+      selects.forEach((select) => { select.value = ""; });
+      search.value = "";
+      filter();
+    }
+    const place = wanted.indexOf(open[0]);
+    while (sheet.childElementCount <= place) {
+      grow();
+    }
+    sheet.children[place].scrollIntoView({ block: "center" });
+    sheet.children[place].querySelector(".verdict input").focus({ preventScroll: true });
+    document.getElementById("decided").textContent =
+      `Not saved: ${open.length} failed without a reason; write why for ${open[0].name}`;
+  }
+
   document.getElementById("save").addEventListener("click", () => {
+    const open = scans.filter((scan) => decisions.has(scan) && !complete(decisions.get(scan)));
+    if (open.length > 0) {
+      refuse(open);
+      return;
+    }
     const url = URL.createObjectURL(new Blob([listText()], { type: "application/yaml" }));
     const link = make("a", { href: url, download: document.getElementById("review").dataset.file });
     link.click();
