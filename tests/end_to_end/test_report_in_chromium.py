@@ -12,8 +12,8 @@ import pytest
 from chromium import CHROMIUM, Browser
 from cordcohort.cohort.exclusion import check_entries, read_entries
 from cordcohort.exclusion_files import read_exclusions
-from cordcohort.report.build import build_report
-from cordcohort.table import SCAN_KEY
+from cordcohort.report.build import build_index_page, build_report
+from cordcohort.table import SCAN_KEY, read_parquet
 from unit.report.small_study import Wanted, make_study
 
 HOSTILE = "<img src=http://evil.example/x.png onerror=document.title='pwned'></script>{{7*7}}"
@@ -218,6 +218,28 @@ def test_one_mask_of_a_scan_can_fail_alone(browser: Browser, report: Path, tmp_p
     (entry,) = read_exclusions(saved_list(browser, tmp_path))
     assert entry["method"] == "cord-v1"
     assert entry["reason"] == "leaks into the canal"
+
+
+def test_a_second_review_keeps_the_decisions_of_the_first(browser: Browser, tmp_path: Path) -> None:
+    config = make_study(tmp_path, Wanted(n_subjects=2, title="again"))
+    scans = read_parquet(tmp_path / "results" / "cohort" / "scans.parquet")[SCAN_KEY]
+    first, second = ({k: v for k, v in row.items() if v} for row in scans[:2].to_dict("records"))
+    told = {"reason": "motion", "by": "JR", "date": "2025-01-31"}
+    lists = [first | {"method": m} | told for m in ("cord-v1", "manual")]
+    lists += [{"measure": "csa_mm2", "reason": "stays where it is"}]
+    browser.open(build_index_page(tmp_path, config, lists).with_name("review.html"))
+    names = browser.run("JSON.parse(document.getElementById('scans').text).map(s => s.key)")
+    place = [names.index([str(v) for v in row]) for row in scans[:2].to_numpy()][1]
+    browser.run(
+        f"(() => {{ const c = document.querySelectorAll('.review')[{place}];"
+        "c.querySelectorAll('.verdict button')[1].click();"
+        "const i = c.querySelector('.verdict input'); i.value = 'new one';"
+        "i.dispatchEvent(new Event('input')); })()"
+    )
+    saved = read_exclusions(saved_list(browser, tmp_path))
+    assert saved[:2] == lists[:2]
+    assert saved[2] == second | {"reason": "new one", "date": saved[2]["date"]}
+    assert saved[2]["date"] != told["date"]
 
 
 def test_pictures_of_the_review_wait_until_they_are_near(browser: Browser, report: Path) -> None:

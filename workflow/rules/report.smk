@@ -75,6 +75,7 @@ rule report:
         runtime=60,
     params:
         settings=PLAN.report_settings(),
+        exclusions=PLAN.config.exclusions,
         templates=files_digest("report/templates"),
         science=science("report.build"),
     script:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def build_report(study_dir: Path | str, config: Config) -> Path:
     if index.is_file() and setting(config, "report.pictures", default=True):
         subject_pictures(study_dir, config, records(read_parquet(index)))
     build_subject_pages(study_dir, config)
-    return build_index_page(study_dir, config)
+    return build_index_page(study_dir, config, setting(config, "exclusions", ()))
 
 
 def subject_pictures(study_dir: Path | str, config: Config, scans: Iterable[Row]) -> list[Path]:
@@ -148,7 +148,9 @@ def build_subject_pages(
     return [write_subject_page(tables[name], ranges, report, config) for name in wanted]
 
 
-def build_index_page(study_dir: Path | str, config: Config) -> Path:
+def build_index_page(
+    study_dir: Path | str, config: Config, exclusions: Sequence[Mapping[str, str]] = ()
+) -> Path:
     """Write the index page with its figures, tables and references.
 
     Parameters
@@ -157,6 +159,8 @@ def build_index_page(study_dir: Path | str, config: Config) -> Path:
         The study.
     config : Config or mapping
         The study's configuration.
+    exclusions : sequence of mappings
+        Entries of the exclusion lists, which the review page starts from.
 
     Returns
     -------
@@ -172,7 +176,7 @@ def build_index_page(study_dir: Path | str, config: Config) -> Path:
     write_text(report / bibtex, methods["bibtex"])
     compared = against(inputs.measures, cohort_ranges(inputs.measures))
     scans = scans_with_numbers(inputs, compared)
-    write_review_page(inputs, scans, report)
+    write_review_page(inputs, scans, report, exclusions)
     to_correct = corrections(inputs, compared)
     write_failed_registrations(inputs, report)
     write_folder_schema(report / TABLES)

@@ -6,12 +6,14 @@ the next run reads (:mod:`cordcohort.exclusion_files`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cordcohort.cohort.exclusion import PART_KEYS, STEP, Entry, read_entries, scan_matches
 from cordcohort.errors import SheetError
 from cordcohort.files import read_json
 from cordcohort.report.inputs import Inputs, contact_of, records, study_title
@@ -30,7 +32,9 @@ MAX_REASON_CHARACTERS = 200
 FILTERS = ("dataset", "site", "vendor", "session", "contrast", "state")
 
 
-def write_review_page(inputs: Inputs, scans: pd.DataFrame, report: Path) -> Path:
+def write_review_page(
+    inputs: Inputs, scans: pd.DataFrame, report: Path, exclusions: Sequence[Entry] = ()
+) -> Path:
     """Write the contact sheet.
 
     Parameters
@@ -41,6 +45,8 @@ def write_review_page(inputs: Inputs, scans: pd.DataFrame, report: Path) -> Path
         From :func:`cordcohort.report.scan_list.scans_with_numbers`.
     report : Path
         The report's folder.
+    exclusions : sequence of mappings
+        Entries of the exclusion lists; the scans that they name start as failed.
 
     Returns
     -------
@@ -51,8 +57,9 @@ def write_review_page(inputs: Inputs, scans: pd.DataFrame, report: Path) -> Path
     scans = scans.merge(stems, on=SCAN_KEY, how="left").fillna({"stem": ""})
     scans = _ordered(scans)
     methods = _methods(inputs.measures)
-    cards = [_card(row, methods.get(tuple(row[k] for k in SCAN_KEY), []), report)
-             for row in records(scans)]  # fmt: skip
+    earlier = _earlier(read_entries(exclusions), scans)
+    cards = [_card(row, methods.get(key, []), report) | {"earlier": earlier.get(key, [])}
+             for row in records(scans) for key in [tuple(row[k] for k in SCAN_KEY)]]  # fmt: skip
     path = report / REVIEW_PAGE
     write_page(
         path, "review.html", "",
@@ -61,6 +68,27 @@ def write_review_page(inputs: Inputs, scans: pd.DataFrame, report: Path) -> Path
         filters=_filters(cards),
     )  # fmt: skip
     return path
+
+
+def _earlier(entries: Sequence[Entry], scans: pd.DataFrame) -> dict[tuple[str, ...], list[Record]]:
+    """What was decided of each scan before: entries for it, or for one of its masks, as a whole.
+
+    The page saves one list; it must hold these too, or it would undo them in the place of its
+    predecessor. Entries for a measure or a step are no decision of this page and stay where they
+    are, as does a mask's entry that names no subject.
+    """
+    found: dict[tuple[str, ...], list[Record]] = {}
+    for entry in entries:
+        parts = {key for key in (*PART_KEYS, STEP) if key in entry}
+        if parts - {"method"} or (parts and "subject" not in entry):
+            continue
+        decision = {"part": entry.get("method", ""), "reason": public_text(entry["reason"])}
+        decision |= {key: public_text(entry.get(key, "")) for key in ("by", "date")}
+        for row in records(scans.loc[scan_matches(scans, entry), SCAN_KEY]):
+            own = found.setdefault(tuple(row[k] for k in SCAN_KEY), [])
+            if all(one["part"] != decision["part"] for one in own):
+                own.append(decision)
+    return found
 
 
 def _ordered(scans: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,10 @@
   const KEYS = ["dataset", "subject", "session", "acquisition", "run", "contrast"];
   const FIELDS = { dataset: (s) => s.key[0], session: (s) => s.key[2], contrast: (s) => s.key[5] };
   const scans = JSON.parse(document.getElementById("scans").textContent);
-  const decisions = new Map(); // scan -> { verdict, part, reason }
+  const decisions = new Map(); // scan -> { verdict, part, reason, by, date }
+  for (const scan of scans.filter((one) => one.earlier.length > 0)) {
+    decisions.set(scan, { verdict: "fail", ...scan.earlier[0] }); // kept unless changed here
+  }
   const sheet = document.getElementById("cards");
   const more = document.getElementById("more");
   const search = document.getElementById("search");
@@ -47,7 +50,8 @@
     const article = make("article", { className: "review", tabIndex: 0 });
     article.setAttribute("aria-label", scan.name);
     const part = make("select", {}, make("option", { value: "", textContent: "whole scan" }));
-    for (const method of scan.methods) {
+    const earlier = scan.earlier.map((one) => one.part).filter(Boolean);
+    for (const method of new Set([...scan.methods, ...earlier])) {
       part.append(make("option", { value: method, textContent: `mask of ${method}` }));
     }
     part.setAttribute("aria-label", "What fails");
@@ -68,7 +72,7 @@
     }
     function decide(change) {
       const old = decisions.get(scan) || { part: "", reason: "" };
-      decisions.set(scan, { ...old, ...change });
+      decisions.set(scan, { ...old, ...change, by: undefined, date: undefined }); // ours now
       saved = false;
       show();
     }
@@ -137,6 +141,8 @@
     return `- ${lines.join("\n  ")}\n`;
   }
 
+  const told = (one) => [["by", one.by], ["date", one.date]];
+
   function listText() {
     const date = new Date();
     const day = [date.getFullYear(), date.getMonth() + 1, date.getDate()];
@@ -145,7 +151,10 @@
     let text = "# Decisions of a review; name this file in `exclude` of config.yaml.\n";
     for (const [scan, decision] of decisions) {
       if (decision.verdict === "fail") {
-        text += entry(scan, decision, common);
+        const others = scan.earlier.slice(1).filter((one) => one.part !== decision.part);
+        for (const one of [decision, ...others]) {
+          text += entry(scan, one, one.date === undefined ? common : told(one));
+        }
       } else if (decision.verdict === "pass") {
         text += `# passed: ${JSON.stringify(scan.key.join(" "))}\n`;
       }
