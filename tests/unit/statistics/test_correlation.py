@@ -103,6 +103,11 @@ def test_two_measures_correlate_and_bootstrap_is_reproducible(make_long: MakeLon
         ([1.0, 2.0], [1.0, 2.0], "2 complete pairs"),
         ([1.0] * 6, [1.0, 2, 3, 4, 5, 6], "measure is constant"),
         ([1.0, 2, 3, 4, 5, 6], [1.0] * 6, "score is constant"),
+        (
+            [4.141760623368529, 4.141760623368531] * 3,
+            [6.0, 5, 4, 3, 2, 1],
+            "measure is constant",
+        ),
     ],
 )
 def test_undefined_correlations_have_a_reason(x: list[float], y: list[float], reason: str) -> None:

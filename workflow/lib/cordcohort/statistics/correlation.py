@@ -22,7 +22,7 @@ from cordcohort.statistics.intervals import (
 from cordcohort.statistics.partial import partial_spearman_row
 from cordcohort.statistics.registry import Outcome, Parameters, analysis
 from cordcohort.statistics.select import Selection, parts
-from cordcohort.statistics.spread import cell_means
+from cordcohort.statistics.spread import cell_means, is_constant
 
 MIN_PAIRS = 4  # Fisher's interval needs n - 3 >= 1, and rho of 3 pairs is one of 4 values
 EXACT_MAX = 8  # up to 8! = 40,320 orders are enumerated
@@ -165,8 +165,8 @@ def spearman_row(x: np.ndarray, y: np.ndarray, interval: str = "fisher") -> dict
     row: dict[str, object] = {"n": n, "rho": math.nan, "p": math.nan}
     if n < MIN_PAIRS:
         return row | {"flag": "undefined", "reason": f"{n} complete pairs: needs {MIN_PAIRS}"}
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        which = "measure" if np.ptp(x) == 0 else "score"
+    if is_constant(x) or is_constant(y):
+        which = "measure" if is_constant(x) else "score"
         return row | {"flag": "undefined", "reason": f"the {which} is constant"}
     (rho, p), p_method = statistic_and_p(stats.spearmanr(x, y)), "Student t"
     if n <= EXACT_MAX:

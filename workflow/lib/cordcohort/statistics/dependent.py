@@ -15,7 +15,7 @@ from cordcohort.statistics.paired_parts import COMPARABLE, merged_columns
 from cordcohort.statistics.partial import meng_z
 from cordcohort.statistics.registry import Outcome, Parameters, analysis
 from cordcohort.statistics.select import Selection
-from cordcohort.statistics.spread import cell_means
+from cordcohort.statistics.spread import cell_means, is_constant
 
 MIN_PERSONS = 5
 COLUMNS = [
@@ -111,7 +111,7 @@ def difference_row(data: np.ndarray) -> dict[str, object]:
     if n < MIN_PERSONS:
         reason = f"{n} complete persons: needs {MIN_PERSONS}"
         return row | {"flag": "undefined", "reason": reason}
-    if (np.ptp(data, axis=0) == 0).any():
+    if any(is_constant(column) for column in data.T):
         return row | {"flag": "undefined", "reason": "one of the three is constant"}
     a, b, score = data.T
     rho_a, rho_b, rho_ab = (

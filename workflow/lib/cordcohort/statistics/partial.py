@@ -14,6 +14,7 @@ from cordcohort.statistics.intervals import (
     bootstrap_interval,
     fisher_interval,
 )
+from cordcohort.statistics.spread import is_constant
 
 TINY = 1e-10  # what is left of ranks that the covariates explain wholly
 
@@ -58,7 +59,7 @@ def partial_spearman_row(
     if free < 2:  # noqa: PLR2004 - an interval needs one more than the test
         return row | {"flag": "undefined", "reason": f"{n} persons for {k} covariates: too few"}
     table = design.to_numpy(dtype=float)
-    rho = partial_rho(x, y, table)
+    rho = math.nan if is_constant(x) or is_constant(y) else partial_rho(x, y, table)
     if not math.isfinite(rho):
         return row | {"flag": "undefined", "reason": "constant once the covariates are removed"}
     t = rho * math.sqrt(free / max(1 - rho**2, TINY**2))
