@@ -205,7 +205,7 @@ def configs(draw: st.DrawFn) -> dict[str, bytes]:
             continue
     text = yaml.safe_dump(content, allow_unicode=True, default_flow_style=draw(st.booleans()))
     return {"config/config.yaml": text.encode("utf-8", "replace"), "lab.tsv": draw(measures()),
-            "data/sub-01/anat/sub-01_T2w.nii.gz": b""}  # fmt: skip
+            "config/exclude.yaml": b"[]\n", "data/sub-01/anat/sub-01_T2w.nii.gz": b""}  # fmt: skip
 
 
 @st.composite
@@ -233,7 +233,9 @@ def _read_names(folder: Path) -> list[Any]:
 
 
 def _external(folder: Path) -> Any:
-    content = GOOD_CONFIG | {"external_measures": [LAB]}
+    content = {key: GOOD_CONFIG[key] for key in ("study", "datasets")} | {
+        "external_measures": [LAB]
+    }
     table = make_config(content, folder, check=False).external_measures[0]
     return read_external(table), external_scores(table)
 

@@ -41,6 +41,7 @@ def test_the_files_that_are_mutated_are_good_ones(fuzz, tmp_path):
     (tmp_path / "data" / "sub-01").mkdir(parents=True)
     (tmp_path / "lab.tsv").write_text("id\tc\tage\n01\t70.5\t44\n")
     (tmp_path / "config" / "config.yaml").write_text(yaml.safe_dump(inputs.GOOD_CONFIG))
+    (tmp_path / "config" / "exclude.yaml").write_text("[]\n")
     assert load_config(tmp_path / "config" / "config.yaml").study.name == "a"
     (tmp_path / "x.bval").write_text("0 " + "800 " * (inputs.N_VOLUMES - 1))
     rows = (" ".join(map(str, row)) for row in inputs.DIRECTIONS)
