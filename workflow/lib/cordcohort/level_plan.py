@@ -6,11 +6,13 @@ job that knows the rows of its own batch gets the same answer as the main proces
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cordcohort import scan as paths
-from cordcohort.config import Config
 from cordcohort.level_choice import DISC_MODEL, chosen_sources
+
+if TYPE_CHECKING:
+    from cordcohort.config import Config
 
 SESSION, DETECTED = "session", "detected"
 LABELLED = ("discs", "vertebrae")
