@@ -12,7 +12,8 @@ from cordcohort.bids.single import rows_of_folders
 from cordcohort.errors import ConfigError
 from cordcohort.files import read_json
 from cordcohort.segmentation.networks import build_network
-from cordcohort.training.engine import learning_rate, train
+from cordcohort.training.engine import train
+from cordcohort.training.optimiser import learning_rate
 from cordcohort.training.recipe import parse_recipe, read_recipe
 from safetensors.torch import load_file
 from unit.training.cohorts import write_cohort
@@ -59,6 +60,19 @@ def test_training_lowers_the_validation_loss(tmp_path: Path) -> None:
     assert losses[-1] < losses[0]
     assert (tmp_path / "out" / "curve.png").stat().st_size > 1000
     assert (tmp_path / "out" / "recipe.yaml").read_text() == path.read_text()
+
+
+def test_the_log_tells_every_region_apart(tmp_path: Path) -> None:
+    network = {"name": "slice_unet", "options": {"features": [4, 8], "out_channels": 2}}
+    painting = {"grid": 16, "pixel_mm": 2.0, "paints": 2, "lesions": {}}
+    path = write(
+        tmp_path / "r.yaml", task="lesion", regions=["cord", "lesion"], network=network,
+        painting=painting, loss={"name": "regions_dice_ce"},
+    )  # fmt: skip
+    train(path, tmp_path / "out", {}, threads=1, device="cpu")
+    rows = list(csv.DictReader((tmp_path / "out" / "log.csv").open()))
+    assert {"dice", "volume_ratio", "dice_lesion", "volume_ratio_lesion"} <= set(rows[0])
+    assert all(0 <= float(row["dice_lesion"]) <= 1 for row in rows)
 
 
 def test_validation_without_improvement_stops_the_run(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from cordcohort.training.losses import (
     dice_bce,
     make_loss,
     near_foreground,
+    regions_dice_ce,
     soft_dice,
     soft_dice_relu,
 )
@@ -134,3 +135,68 @@ def test_deep_supervision_halves_the_weight_of_each_coarser_output(name: str) ->
 def test_unknown_loss_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="hinge"):
         make_loss("hinge", {})
+
+
+def nested() -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and targets of a cord of four voxels with a lesion of one."""
+    target = torch.zeros(1, 2, 1, 8)
+    target[0, 0, 0, :4] = 1
+    target[0, 1, 0, 1] = 1
+    return torch.zeros(1, 2, 1, 8), target
+
+
+def test_dice_and_entropy_of_regions_are_the_closed_form() -> None:
+    # Every probability is one half: entropy is ln 2; Dice of nnU-Net's form is 2 (p n) / (8 p + n).
+    output, target = nested()
+    dice = [1 - 2 * 0.5 * n / (8 * 0.5 + n) for n in (4, 1)]
+    found = float(regions_dice_ce(output, target, smooth=0.0, squared=False))
+    assert found == pytest.approx(sum(dice) / 2 + math.log(2), abs=1e-6)
+
+
+def test_smoothing_adds_to_both_sides_of_the_dice() -> None:
+    output, target = nested()
+    dice = [1 - (2 * 0.5 * n + 3) / (8 * 0.5 + n + 3) for n in (4, 1)]
+    found = float(regions_dice_ce(output, target, smooth=3.0, squared=False))
+    assert found == pytest.approx(sum(dice) / 2 + math.log(2), abs=1e-6)
+
+
+def test_without_smoothing_an_absent_region_has_no_slope_in_the_dice() -> None:
+    output = torch.zeros(1, 1, 1, 4, requires_grad=True)
+    empty = torch.zeros(1, 1, 1, 4)
+    regions_dice_ce(output, empty, smooth=0.0, dice_weight=1.0).backward()
+    entropy = torch.zeros(1, 1, 1, 4, requires_grad=True)
+    regions_dice_ce(entropy, empty, smooth=0.0, dice_weight=0.0).backward()
+    assert output.grad is not None
+    assert entropy.grad is not None
+    assert torch.equal(output.grad, entropy.grad)
+
+
+def test_a_soft_target_is_its_own_best_prediction_only_with_squares() -> None:
+    target = torch.full((1, 1, 1, 4), 0.3)
+    own = torch.logit(target)
+    above = torch.logit(target + 0.2)
+    for squared, better in ((True, True), (False, False)):
+
+        def dice(x: torch.Tensor, squared: bool = squared) -> float:
+            entropy = regions_dice_ce(x, target, squared=squared, dice_weight=0.0)
+            return float(regions_dice_ce(x, target, squared=squared, smooth=0.0) - entropy)
+
+        assert (dice(own) < dice(above)) is better
+
+
+def test_a_small_region_weighs_as_much_as_a_large_one() -> None:
+    # Dice 1 (missed) of the lesion costs as much as Dice 1 of the cord, whatever their sizes.
+    _, target = nested()
+    costs = []
+    for missed in (0, 1):
+        right = 60 * (target - 0.5)
+        right[:, missed] = -30.0
+        whole = regions_dice_ce(right, target, smooth=0.0)
+        costs.append(float(whole - regions_dice_ce(right, target, dice_weight=0.0)))
+    assert costs[0] == pytest.approx(costs[1], abs=1e-6)
+
+
+def test_weights_choose_between_regions() -> None:
+    output, target = nested()
+    alone = regions_dice_ce(output[:, 1:], target[:, 1:])
+    assert float(regions_dice_ce(output, target, weights=(0, 1))) == pytest.approx(float(alone))

@@ -40,11 +40,15 @@ class SliceUNet(nn.Module):
         Channels of each level, finest first. The grid must divide by ``2 ** len(features)``.
     deep_supervision
         In training mode return a list of logits (finest first) instead of one tensor.
+    out_channels
+        Logits of each pixel: one a region or class.
 
     Examples
     --------
     >>> SliceUNet(features=(4, 8))(torch.zeros(1, 3, 16, 16)).shape
     torch.Size([1, 1, 16, 16])
+    >>> SliceUNet(features=(4, 8), out_channels=2)(torch.zeros(1, 3, 16, 16)).shape
+    torch.Size([1, 2, 16, 16])
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class SliceUNet(nn.Module):
         in_slices: int = 3,
         features: Sequence[int] = (32, 64, 128, 160),
         deep_supervision: bool = False,
+        out_channels: int = 1,
     ) -> None:
         super().__init__()
         self.deep_supervision = deep_supervision
@@ -65,12 +70,13 @@ class SliceUNet(nn.Module):
         self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, 2) for a, b in pairs)
         self.merge = nn.ModuleList(nn.Sequential(_block(2 * b, b), _block(b, b)) for _, b in pairs)
         self.heads = nn.ModuleList(
-            nn.Conv2d(b, 4, 1) for _, b in (pairs if deep_supervision else pairs[-1:])
+            nn.Conv2d(b, 4 * out_channels, 1)
+            for _, b in (pairs if deep_supervision else pairs[-1:])
         )
         self.pool = nn.MaxPool2d(2)
 
     def forward(self, x: Tensor) -> Any:
-        """Logits ``(n, 1, y, x)`` of ``(n, slices, y, x)``; a list under deep supervision."""
+        """Logits ``(n, c, y, x)`` of ``(n, slices, y, x)``; a list under deep supervision."""
         x = self.fold(x)
         skips: list[Tensor] = []
         last = len(self.down) - 1

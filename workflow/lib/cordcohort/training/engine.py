@@ -7,7 +7,6 @@ nothing had happened.
 from __future__ import annotations
 
 import ctypes
-import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,13 +25,14 @@ from cordcohort.scan import Row
 from cordcohort.segmentation.device import choose_device
 from cordcohort.segmentation.networks import build_network
 from cordcohort.training.losses import LINEAR_LOSSES, make_loss
+from cordcohort.training.optimiser import learning_rate, make_optimiser, start_weights
 from cordcohort.training.progress import add_row, drop_rows_after
 from cordcohort.training.recipe import Recipe, in_steps, read_recipe
+from cordcohort.training.scores import score
 from cordcohort.training.state import STATE_NUMBERS, load_state, save_state, save_tensors
 from cordcohort.training.supply import VOLUMES, Batches, make_supply
 
 WORST_LOSS = 1e30
-HALF = 0.5
 LARGEST_MMAP_THRESHOLD_BYTES = 32 << 20  # glibc refuses more
 TOP_PAD_BYTES = 256 << 20
 TRIM_BYTES = (1 << 31) - 1
@@ -117,10 +117,9 @@ def _start(recipe: Recipe, folder: Path, device: torch.device, resume: bool) -> 
     """New run, or the one of the checkpoint."""
     torch.manual_seed(recipe.seed)
     network = build_network(recipe.network["name"], recipe.network["options"]).to(device)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=recipe.optimiser["learning_rate"],
-        weight_decay=recipe.optimiser["weight_decay"],
-    )  # fmt: skip
+    if recipe.network["start_from"] and not resume:
+        start_weights(network, str(recipe.network["start_from"]), recipe.name)
+    optimiser = make_optimiser(network, recipe)
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     numbers: dict[str, Any] = {
         "step": 0,
@@ -181,27 +180,6 @@ def _is_due(step: int, every: int, last: int) -> bool:
     return step % int(every) == 0 or step == int(last)
 
 
-def learning_rate(step: int, recipe: Recipe) -> float:
-    """Warm-up, plateau, then a cosine to zero over the last part of the run.
-
-    Examples
-    --------
-    >>> from cordcohort.training.recipe import parse_recipe
-    >>> schedule = {"steps": 10, "warmup": 2}
-    >>> r = parse_recipe({"name": "a", "task": "cord", "seed": 1, "schedule": schedule})
-    >>> learning_rate(0, r) < learning_rate(5, r) and learning_rate(9, r) < learning_rate(5, r)
-    True
-    """
-    schedule = recipe.schedule
-    peak = float(recipe.optimiser["learning_rate"])
-    if step < schedule["warmup"]:
-        return peak * (step + 1) / schedule["warmup"]
-    start = float(schedule["decay_from"]) * schedule["steps"]
-    if step < start:
-        return peak
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - start) / max(schedule["steps"] - start, 1)))
-
-
 def _autocast(run: Run) -> AbstractContextManager[Any]:
     """bfloat16 arithmetic where the recipe asks for it."""
     wanted = run.recipe.precision["autocast"] == "bfloat16"
@@ -237,27 +215,14 @@ def _validate(
     own = {k: v.detach().clone() for k, v in run.network.state_dict().items()}
     run.network.load_state_dict(run.average)
     run.network.eval()
-    linear = run.recipe.loss["name"] in LINEAR_LOSSES
-    loss, both, found, true = 0.0, 0.0, 0.0, 0.0
-    with torch.no_grad():
-        for image, target in checks:
-            output = run.network(image)
-            loss += float(loss_of(output, target)) / len(checks)
-            mask = (output > (HALF if linear else 0.0)).float()
-            hard = (target > HALF).float()
-            both, found, true = (
-                both + float((mask * hard).sum()),
-                found + float(mask.sum()),
-                true + float(hard.sum()),
-            )
+    found = score(run.network, loss_of, checks, linear=run.recipe.loss["name"] in LINEAR_LOSSES)
     run.network.load_state_dict(own)
     run.network.train()
-    dice = 2 * both / max(found + true, 1.0)
     step = int(run.numbers["step"])
     row = (step, step * int(run.recipe.schedule["batch_size"]), round(run.numbers["seconds"], 1),
-           rate, train_loss, loss, dice, found / max(true, 1.0))  # fmt: skip
-    add_row(run.folder, row)
-    _remember_best(run, loss)
+           rate, train_loss, *found.columns())  # fmt: skip
+    add_row(run.folder, row, run.recipe.regions[1:])
+    _remember_best(run, found.loss)
 
 
 def _remember_best(run: Run, loss: float) -> None:

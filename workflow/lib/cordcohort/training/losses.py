@@ -14,6 +14,7 @@ from cordcohort.errors import ConfigError
 DICE_EPSILON = 1.0
 DILATION_PIXELS = 3
 LEAST_PEAK = 1e-3
+LEAST_VOLUME = 1e-8
 FOREGROUND_LEVEL = 0.2
 SLICE_NDIM = 4  # item, channel, y, x
 
@@ -126,11 +127,54 @@ def dice_bce(output: Tensor, target: Tensor, *, dice_weight: float = 1.0) -> Ten
     return dice_weight * soft_dice(output, target) + entropy
 
 
+def regions_dice_ce(
+    output: Tensor, target: Tensor, *, smooth: float = 1.0, squared: bool = True,
+    dice_weight: float = 1.0, weights: Sequence[float] = (),
+) -> Tensor:  # fmt: skip
+    """Dice plus binary cross-entropy of nested regions, a sigmoid and a Dice each.
+
+    Each region has a Dice of its own over the whole batch, so that a small lesion weighs as much as
+    the cord; the mean over regions is added to the mean cross-entropy.
+
+    Parameters
+    ----------
+    output, target
+        Logits and fractions ``(n, regions, ...)``; a voxel may be in several regions.
+    smooth
+        Added to numerator and denominator. nnU-Net: 1e-5; 0 is Dice + CE without smoothing, where
+        a batch without a region gives the constant 1 and no slope.
+    squared
+        Squares in the denominator make a prediction equal to a soft target the best; False is
+        nnU-Net's.
+    weights
+        Of the regions; alike if empty.
+
+    References
+    ----------
+    Isensee et al. nnU-Net. Nature Methods 2021;18:203-211.
+
+    Examples
+    --------
+    >>> t = torch.tensor([[[[1.0, 1.0]], [[1.0, 0.0]]]])
+    >>> round(float(regions_dice_ce(80 * (t - 0.5), t, smooth=0.0)), 6)
+    0.0
+    """
+    probability = torch.sigmoid(output)
+    over = [0, *range(2, output.ndim)]
+    overlap = 2 * (probability * target).sum(over) + smooth
+    sizes = probability**2 + target**2 if squared else probability + target
+    dice = 1 - overlap / (sizes.sum(over) + smooth).clamp(min=LEAST_VOLUME)
+    entropy = nnf.binary_cross_entropy_with_logits(output, target, reduction="none").mean(over)
+    share = output.new_tensor(weights) if weights else torch.ones_like(dice)
+    return ((dice_weight * dice + entropy) * share).sum() / share.sum()
+
+
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "adaptive_wing": adaptive_wing,
     "soft_dice": soft_dice,
     "soft_dice_relu": soft_dice_relu,
     "dice_bce": dice_bce,
+    "regions_dice_ce": regions_dice_ce,
 }
 LINEAR_LOSSES = frozenset({"adaptive_wing", "soft_dice_relu"})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -21,14 +22,19 @@ LOG_COLUMNS = (
 )
 
 
-def add_row(folder: Path, row: tuple[float, ...]) -> None:
-    """Append a row to log.csv and draw the curve again."""
+def add_row(folder: Path, row: tuple[float, ...], further: Sequence[str] = ()) -> None:
+    """Append a row to log.csv and draw the curve again.
+
+    ``dice`` and ``volume_ratio`` are those of the first output; each ``further`` region that the
+    network draws has two columns more.
+    """
     path = folder / "log.csv"
     fresh = not path.exists()
     with path.open("a", newline="") as handle:
         writer = csv.writer(handle)
         if fresh:
-            writer.writerow(LOG_COLUMNS)
+            more = (f"{kind}_{name}" for name in further for kind in ("dice", "volume_ratio"))
+            writer.writerow((*LOG_COLUMNS, *more))
         writer.writerow([f"{v:.6g}" for v in row])
     draw_curve(path, folder / "curve.png")
 
@@ -58,7 +64,11 @@ def draw_curve(log: Path, picture: Path) -> None:
         left.plot(samples, [float(r[key]) for r in rows], label=label)
     left.set(xlabel="samples", ylabel="loss")
     left.legend(frameon=False)
-    right.plot(samples, [float(r["dice"]) for r in rows])
+    named = [key for key in rows[0] if key == "dice" or key.startswith("dice_")]
+    for key in named:
+        right.plot(samples, [float(r[key]) for r in rows], label=key.removeprefix("dice_"))
+    if len(named) > 1:
+        right.legend(frameon=False)
     right.set(xlabel="samples", ylabel="validation Dice", ylim=(0, 1))
     with atomic_path(picture) as temporary:
         figure.savefig(temporary, dpi=100, format="png")

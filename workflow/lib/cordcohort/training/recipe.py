@@ -28,13 +28,22 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "painting": {},
     "patches": {},
     "augmentation": {},
-    "network": {"name": "slice_unet", "options": {}},
+    "network": {"name": "slice_unet", "options": {}, "start_from": ""},
     "loss": {"name": "dice_bce", "options": {}},
-    "optimiser": {"learning_rate": 2e-3, "weight_decay": 1e-2, "ema": 0.999, "clip_norm": 5.0},
+    "optimiser": {
+        "name": "adamw",
+        "learning_rate": 2e-3,
+        "weight_decay": 1e-2,
+        "momentum": 0.99,
+        "ema": 0.999,
+        "clip_norm": 5.0,
+    },
     "schedule": {
         "steps": 10000,
         "epochs": 0,
         "warmup": 100,
+        "decay": "cosine",
+        "power": 0.9,
         "decay_from": 0.7,
         "batch_size": 32,
         "stop_after": 0,
@@ -44,6 +53,9 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "precision": {"autocast": "none"},
     "checkpoint": {"every": 250},
 }
+ADAMW, SGD = "adamw", "sgd"
+COSINE, POLYNOMIAL = "cosine", "polynomial"
+_CHOICES = (("optimiser", "name", (ADAMW, SGD)), ("schedule", "decay", (COSINE, POLYNOMIAL)))
 _FREE_SECTIONS = frozenset({"painting", "patches", "augmentation"})
 _SPLIT_KEYS = frozenset({"seed", "train", "validation"})
 
@@ -55,7 +67,9 @@ class Recipe:
     Attributes
     ----------
     name, task, seed
-        Model name, ``cord`` or ``localiser``, seed of everything.
+        Model name, ``cord``, ``localiser``, ``lesion`` or ``discs``, seed of everything.
+    regions
+        Names of the network's outputs, each inside the one before it; of one output ``(task,)``.
     sources, painting, patches, augmentation, network, loss
         Sections with defaults filled in, as are the following.
     optimiser, schedule, validation, precision, checkpoint
@@ -65,6 +79,7 @@ class Recipe:
     name: str
     task: str
     seed: int
+    regions: tuple[str, ...] = ()
     sources: dict[str, Any] = field(default_factory=dict)
     painting: dict[str, Any] = field(default_factory=dict)
     patches: dict[str, Any] = field(default_factory=dict)
@@ -100,14 +115,30 @@ def parse_recipe(content: Mapping[str, Any], where: str = "recipe") -> Recipe:
     for key in ("name", "task", "seed"):
         if key not in content:
             raise ConfigError(key, None, "a value", f"add '{key}' to the recipe", where)
-    allowed = {"name", "task", "seed", *_DEFAULTS}
+    allowed = {"name", "task", "seed", "regions", *_DEFAULTS}
     for key in content:
         if key not in allowed:
             raise ConfigError(key, content[key], "one of " + ", ".join(sorted(allowed)),
                               "remove or correct the key", where)  # fmt: skip
     sections = {name: _section(name, content.get(name) or {}, where) for name in _DEFAULTS}
     _check_images(sections, where)
-    return Recipe(str(content["name"]), str(content["task"]), int(content["seed"]), **sections)
+    _check_choices(sections, where)
+    task = str(content["task"])
+    regions = tuple(str(name) for name in content.get("regions") or (task,))
+    outputs = int(sections["network"]["options"].get("out_channels", len(regions)))
+    if "regions" in content and outputs != len(regions):
+        expected = f"{outputs} names, as network.options.out_channels says"
+        raise ConfigError("regions", list(regions), expected, "name every output", where)
+    return Recipe(str(content["name"]), task, int(content["seed"]), regions, **sections)
+
+
+def _check_choices(sections: dict[str, dict[str, Any]], where: str) -> None:
+    """Refuse a name that nothing stands behind."""
+    for section, key, known in _CHOICES:
+        if sections[section][key] not in known:
+            expected = "one of " + ", ".join(known)
+            raise ConfigError(f"{section}.{key}", sections[section][key], expected,
+                              "correct the recipe", where)  # fmt: skip
 
 
 def _check_images(sections: dict[str, dict[str, Any]], where: str) -> None:

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
+from cordcohort.training.acquire import smooth_field
+from cordcohort.training.lesions import Damage, draw_damage
 from cordcohort.training.sources import STACK_PIXEL_MM, STACK_PIXELS, CordStack
 from cordcohort.training.surroundings import draw_context, draw_inside
 
@@ -42,6 +44,8 @@ class Scene:
         ``(g,)`` distance of neighbouring slices, mm.
     kind
         ``(g,)`` 0 axial, 1 isotropic, 2 sagittal.
+    damage
+        What a recipe of lesions draws in the cord instead of ``lesion``.
     """
 
     context: Tensor
@@ -53,6 +57,7 @@ class Scene:
     lesion: Tensor
     kind: np.ndarray
     slice_mm: np.ndarray
+    damage: Damage | None = None
 
 
 class SceneMaker:
@@ -105,8 +110,13 @@ class SceneMaker:
         context = self._own_surroundings(plan, context, cx, cy, z[:, middle])
         root, void, lesion = draw_inside(rng, plan, cx, cy)
         shape = (n_scenes, N_SLICES, SUB_SLICES, *cord.shape[-2:])
+        damage = None
+        if "lesions" in self.options:
+            wanted = self.options["lesions"]
+            damage = draw_damage(rng, generator, plan, wanted, (x, y, z), grey).over_slices(shape)
         cord, grey, canal = (t.view(shape).mean(2) for t in (cord, grey, canal))
-        return Scene(context, canal, cord, grey, root, void, lesion, plan["kind"], plan["slice_mm"])
+        kind, slice_mm = plan["kind"], plan["slice_mm"]
+        return Scene(context, canal, cord, grey, root, void, lesion, kind, slice_mm, damage)
 
     def _own_surroundings(
         self, plan: dict[str, Any], context: Tensor, x: Tensor, y: Tensor, z: Tensor
@@ -145,10 +155,8 @@ class SceneMaker:
         x = self.axis[None, None, None, :] - self._column(plan["offset"][:, 0]) - dx
         y = self.axis[None, None, :, None] - self._column(plan["offset"][:, 1]) - dy
         x, y = x.expand(-1, -1, n, -1), y.expand(-1, -1, -1, n)
-        warp = _smooth_field(generator, (g, 2, n, n), 6, self.device) * self._column(
-            plan["warp_mm"]
-        )
-        fine = _smooth_field(generator, (g, 2, n, n), 14, self.device)
+        warp = smooth_field(generator, (g, 2, n, n), 6, self.device) * self._column(plan["warp_mm"])
+        fine = smooth_field(generator, (g, 2, n, n), 14, self.device)
         warp = warp + fine * self._column(plan["fine_warp_mm"])
         x, y = x + warp[:, :1], y + warp[:, 1:]
         cos, sin = (self._column(f(plan["angle"])) for f in (np.cos, np.sin))
@@ -206,14 +214,6 @@ def _sample(
     return nnf.grid_sample(part, grid, mode=mode, padding_mode="zeros", align_corners=True)[0]
 
 
-def _smooth_field(
-    generator: torch.Generator, shape: tuple[int, ...], knots: int, device: torch.device
-) -> Tensor:
-    """Smooth Gaussian field of SD about 1 by bicubic upsampling of a coarse random grid."""
-    coarse = torch.randn((*shape[:2], knots, knots), generator=generator, device=device)
-    return nnf.interpolate(coarse, size=shape[2:], mode="bicubic", align_corners=True)
-
-
 def _plan(rng: np.random.Generator, g: int, maker: SceneMaker) -> dict[str, Any]:
     """All scalar choices of ``g`` scenes."""
     options = maker.options
@@ -229,7 +229,9 @@ def _plan(rng: np.random.Generator, g: int, maker: SceneMaker) -> dict[str, Any]
     goal = np.where(rng.random(g) < 0.35, small, np.clip(rng.normal(72, 17, g), 35, 125))
     size = np.where(area > 5, np.sqrt(goal / np.maximum(area, 5)), 1.0)
     aspect = np.exp(rng.normal(0, 0.09, g))
-    squeeze = np.where(rng.random(g) < 0.12, rng.uniform(0.5, 0.85, g), 1.0)
+    squeeze = np.where(
+        rng.random(g) < options.get("squeezed", 0.12), rng.uniform(0.5, 0.85, g), 1.0
+    )
     scale = np.stack([size * aspect, size / aspect * squeeze], 1)
     tight = rng.random((g, 1)) < 0.2
     loose = np.where(tight, rng.uniform(0.58, 0.8, (g, 1)), rng.uniform(0.8, 1.25, (g, 1)))
@@ -254,6 +256,7 @@ def _plan(rng: np.random.Generator, g: int, maker: SceneMaker) -> dict[str, Any]
         "canal_shift": rng.normal(0, 0.9, (g, 2)),
         "wide": rng.uniform(1.03, 1.35, g),
         "radius": radius,
+        "cord_radius": np.sqrt(np.maximum(area, 5) / np.pi)[:, None] * scale,
         "kind": kind,
         "slice_mm": slice_mm,
         "thick_mm": thick_mm,

@@ -13,7 +13,8 @@ from cordcohort.files import atomic_path, read_json, write_json
 
 STATE_TENSORS = "state.safetensors"
 STATE_NUMBERS = "state.json"
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")
+"""Of Adam the first three, of gradient descent the last."""
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -36,7 +37,7 @@ def save_state(
     tensors |= {f"ema.{k}": v for k, v in average.items()}
     names = [n for n, _ in network.named_parameters()]
     for index, values in optimiser.state_dict()["state"].items():
-        for moment in _MOMENTS:
+        for moment in (m for m in _MOMENTS if values.get(m) is not None):
             tensors[f"opt.{moment}.{names[index]}"] = torch.as_tensor(values[moment])
     tensors["step"] = torch.tensor(int(numbers["step"]))
     save_tensors(folder / STATE_TENSORS, tensors)
@@ -55,8 +56,9 @@ def load_state(
     network.load_state_dict(_part(tensors, "net."))
     state: dict[int, dict[str, Tensor]] = {}
     for index, (name, _) in enumerate(network.named_parameters()):
-        if f"opt.step.{name}" in tensors:
-            state[index] = {m: tensors[f"opt.{m}.{name}"] for m in _MOMENTS}
+        kept = {m: tensors.get(f"opt.{m}.{name}") for m in _MOMENTS}
+        if any(value is not None for value in kept.values()):
+            state[index] = {m: value for m, value in kept.items() if value is not None}
     optimiser.load_state_dict(
         {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
     )
