@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from cordcohort.errors import ConfigError
 from cordcohort.images import diffusion
-from cordcohort.measures import detection, lesions, overlap, slice_shape, surface
+from cordcohort.measures import (
+    detection,
+    followups,
+    lesion_places,
+    lesions,
+    overlap,
+    slice_shape,
+    surface,
+)
 from cordcohort.measures.catalogue import CATALOGUE, measures_of
 from cordcohort.measures.groups import groups_of
 from cordcohort.measures.level_sources import ScanLevels
@@ -21,6 +29,9 @@ MODULES = {
     "detection": detection,
     "lesion": lesions,
     "lesion_scan": lesions,
+    "lesion_place": lesion_places,
+    "followup": followups,
+    "followup_n": followups,
     "diffusion": diffusion,
 }
 UNIT_ENDINGS = {"mm2": "_mm2", "mm": "_mm", "mm3": "_mm3", "mm2/s": "_mm2_per_s", "deg": "_deg",

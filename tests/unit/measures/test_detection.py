@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+RULE = DetectionRule()
 masks = hnp.arrays(np.uint8, (6, 6, 5), elements=st.sampled_from([0, 0, 0, 1]))
 
 
@@ -34,16 +35,16 @@ def test_three_mm3_exactly_is_too_small_and_one_voxel_more_is_not():
     mask = blank()
     mask[1:4, 1, 1] = 1
     mask[6:10, 1, 1] = 1
-    assert lesions(mask, 1.0, 3.0).max() == 1
-    assert lesions(mask, 1.0, 0.0).max() == 2
-    assert lesions(mask, 0.5, 3.0).max() == 0
+    assert lesions(mask, RULE.min_voxels(1.0)).max() == 1
+    assert lesions(mask, 1).max() == 2
+    assert lesions(mask, RULE.min_voxels(0.5)).max() == 0
 
 
 def test_lesions_that_touch_by_an_edge_only_are_two():
     mask = blank()
     mask[2:4, 2:4, 2:4] = 1
     mask[4:6, 4:6, 2:4] = 1
-    assert lesions(mask, 1.0, 3.0).max() == 2
+    assert lesions(mask, RULE.min_voxels(1.0)).max() == 2
 
 
 def test_ten_percent_of_a_lesion_is_not_enough():

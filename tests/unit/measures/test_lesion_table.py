@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cordcohort.measures.lesions import PARASAGITTAL, measure_lesion
+from cordcohort.measures.lesions import (
+    EMPTY_CORD_MASK,
+    ONE_VOXEL,
+    PARASAGITTAL,
+    measure_lesion,
+)
 from unit.measures.test_shape_table import FAULTS, KEYS, SCAN, entry, save
 
 SHAPE = (60, 60, 12)
@@ -98,3 +103,48 @@ def test_a_broken_lesion_mask_gives_failed_rows(masks, tmp_path, fault):
 
 def test_nobody_drew_lesions_gives_no_rows(masks):
     assert measure_lesion(SCAN, masks[:1]).empty
+
+
+def test_an_empty_cord_mask_is_said(masks, tmp_path):
+    empty = entry(save(tmp_path / "empty.nii.gz", np.zeros(SHAPE)))
+    table = measure_lesion(SCAN, [empty, masks[1]])
+    row = pick(table, "lesion_volume_mm3")
+    assert (row["flag"], row["reason"]) == ("warning", EMPTY_CORD_MASK)
+    row = pick(table, "lesion_damage_ratio")
+    assert (row["flag"], row["reason"]) == ("undefined", EMPTY_CORD_MASK)
+
+
+def test_a_lesion_outside_the_cord_is_flagged_on_the_counts(masks):
+    row = pick(measure_lesion(SCAN, masks), "lesion_count")
+    assert (row["flag"], row["reason"]) == ("warning", "1 wholly outside the cord")
+
+
+def test_a_gap_of_the_cord_at_the_lesion_is_flagged_with_its_slices(masks, tmp_path):
+    cord = np.zeros(SHAPE)
+    cord[20:41, 22:39] = 1
+    cord[:, :, 5:7] = 0
+    table = measure_lesion(SCAN, [entry(save(tmp_path / "gap.nii.gz", cord)), masks[1]])
+    row = pick(table, "lesion_length_mm")
+    assert row["flag"] == "warning"
+    assert row["reason"] == "no cord mask in 2 slices of the lesion: left out there"
+
+
+def test_a_lesion_of_one_voxel_is_measured_and_flagged(masks, tmp_path):
+    lesion = np.zeros(SHAPE)
+    lesion[30, 30, 5] = 1
+    one = entry(save(tmp_path / "one.nii.gz", lesion), structure="lesion")
+    table = measure_lesion(SCAN, [masks[0], one])
+    row = pick(table, "lesion_volume_mm3", "1")
+    assert (row["value"], row["flag"], row["reason"]) == (0.5, "warning", ONE_VOXEL)
+    assert pick(table, "lesion_3mm3_n")["value"] == 0
+    assert pick(table, "lesion_count")["value"] == 1
+
+
+def test_values_other_than_zero_and_one_are_refused_with_the_values(masks, tmp_path):
+    lesion = np.zeros(SHAPE)
+    lesion[28:33, 26:32, 4:8] = 7
+    lesion[28, 26, 4] = 3
+    odd = entry(save(tmp_path / "odd.nii.gz", lesion), structure="lesion")
+    table = measure_lesion(SCAN, [masks[0], odd])
+    assert set(table["flag"]) == {"failed"}
+    assert table["reason"].str.contains("odd.nii.gz").all()

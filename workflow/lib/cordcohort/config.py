@@ -87,6 +87,18 @@ class Images:
 
 
 @dataclass(frozen=True)
+class Followups:
+    """How lesions are followed over the sessions of a person."""
+
+    make: bool
+    registration: str
+    min_volume_mm3: float
+    min_overlap: float
+    tolerance_mm: float
+    change: float
+
+
+@dataclass(frozen=True)
 class Measures:
     """What is measured in every scan."""
 
@@ -104,6 +116,7 @@ class Measures:
     thresholds: tuple[float, ...]
     voxel_sizes_mm: tuple[float, ...]
     voxel_size_contrasts: tuple[str, ...]
+    followups: Followups
 
 
 @dataclass(frozen=True)
@@ -284,7 +297,7 @@ def _images(block: Mapping[str, Any]) -> Images:
 
 def _measures(block: Mapping[str, Any]) -> Measures:
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in block.items()}
-    return Measures(**values)
+    return Measures(**values | {"followups": Followups(**values["followups"])})
 
 
 def _training(filled: Mapping[str, Any], study_dir: Path) -> tuple[Mapping[str, Any], ...]:

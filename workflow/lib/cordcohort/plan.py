@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cordcohort import followup_plan, truth_plan
 from cordcohort import scan as paths
-from cordcohort import truth_plan
 from cordcohort.batches import Batch, batches, numbers_of
 from cordcohort.bids.shards import rows_of_batches
 from cordcohort.config import Config, make_config
@@ -47,7 +47,7 @@ MEASURE_KINDS = {
 }
 # Options of measures that concern one kind only: a change of them reruns nothing else.
 OPTIONS_OF_KIND = {"threshold": "thresholds", "resolution": "voxel_sizes_mm"}
-LEVELLED_KINDS = frozenset({"shape", "regions", "threshold"})
+LEVELLED_KINDS = frozenset({"shape", "regions", "threshold", "lesion"})
 # Rules whose inputs are made from every scan.
 WHOLE_STUDY_RULES = frozenset({"cohort", "subject_pages"})
 TRAINING_RULE = "train_"
@@ -154,6 +154,40 @@ class Plan:
             lambda row: [paths.measure_table(row, kind)],
         )
 
+    def followup_batches(self) -> list[Batch]:
+        """Scans whose lesions are followed from an earlier session; a subject is in one batch."""
+        if not self.config.measures.followups.make:
+            return []
+        earlier = followup_plan.earlier_scans(self.rows)
+        followed = [row for row in self.rows if self._is_followed(row, earlier)]
+        return batches(
+            followup_plan.RULE,
+            followed,
+            self.config.measures.batch_size,
+            lambda row: [
+                *self._drawn_state_of(row), *self._drawn_state_of(earlier[paths.scan_id(row)]),
+                *(str(one["image"]) for one in (row, earlier[paths.scan_id(row)])),
+            ],
+            lambda row: [paths.measure_table(row, followup_plan.KIND)],
+            only=self.only,
+            by=followup_plan.subject_id,
+        )  # fmt: skip
+
+    def scans_before(self, batch: Batch) -> dict[str, str]:
+        """Each scan of a batch with the scan of the session before."""
+        return followup_plan.names_before(batch.scans, self.rows)
+
+    def followup_options(self) -> dict[str, Any]:
+        """How lesions are followed over sessions."""
+        measures = self.config.as_dict()["measures"]
+        return {**measures["followups"], "reference": measures["reference"]}
+
+    def _is_followed(self, row: Row, earlier: Mapping[str, Row]) -> bool:
+        before = earlier.get(paths.scan_id(row))
+        if before is None or row["status"] != "ok" or before["status"] != "ok":
+            return False
+        return self._is_measured("lesion", row) and self._is_measured("lesion", before)
+
     def picture_batches(self) -> list[Batch]:
         """Pictures of every mask of a scan, with one record a batch."""
         if not self.config.report.pictures:
@@ -172,7 +206,8 @@ class Plan:
 
     def measure_tables(self) -> list[str]:
         """All small tables, from which the cohort table is made."""
-        return [
+        followed = [table for batch in self.followup_batches() for table in batch.outputs]
+        return followed + [
             paths.measure_table(row, kind) for kind in MEASURE_KINDS for row in self._measured(kind)
         ]
 
@@ -189,7 +224,7 @@ class Plan:
         """The section ``measures`` of the config, less what changes no number of a kind."""
         section = dict(self.config.as_dict()["measures"])
         others = {key for of, key in OPTIONS_OF_KIND.items() if of != kind}
-        for key in ("batch_size", "voxel_size_contrasts", *others):
+        for key in ("batch_size", "voxel_size_contrasts", "followups", *others):
             section.pop(key)
         return section
 
@@ -371,8 +406,8 @@ def load_plan(
 
 
 def _needs_every_row(rules: Collection[str]) -> bool:
-    """The scans of a session lie in batches of their own; no batch of the others holds them all."""
-    starts = (f"{truth_plan.RULE}_", TRAINING_RULE)
+    """The scans of a session or subject lie in batches of their own, unlike those of others."""
+    starts = (f"{truth_plan.RULE}_", f"{followup_plan.RULE}_", TRAINING_RULE)
     return any(r in WHOLE_STUDY_RULES or r.startswith(starts) for r in rules)
 
 

@@ -68,6 +68,7 @@ def planned_jobs(plan: Plan) -> list[PlannedJob]:
     groups.append(("images/soft_truth", plan.soft_truth_batches()))
     groups.append(("segmentation/discs", plan.disc_batches()))
     groups += [(f"measures/{kind}", plan.measure_batches(kind)) for kind in MEASURE_KINDS]
+    groups.append(("measures/followup", plan.followup_batches()))
     groups.append(("report/pictures", plan.picture_batches()))
     jobs += [PlannedJob(k, f"{k}_{b.name}", len(b.scans)) for k, found in groups for b in found]
     jobs += [PlannedJob("statistics", f"statistics/{name}", n) for name in plan.analyses()]

@@ -12,22 +12,25 @@ agreement    ``measures.overlap``          ``Pair`` of masks; one value
 surface      ``measures.surface``          ``SurfacePair`` of masks; one value
 lesion       ``measures.lesions``          ``Lesion``; one value
 lesion_scan  ``measures.lesions``          ``LesionScan``; one value
+lesion_place ``measures.lesion_places``    ``Place``: a level or region; one value
+followup     ``measures.followups``        ``Group`` of lesions of two sessions; one value
+followup_n   ``measures.followups``        ``Followup``: all groups; one value
 detection    ``measures.detection``        ``Detection`` of lesions; one value
 diffusion    ``images.diffusion``          eigenvalues (n, 3) in mm2/s; one value a voxel
 ============ ============================= ======================================================
 
-This module imports no third-party library, so that every stage can read it.
+Those of lesions are declared in :mod:`cordcohort.measures.lesion_catalogue`. Both modules import no
+third-party library, so that every stage can read it.
 """
 
 from __future__ import annotations
 
 from math import inf
 
+from cordcohort.measures.lesion_catalogue import ANIMA, LESION_MEASURES
 from cordcohort.measures.measure import Measure
 
 _PROCESS = "sct_process_segmentation (Spinal Cord Toolbox), see measures.geometry"
-_ANIMA = "animaSegPerfAnalyzer; Commowick et al. 2018"
-_ANALYZE = "sct_analyze_lesion (Spinal Cord Toolbox), see measures.lesion"
 _TENSOR = "Basser & Pierpaoli 1996, doi:10.1006/jmrb.1996.0086; dipy"
 
 _MEASURES = (
@@ -104,27 +107,27 @@ _MEASURES = (
     Measure(
         "dice", "1", "Dice",
         "Overlap with the reference, 0 to 1, in the slices that the rater drew.",
-        "agreement", "dice", _ANIMA, 0.0, 1.0, main=True,
+        "agreement", "dice", ANIMA, 0.0, 1.0, main=True,
     ),
     Measure(
         "iou", "1", "Intersection over union",
         "Overlap with the reference over their union, 0 to 1.",
-        "agreement", "iou", _ANIMA, 0.0, 1.0,
+        "agreement", "iou", ANIMA, 0.0, 1.0,
     ),
     Measure(
         "precision", "1", "Precision",
         "Share of the mask that the reference holds too.",
-        "agreement", "precision", _ANIMA, 0.0, 1.0, main=True,
+        "agreement", "precision", ANIMA, 0.0, 1.0, main=True,
     ),
     Measure(
         "recall", "1", "Recall",
         "Share of the reference that the mask holds too.",
-        "agreement", "recall", _ANIMA, 0.0, 1.0, main=True,
+        "agreement", "recall", ANIMA, 0.0, 1.0, main=True,
     ),
     Measure(
         "rve_percent", "percent", "Relative volume error",
         "Signed volume difference to the reference; positive: the mask is larger; best 0.",
-        "agreement", "rve_percent", _ANIMA, -100.0, inf, main=True,
+        "agreement", "rve_percent", ANIMA, -100.0, inf, main=True,
     ),
     Measure(
         "soft_dice", "1", "Soft Dice",
@@ -159,108 +162,9 @@ _MEASURES = (
     Measure(
         "asd_anima_mm", "mm", "Surface distance as published tables have it",
         "A running minimum, far too small; only for comparison with published tables.",
-        "surface", "asd_anima_mm", _ANIMA, 0.0, inf,
+        "surface", "asd_anima_mm", ANIMA, 0.0, inf,
     ),
-    Measure(
-        "lesion_sensitivity", "1", "Lesions found",
-        "Share of the reference's lesions that are detected.",
-        "detection", "lesion_sensitivity", _ANIMA, 0.0, 1.0,
-    ),
-    Measure(
-        "lesion_ppv", "1", "Lesions confirmed",
-        "Share of the lesions found that the reference confirms.",
-        "detection", "lesion_ppv", _ANIMA, 0.0, 1.0,
-    ),
-    Measure(
-        "lesion_f1", "1", "Lesion F1",
-        "Harmonic mean of lesions found and lesions confirmed.",
-        "detection", "lesion_f1", _ANIMA, 0.0, 1.0,
-    ),
-    Measure(
-        "lesions_reference_n", "1", "Lesions of the reference",
-        "Lesions that the reference holds, of more than 3 mm3.",
-        "detection", "lesions_reference_n", _ANIMA, 0.0, inf,
-    ),
-    Measure(
-        "lesions_n", "1", "Lesions of the mask",
-        "Lesions that the mask holds, of more than 3 mm3.",
-        "detection", "lesions_n", _ANIMA, 0.0, inf,
-    ),
-    Measure(
-        "lesion_volume_mm3", "mm3", "Lesion volume",
-        "Volume of the lesion within the cord.",
-        "lesion", "volume_mm3", _ANALYZE, 0.0, inf, "sum", main=True,
-    ),
-    Measure(
-        "lesion_length_mm", "mm", "Lesion length",
-        "Length along the cord of all slices that hold the lesion.",
-        "lesion", "length_mm", _ANALYZE, 0.0, inf, "sum", main=True,
-    ),
-    Measure(
-        "lesion_width_mm", "mm", "Lesion width",
-        "Largest front-back extent, across the cord.",
-        "lesion", "width_mm", _ANALYZE, 0.0, 50.0, "max",
-    ),
-    Measure(
-        "lesion_diameter_mm", "mm", "Largest equivalent diameter",
-        "Diameter of the disc with the lesion's largest section across the cord.",
-        "lesion", "max_equivalent_diameter_mm", _ANALYZE, 0.0, 50.0, "max",
-    ),
-    Measure(
-        "lesion_damage_ratio", "1", "Maximal axial damage ratio",
-        "Largest share of a section of the cord that is lesion.",
-        "lesion", "max_axial_damage_ratio", _ANALYZE, 0.0, 1.0, "max", main=True,
-    ),
-    Measure(
-        "bridge_dorsal_mm", "mm", "Dorsal tissue bridge",
-        "Smallest spared tissue behind the lesion in the midsagittal plane.",
-        "lesion", "dorsal_mm", _ANALYZE, 0.0, 50.0, "min",
-    ),
-    Measure(
-        "bridge_ventral_mm", "mm", "Ventral tissue bridge",
-        "Smallest spared tissue before the lesion in the midsagittal plane.",
-        "lesion", "ventral_mm", _ANALYZE, 0.0, 50.0, "min",
-    ),
-    Measure(
-        "bridge_total_mm", "mm", "Tissue bridges",
-        "Dorsal and ventral bridge together.",
-        "lesion", "total_mm", _ANALYZE, 0.0, 50.0, "min",
-    ),
-    Measure(
-        "bridge_dorsal_percent", "percent", "Dorsal share of the bridges",
-        "Share of the dorsal bridge; 0 where nothing is spared.",
-        "lesion", "dorsal_percent", _ANALYZE, 0.0, 100.0, "",
-    ),
-    Measure(
-        "bridge_ventral_percent", "percent", "Ventral share of the bridges",
-        "Share of the ventral bridge; 0 where nothing is spared.",
-        "lesion", "ventral_percent", _ANALYZE, 0.0, 100.0, "",
-    ),
-    Measure(
-        "lesion_midsagittal_length_mm", "mm", "Midsagittal lesion length",
-        "Length of the lesion in the midsagittal plane.",
-        "lesion", "midsagittal_length_mm", _ANALYZE, 0.0, inf, "max",
-    ),
-    Measure(
-        "lesion_midsagittal_width_mm", "mm", "Midsagittal lesion width",
-        "Width of the lesion in the midsagittal plane.",
-        "lesion", "midsagittal_width_mm", _ANALYZE, 0.0, 50.0, "max",
-    ),
-    Measure(
-        "lesion_count", "1", "Lesions",
-        "Number of lesions within the cord.",
-        "lesion_scan", "lesion_count", _ANALYZE, 0.0, inf, "", main=True,
-    ),
-    Measure(
-        "lesion_removed_mm3", "mm3", "Lesion outside the cord",
-        "Volume of the lesion mask outside the cord, not measured.",
-        "lesion_scan", "lesion_removed_mm3", "own", 0.0, inf, "",
-    ),
-    Measure(
-        "lesion_outside_n", "1", "Lesions outside the cord",
-        "Number of lesions wholly outside the cord, left out.",
-        "lesion_scan", "lesion_outside_n", "own", 0.0, inf, "",
-    ),
+    *LESION_MEASURES,
     Measure(
         "fa", "1", "Fractional anisotropy",
         "0 where water moves alike in all directions, 1 where it moves along one.",

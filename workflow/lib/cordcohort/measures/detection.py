@@ -46,6 +46,10 @@ class DetectionRule:
     beta: float = 0.70
     gamma: float = 0.65
 
+    def min_voxels(self, voxel_mm3: float) -> int:
+        """Fewest voxels of a component that counts."""
+        return math.floor(self.min_volume_mm3 / voxel_mm3) + 1
+
 
 @dataclass(frozen=True)
 class Detection:
@@ -108,8 +112,8 @@ def detect(
     if mask.shape != reference.shape:
         raise ValueError(f"masks of one shape expected, got {mask.shape} and {reference.shape}")
     box = common_box(mask, reference)
-    found = lesions(mask[box], voxel_mm3, rule.min_volume_mm3)
-    drawn = lesions(reference[box], voxel_mm3, rule.min_volume_mm3)
+    found = lesions(mask[box], rule.min_voxels(voxel_mm3))
+    drawn = lesions(reference[box], rule.min_voxels(voxel_mm3))
     n_found, n_drawn = int(found.max(initial=0)), int(drawn.max(initial=0))
     shared = np.ravel_multi_index((drawn.ravel(), found.ravel()), (n_drawn + 1, n_found + 1))
     table = np.bincount(shared, minlength=(n_drawn + 1) * (n_found + 1))
@@ -125,13 +129,12 @@ def detect(
     )
 
 
-def lesions(mask: Array, voxel_mm3: float, min_volume_mm3: float) -> NDArray[np.int64]:
-    """Components by faces that are strictly larger than a volume, numbered from 1."""
+def lesions(mask: Array, min_voxels: int) -> NDArray[np.int64]:
+    """Components by faces of at least so many voxels, numbered from 1."""
     if not np.any(mask):
         return np.zeros(mask.shape, dtype=np.int64)
     labels = np.asarray(cc3d.connected_components(np.asarray(mask) > 0, connectivity=FACES))
     sizes = np.bincount(labels.ravel())
-    min_voxels = math.floor(min_volume_mm3 / voxel_mm3) + 1
     kept = sizes >= min_voxels
     kept[0] = False
     numbers = np.where(kept, np.cumsum(kept), 0)
@@ -175,6 +178,11 @@ def lesions_reference_n(found: Detection) -> float:
 def lesions_n(found: Detection) -> float:
     """Number of the mask's lesions."""
     return float(found.n_mask)
+
+
+def lesions_mm3(found: Detection) -> float:
+    """Volume of the mask's lesions, in mm3."""
+    return found.mask_mm3
 
 
 def lesion_sensitivity(found: Detection) -> float:

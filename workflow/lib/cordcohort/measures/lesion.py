@@ -72,6 +72,8 @@ class LesionScan:
     max_axial_damage_ratio : float
         Largest share of a cord section that is lesion, all lesions together; 0 without lesion, NaN
         without cord.
+    n_slices_without_cord : int
+        Slices with lesion in which a cord mask that is not empty has a gap.
     """
 
     lesions: list[Lesion]
@@ -79,6 +81,7 @@ class LesionScan:
     removed_mm3: float
     n_outside: int
     max_axial_damage_ratio: float
+    n_slices_without_cord: int = 0
 
 
 @dataclass(frozen=True)
@@ -123,10 +126,12 @@ def measure_lesions(
     setting = _setting(labels, inside, spacing_mm)
     numbers = range(1, int(labels.max(initial=0)) + 1)
     found = [_measured(number, labels == number, setting) for number in numbers]
-    ratio = NAN
+    ratio, n_gaps = NAN, 0
     if setting.section is not None:
         ratio = scan_damage_ratio(labels > 0, setting.section)
-    return LesionScan(found, labels, n_removed * float(np.prod(spacing_mm)), n_outside, ratio)
+        n_gaps = int(np.count_nonzero((lesion > 0).any(axis=(0, 1)) & (setting.section == 0)))
+    removed_mm3 = n_removed * float(np.prod(spacing_mm))
+    return LesionScan(found, labels, removed_mm3, n_outside, ratio, n_gaps)
 
 
 def _setting(

@@ -13,10 +13,14 @@ import numpy as np
 import pandas as pd
 
 from cordcohort.measures.catalogue import CATALOGUE, measures_of
+from cordcohort.measures.detection import DEFAULT_RULE
 from cordcohort.measures.lesion import Lesion, LesionScan, measure_lesions
-from cordcohort.measures.masks import ScanMask, grid_of, read_scan_masks
+from cordcohort.measures.lesion_places import level_rows, region_rows
+from cordcohort.measures.level_sources import ScanLevels, scan_levels
+from cordcohort.measures.masks import ScanMask, grid_of, read_scan_masks, reference_cord
 from cordcohort.measures.measure import Measure
 from cordcohort.measures.options import MeasureOptions
+from cordcohort.measures.regions import REGION_MAP
 from cordcohort.measures.rows import NAN, Row, failed_rows, valued
 from cordcohort.table import long_table
 
@@ -24,6 +28,8 @@ KIND = "lesion"
 CORD = "cord"
 DAMAGE_RATIO = "lesion_damage_ratio"
 NO_CORD_MASK = "no cord mask: measured without tilt, damage and bridges"
+EMPTY_CORD_MASK = "the cord mask is empty: measured without tilt, damage and bridges"
+ONE_VOXEL = "one voxel: its size is that of the voxel"
 PARASAGITTAL = "the lesion misses the midsagittal plane: half the cord on either side"
 DEFAULT = MeasureOptions()
 _SUMMARIES = {"sum": np.sum, "max": np.max, "min": np.min}
@@ -55,19 +61,45 @@ def measure_lesion(
         Long table, ``object`` being the lesion's number (largest first) and "" for the scan;
         nothing is raised for a fault in the data. Empty where nobody drew lesions.
     """
-    found = read_scan_masks(masks, grid_of(image, masks), (KIND, CORD))
-    cords = {m.method: m for m in reversed(found) if _is_cord(m)}
-    first = next(iter(reversed(cords.values())), None)
+    grid = grid_of(image, masks)
+    found = read_scan_masks(masks, grid, (KIND, CORD, REGION_MAP))
+    drawn = [m for m in found if m.structure == KIND and m.kind == "seg"]
+    if not drawn:
+        return long_table([], scan)
+    levels = scan_levels(masks, grid, reference_cord(found, options.reference), options)
     rows: list[Row] = []
-    for mask in (m for m in found if m.structure == KIND and m.kind == "seg"):
-        if mask.image is None:
-            rows += _failed(mask)
-            continue
-        cord = cords.get(mask.method, cords.get(options.reference, first))
-        inside = cord.image.data if cord is not None and cord.image is not None else None
-        measured = measure_lesions(mask.image.data, inside, mask.image.spacing_mm)
-        rows += lesion_rows(measured, mask.base, "" if inside is not None else NO_CORD_MASK)
+    for mask in drawn:
+        rows += _mask_rows(mask, found, levels, options)
     return long_table(rows, scan)
+
+
+def _mask_rows(
+    mask: ScanMask, found: Sequence[ScanMask], levels: ScanLevels, options: MeasureOptions
+) -> list[Row]:
+    """Rows of one lesion mask: its lesions, the scan, and the places where they lie."""
+    if mask.image is None:
+        return _failed(mask)
+    cord = chosen_mask(found, mask.method, CORD, options.reference)
+    inside = cord.image.data if cord is not None and cord.image is not None else None
+    measured = measure_lesions(mask.image.data, inside, mask.image.spacing_mm)
+    note = NO_CORD_MASK
+    if inside is not None:
+        note = "" if inside.any() else EMPTY_CORD_MASK
+    rows = lesion_rows(measured, mask.base, note, mask.image.voxel_mm3)
+    section = None if inside is None or note else np.asarray(inside > 0, dtype=np.bool_)
+    rows += level_rows(measured.labels, section, levels, mask.base)
+    regions = chosen_mask(found, mask.method, REGION_MAP, options.reference)
+    return rows if regions is None else rows + region_rows(measured.labels, regions, mask.base)
+
+
+def chosen_mask(
+    found: Sequence[ScanMask], method: str, structure: str, reference: str
+) -> ScanMask | None:
+    """The mask of a structure that goes with a method's lesions: its own, the reference's, any."""
+    usable = [m for m in found if m.structure == structure and m.image is not None]
+    usable = [m for m in usable if m.kind == ("seg" if structure == CORD else "dseg")]
+    order = {method: 0, reference: 1}
+    return min(usable, key=lambda m: order.get(m.method, len(order)), default=None)
 
 
 def _failed(mask: ScanMask) -> list[Row]:
@@ -80,7 +112,9 @@ def _failed(mask: ScanMask) -> list[Row]:
     return [row | {"statistic": CATALOGUE[row["measure"]].reduce} for row in rows]
 
 
-def lesion_rows(measured: LesionScan, base: Row, note: str = "") -> list[Row]:
+def lesion_rows(
+    measured: LesionScan, base: Row, note: str = "", voxel_mm3: float = 1.0
+) -> list[Row]:
     """Rows of one lesion mask: each lesion, the scan's summary, counts.
 
     Parameters
@@ -90,6 +124,8 @@ def lesion_rows(measured: LesionScan, base: Row, note: str = "") -> list[Row]:
         ``method`` and ``structure``.
     note : str
         A warning for every row.
+    voxel_mm3 : float
+        Volume of a voxel, for the rule of size.
     """
     rows: list[Row] = []
     for lesion in measured.lesions:
@@ -97,13 +133,14 @@ def lesion_rows(measured: LesionScan, base: Row, note: str = "") -> list[Row]:
         parasagittal = lesion.bridges is not None and lesion.bridges.parasagittal
         for measure in measures_of(KIND):
             beside = parasagittal and measure.name.startswith("bridge_")
-            reason = PARASAGITTAL if beside else note
+            reason = PARASAGITTAL if beside else note or (ONE_VOXEL * (lesion.n_voxels == 1))
             rows.append(base | _row(measure, _value(measure, lesion), reason) | keys)
-    return rows + _summary_rows(measured, base, note)
+    return rows + _summary_rows(measured, base, note) + _scan_rows(measured, base, note, voxel_mm3)
 
 
 def _summary_rows(measured: LesionScan, base: Row, note: str) -> list[Row]:
     """Sum, largest or smallest over lesions; a section's damage by all lesions together."""
+    note = "; ".join(text for text in (note, _cut_short(measured)) if text)
     n_voxels = sum(lesion.n_voxels for lesion in measured.lesions)
     rows: list[Row] = []
     for measure in measures_of(KIND):
@@ -119,10 +156,27 @@ def _summary_rows(measured: LesionScan, base: Row, note: str) -> list[Row]:
         reason = note if values else "no lesion"
         row = _row(measure, value, reason if np.isnan(value) or values else "")
         rows.append(base | row | {"statistic": measure.reduce, "n_voxels": n_voxels})
-    for measure in measures_of(SCAN_KIND):
-        row = _row(measure, float(globals()[measure.function](measured)), "")
-        rows.append(base | row | {"statistic": "", "n_voxels": n_voxels})
     return rows
+
+
+def _scan_rows(measured: LesionScan, base: Row, note: str, voxel_mm3: float) -> list[Row]:
+    """Counts of the scan; what was left out of them is said beside."""
+    left_out = f"{measured.n_outside} wholly outside the cord" * bool(measured.n_outside)
+    told = "; ".join(text for text in (note, left_out, _cut_short(measured)) if text)
+    n_voxels = sum(lesion.n_voxels for lesion in measured.lesions)
+    rows: list[Row] = []
+    for measure in measures_of(SCAN_KIND):
+        function = globals()[measure.function]
+        sized = function is lesion_3mm3_n
+        value = float(function(measured, voxel_mm3) if sized else function(measured))
+        rows.append(base | _row(measure, value, told) | {"statistic": "", "n_voxels": n_voxels})
+    return rows
+
+
+def _cut_short(measured: LesionScan) -> str:
+    """What a gap of the cord mask took from the lesions."""
+    n = measured.n_slices_without_cord
+    return f"no cord mask in {n} slices of the lesion: left out there" if n else ""
 
 
 def _row(measure: Measure, value: float, reason: str) -> Row:
@@ -131,10 +185,6 @@ def _row(measure: Measure, value: float, reason: str) -> Row:
 
 def _value(measure: Measure, lesion: Lesion) -> float:
     return float(globals()[measure.function](lesion))  # the catalogue names functions below
-
-
-def _is_cord(mask: ScanMask) -> bool:
-    return mask.structure == CORD and mask.kind == "seg" and mask.image is not None
 
 
 def volume_mm3(lesion: Lesion) -> float:
@@ -210,3 +260,9 @@ def lesion_removed_mm3(measured: LesionScan) -> float:
 def lesion_outside_n(measured: LesionScan) -> float:
     """Number of lesions wholly outside the cord."""
     return float(measured.n_outside)
+
+
+def lesion_3mm3_n(measured: LesionScan, voxel_mm3: float) -> float:
+    """Number of lesions within the cord that detection would count: more than 3 mm3."""
+    least = DEFAULT_RULE.min_voxels(voxel_mm3)
+    return float(sum(lesion.n_voxels >= least for lesion in measured.lesions))
