@@ -9,10 +9,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 from cordcohort.measures import detection, surface
 from cordcohort.nifti import read_mask
+from reference.test_golden_overlap import SAME
 
 PRINTED_DIGITS = 5e-6
 SINGLE_PRECISION = 2e-6
@@ -72,3 +74,55 @@ def test_detection_equals_the_program(pairs, values, tool, min_volume_mm3):
         found = detection.detect(mask.data, reference.data, mask.voxel_mm3, rule)
         ours = SCORES[row.metric](found)
         assert ours == pytest.approx(row.value, abs=PRINTED_DIGITS), (row.pair, row.metric)
+
+
+def test_an_empty_reference_gives_number_and_volume_of_what_was_found(shared_golden, values):
+    rows = values[values["metric"].isin(["NbTestedLesions", "VolTestedLesions"])]
+    assert len(rows) == 4
+    table = pd.read_csv(shared_golden / "segmentation_pairs.csv").set_index("pair")
+    functions = {
+        "NbTestedLesions": detection.lesions_n,
+        "VolTestedLesions": detection.lesions_mm3,
+    }
+    for row in rows.itertuples():
+        reference = read_mask(shared_golden / table.loc[row.pair, "ref"])
+        mask = read_mask(shared_golden / table.loc[row.pair, "pred"], reference)
+        found = detection.detect(mask.data, reference.data, mask.voxel_mm3)
+        assert functions[row.metric](found) == row.value
+        assert np.isnan(detection.lesion_f1(found))
+
+
+# Rows of the file that are compared in no test, and why.
+LEFT_OUT = {
+    "Specificity": "counts the image's background: depends on the field of view, not on the mask",
+    "NPV": "the same",
+    "nsd_tau1": "no measure of ours",
+    "nsd_tau1_subvoxel": "no measure of ours",
+    "masd": "no measure of ours: the mean of the two directed means; asd_mm weighs by voxels",
+    "avdr": "rve_percent without sign, as a share",
+    "vol_diff": "the same",
+    "lcwa": "no measure of ours",
+    "asd_pred_to_ref": "directed; asd_mm is of both surfaces",
+    "asd_ref_to_pred": "the same",
+    "lesion_ppv": "another rule than Commowick's: 0.889 against 0.667 on many lesions",
+    "lesion_sensitivity": "the same: 0.727 against 0.600",
+    "lesion_f1_score": "the same: 0.800 against 0.632",
+    "ref_count": "components without the rule of size",
+    "pred_count": "the same",
+}
+
+
+def test_every_metric_of_the_file_is_compared_or_left_out_for_a_reason(values):
+    compared = {*DISTANCES, *SCORES, "NbTestedLesions", "VolTestedLesions", *SAME}
+    assert set(values["metric"]) - compared == set(LEFT_OUT)
+
+
+def test_the_other_rule_of_detection_differs_by_what_is_documented(pairs, values):
+    mask, reference = pairs["P07_many_lesions"]
+    found = detection.detect(mask.data, reference.data, mask.voxel_mm3)
+    rows = values[(values["pair"] == "P07_many_lesions") & values["tool"].str.endswith("d mm")]
+    other = dict(zip(rows["metric"], rows["value"], strict=False))
+    assert other["lesion_ppv"] - detection.lesion_ppv(found) == pytest.approx(0.222, abs=1e-3)
+    sensitivity = detection.lesion_sensitivity(found)
+    assert other["lesion_sensitivity"] - sensitivity == pytest.approx(0.127, abs=1e-3)
+    assert other["lesion_f1_score"] - detection.lesion_f1(found) == pytest.approx(0.168, abs=1e-3)

@@ -197,8 +197,8 @@ def _overlap(old: Image, late: Image, matrix: Matrix) -> float:
 def _on_later(values: Any, matrix: Matrix, shape: tuple[int, ...]) -> NDArray[np.int64]:
     """Values of the earlier grid on the later one, nearest voxel, 0 outside."""
     turned = ndimage.affine_transform(
-        np.asarray(values, dtype=np.int32), matrix[:3, :3], matrix[:3, 3], output_shape=shape,
-        order=0, mode="constant", cval=0,
+        np.asarray(values, dtype=np.int32), matrix[:3, :3], matrix[:3, 3].tolist(),
+        output_shape=shape, order=0, mode="constant", cval=0,
     )  # fmt: skip
     return np.asarray(turned, dtype=np.int64)
 
@@ -208,7 +208,7 @@ def _followed(
     options: FollowupOptions,
 ) -> Followup:  # fmt: skip
     labels: list[NDArray[np.int64]] = []
-    volumes: list[NDArray[np.floating[Any]]] = []
+    volumes: list[NDArray[np.float64]] = []
     for mask, side in zip((old, late), sides, strict=True):
         image = _image(mask)
         cord = chosen_mask(side, mask.method, CORD, options.reference)
@@ -217,7 +217,8 @@ def _followed(
             within = np.asarray(cord.image.data > 0, dtype=np.bool_)
         numbered, _, _ = labelled_lesions(image.data, within)
         labels.append(numbered)
-        volumes.append(np.bincount(numbered.ravel()).astype(np.float64) * image.voxel_mm3)
+        counts = np.asarray(np.bincount(numbered.ravel()), dtype=np.float64)
+        volumes.append(counts * image.voxel_mm3)
     shape = _image(late).data.shape
     moved = _on_later(labels[0], carried.matrix, shape)
     seen = _on_later(np.ones(_image(old).data.shape), carried.matrix, shape) > 0

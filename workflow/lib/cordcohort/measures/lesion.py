@@ -25,6 +25,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from cordcohort.measures.boxes import Box, common_box
 from cordcohort.measures.bridges import (
     Bridges,
     Labels,
@@ -63,8 +64,10 @@ class LesionScan:
     ----------
     lesions : list of Lesion
         Largest first.
-    labels : array of int, shape (X, Y, Z)
-        Number of the lesion in each voxel.
+    labels : array of int
+        Number of the lesion in each voxel of ``box``.
+    box : tuple of slice
+        The part of the image that holds cord or lesion; of the whole height.
     removed_mm3 : float
         Volume that lies outside the cord.
     n_outside : int
@@ -78,6 +81,7 @@ class LesionScan:
 
     lesions: list[Lesion]
     labels: Labels
+    box: Box
     removed_mm3: float
     n_outside: int
     max_axial_damage_ratio: float
@@ -120,7 +124,10 @@ def measure_lesions(
     """
     if cord is not None and cord.shape != lesion.shape:
         raise ValueError(f"masks of one shape expected, got {lesion.shape} and {cord.shape}")
-    inside = None if cord is None or not np.any(cord) else np.asarray(cord > 0, dtype=np.bool_)
+    box = _box(lesion, cord)
+    lesion = lesion[box]
+    inside = None if cord is None else np.asarray(cord[box] > 0, dtype=np.bool_)
+    inside = None if inside is None or not inside.any() else inside
     everywhere = np.ones(lesion.shape, dtype=np.bool_) if inside is None else inside
     labels, n_outside, n_removed = labelled_lesions(lesion, everywhere)
     setting = _setting(labels, inside, spacing_mm)
@@ -131,7 +138,13 @@ def measure_lesions(
         ratio = scan_damage_ratio(labels > 0, setting.section)
         n_gaps = int(np.count_nonzero((lesion > 0).any(axis=(0, 1)) & (setting.section == 0)))
     removed_mm3 = n_removed * float(np.prod(spacing_mm))
-    return LesionScan(found, labels, removed_mm3, n_outside, ratio, n_gaps)
+    return LesionScan(found, labels, box, removed_mm3, n_outside, ratio, n_gaps)
+
+
+def _box(lesion: Array, cord: Array | None) -> Box:
+    """Columns that hold lesion or cord, with a margin, in the whole height of the image."""
+    x, y, _ = common_box(lesion, lesion if cord is None else cord)
+    return x, y, slice(None)
 
 
 def _setting(

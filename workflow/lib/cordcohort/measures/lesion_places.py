@@ -6,8 +6,8 @@ voxels outside the map of regions, belong to no place. The load is how much of a
 References
 ----------
 ``sct_analyze_lesion`` (Spinal Cord Toolbox) with an atlas: share of each lesion per level and
-region, share of each region that lesions occupy; here with the voxels of a map instead of an atlas's
-partial volumes.
+region, share of each region that lesions occupy; here with the voxels of a map instead of the
+partial volumes of an atlas.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cordcohort.measures.boxes import Box
 from cordcohort.measures.bridges import Labels
 from cordcohort.measures.catalogue import measures_of
 from cordcohort.measures.groups import level_columns
@@ -29,7 +30,6 @@ from cordcohort.measures.rows import NAN, Row, valued
 KIND = "lesion_place"
 PERCENT = 100.0
 NO_SHARE = "no lesion"
-Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -55,20 +55,21 @@ def load_percent(place: Place) -> float:
     return PERCENT * place.n_lesion_here / place.n_here if place.n_here else NAN
 
 
-def level_rows(labels: Labels, cord: Flags | None, levels: ScanLevels, base: Row) -> list[Row]:
+def level_rows(labels: Labels, section: Labels | None, levels: ScanLevels, base: Row) -> list[Row]:
     """Shares of the levels that the scan shows.
 
     Parameters
     ----------
     labels : array of int, shape (X, Y, Z)
         Number of the lesion in each voxel, 0 elsewhere.
-    cord : array of bool, shape (X, Y, Z), or None
+    section : array of int, shape (Z,), or None
+        Voxels of cord in each slice.
     levels : ScanLevels
     base : mapping
         ``method`` and ``structure``.
     """
     counts = _counts_by_slice(labels)
-    section = np.zeros(labels.shape[2]) if cord is None else cord.sum(axis=(0, 1))
+    section = np.zeros(labels.shape[2]) if section is None else section
     names = dict.fromkeys(levels.by_slice[k] for k in sorted(levels.by_slice))
     rows: list[Row] = []
     for name in names:
@@ -79,21 +80,23 @@ def level_rows(labels: Labels, cord: Flags | None, levels: ScanLevels, base: Row
     return rows
 
 
-def region_rows(labels: Labels, regions: ScanMask, base: Row) -> list[Row]:
+def region_rows(labels: Labels, regions: ScanMask, box: Box, base: Row) -> list[Row]:
     """Shares of the eight regions of the cord, and of its grey and white matter.
 
     Parameters
     ----------
     labels : array of int, shape (X, Y, Z)
     regions : ScanMask
-        Map of regions on the same grid (:data:`cordcohort.measures.regions.REGION_CODES`).
+        Map of regions (:data:`cordcohort.measures.regions.REGION_CODES`).
+    box : tuple of slice
+        Where ``labels`` lie in the map.
     base : mapping
         ``method`` of the lesion; ``structure`` becomes the region.
     """
     if regions.image is None:
         return []
     note = "" if regions.method == base["method"] else f"regions of {regions.method}"
-    codes = np.asarray(regions.image.data).astype(np.int64)
+    codes = np.asarray(regions.image.data[box]).astype(np.int64)
     n_lesions, n_codes = int(labels.max(initial=0)) + 1, int(codes.max(initial=0)) + 1
     pairs = np.ravel_multi_index((labels.ravel(), codes.ravel()), (n_lesions, n_codes))
     table = np.bincount(pairs, minlength=n_lesions * n_codes).reshape(n_lesions, n_codes)
@@ -103,7 +106,8 @@ def region_rows(labels: Labels, regions: ScanMask, base: Row) -> list[Row]:
         inside = [code for code in members if code < n_codes]
         here = table[:, inside].sum(axis=1)
         columns = base | {"structure": name}
-        rows += _rows(np.append(0, here[1:]), np.append(0, total), int(here.sum()), columns, note)
+        n_here = int(np.isin(regions.image.data, inside).sum())
+        rows += _rows(np.append(0, here[1:]), np.append(0, total), n_here, columns, note)
     return rows
 
 

@@ -86,10 +86,14 @@ def _mask_rows(
     if inside is not None:
         note = "" if inside.any() else EMPTY_CORD_MASK
     rows = lesion_rows(measured, mask.base, note, mask.image.voxel_mm3)
-    section = None if inside is None or note else np.asarray(inside > 0, dtype=np.bool_)
+    section = None if inside is None or note else np.count_nonzero(inside, axis=(0, 1))
     rows += level_rows(measured.labels, section, levels, mask.base)
     regions = chosen_mask(found, mask.method, REGION_MAP, options.reference)
-    return rows if regions is None else rows + region_rows(measured.labels, regions, mask.base)
+    return (
+        rows
+        if regions is None
+        else (rows + region_rows(measured.labels, regions, measured.box, mask.base))
+    )
 
 
 def chosen_mask(
