@@ -13,6 +13,8 @@ from cordcohort.measures import (
     lesions,
     overlap,
     slice_shape,
+    spinal_place,
+    spinal_scores,
     surface,
 )
 from cordcohort.measures.catalogue import CATALOGUE, measures_of
@@ -32,6 +34,8 @@ MODULES = {
     "lesion_place": lesion_places,
     "followup": followups,
     "followup_n": followups,
+    "spinal": spinal_place,
+    "spinal_score": spinal_scores,
     "diffusion": diffusion,
 }
 UNIT_ENDINGS = {"mm2": "_mm2", "mm": "_mm", "mm3": "_mm3", "mm2/s": "_mm2_per_s", "deg": "_deg",
@@ -58,7 +62,7 @@ def test_every_public_function_of_a_measure_module_is_declared():
 
 
 def test_every_kind_has_a_main_measure_so_that_failures_show():
-    for kind in ("shape", "shape_soft", "agreement", "diffusion"):
+    for kind in ("shape", "shape_soft", "agreement", "diffusion", "spinal", "spinal_score"):
         assert any(m.main for m in measures_of(kind))
 
 

@@ -14,24 +14,24 @@ from cordcohort.phantom.person import Lesion, Person, draw_person
 from cordcohort.phantom.tissues import CANAL, CORD
 from scipy.ndimage import binary_dilation
 
-SHAPE = (60, 60, 300)
+SHAPE = (60, 60, 320)
 
 
 def _affine() -> np.ndarray:
     affine = np.diag([0.5, 0.5, 0.5, 1.0])
-    affine[:3, 3] = [-15.0, -25.0, -118.0]
+    affine[:3, 3] = [-15.0, -25.0, -128.0]
     return affine
 
 
 def test_rootlets_of_all_levels_follow_each_other_downwards_on_both_sides(healthy: Person):
     volume = rootlet_volume(healthy, SHAPE, _affine())
     codes = label_volume(healthy, SHAPE, _affine())
-    assert sorted(np.unique(volume).tolist()) == [0, 2, 3, 4, 5, 6, 7, 8]
+    assert sorted(np.unique(volume).tolist()) == [0, 2, 3, 4, 5, 6, 7, 8, 9]
     assert not np.isin(codes[volume > 0], CORD).any()
-    middles = [np.argwhere(volume == level)[:, 2].mean() for level in range(2, 9)]
+    middles = [np.argwhere(volume == level)[:, 2].mean() for level in range(2, 10)]
     assert np.all(np.diff(middles) < 0.0)
     axis = np.argwhere(np.isin(codes, CORD))[:, 0].mean()
-    for level in range(2, 9):
+    for level in range(2, 10):
         x = np.argwhere(volume == level)[:, 0]
         assert x.min() < axis - 4
         assert x.max() > axis + 4

@@ -3,22 +3,7 @@
 To add a measure: write one function in the module of its kind and add one entry here. Rows, units,
 failed rows and the report's words follow.
 
-============ ============================= ======================================================
-kind         module of ``function``        the function takes
-============ ============================= ======================================================
-shape        ``measures.slice_shape``      ``SliceGeometry`` of a binary mask; one value a slice
-shape_soft   ``measures.slice_shape``      ``SliceGeometry`` of a soft mask; one value a slice
-agreement    ``measures.overlap``          ``Pair`` of masks; one value
-surface      ``measures.surface``          ``SurfacePair`` of masks; one value
-lesion       ``measures.lesions``          ``Lesion``; one value
-lesion_scan  ``measures.lesions``          ``LesionScan``; one value
-lesion_place ``measures.lesion_places``    ``Place``: a level or region; one value
-followup     ``measures.followups``        ``Group`` of lesions of two sessions; one value
-followup_n   ``measures.followups``        ``Followup``: all groups; one value
-detection    ``measures.detection``        ``Detection`` of lesions; one value
-diffusion    ``images.diffusion``          eigenvalues (n, 3) in mm2/s; one value a voxel
-============ ============================= ======================================================
-
+============ ============================= ===============================================
 Those of lesions are declared in :mod:`cordcohort.measures.lesion_catalogue`. Both modules import no
 third-party library, so that every stage can read it.
 """
@@ -31,6 +16,9 @@ from cordcohort.measures.lesion_catalogue import ANIMA, LESION_MEASURES
 from cordcohort.measures.measure import Measure
 
 _PROCESS = "sct_process_segmentation (Spinal Cord Toolbox), see measures.geometry"
+_ANIMA = "animaSegPerfAnalyzer; Commowick et al. 2018"
+_ANALYZE = "sct_analyze_lesion (Spinal Cord Toolbox), see measures.lesion"
+_ROOTLETS = "Valosek et al. 2024, see measures.spinal"
 _TENSOR = "Basser & Pierpaoli 1996, doi:10.1006/jmrb.1996.0086; dipy"
 
 _MEASURES = (
@@ -184,6 +172,51 @@ _MEASURES = (
         "rd_mm2_per_s", "mm2/s", "Radial diffusivity",
         "Mean of the two smaller eigenvalues of the diffusion tensor.",
         "diffusion", "rd_mm2_per_s", _TENSOR, 0.0, 4e-3, main=True,
+    ),
+    Measure(
+        "pmj_distance_mm", "mm", "Distance from the PMJ",
+        "Length of the cord from the pontomedullary junction to the middle of a spinal level.",
+        "spinal", "pmj_distance_mm", _ROOTLETS, -50.0, 400.0, "", main=True,
+    ),
+    Measure(
+        "pmj_distance_start_mm", "mm", "Distance from the PMJ, lower end",
+        "As the distance from the PMJ, to the centre of the level's lowest slice.",
+        "spinal", "pmj_distance_start_mm", _ROOTLETS, -50.0, 400.0, "",
+    ),
+    Measure(
+        "pmj_distance_end_mm", "mm", "Distance from the PMJ, upper end",
+        "As the distance from the PMJ, to the centre of the level's highest slice.",
+        "spinal", "pmj_distance_end_mm", _ROOTLETS, -50.0, 400.0, "",
+    ),
+    Measure(
+        "level_height_mm", "mm", "Height of a spinal level",
+        "Length between the centres of the first and the last slice whose rootlets meet the cord.",
+        "spinal", "level_height_mm", _ROOTLETS, 0.0, 60.0, "",
+    ),
+    Measure(
+        "level_extent_mm", "mm", "Covered extent of a spinal level",
+        "Length of the cord that the level's slices cover, from border to border.",
+        "spinal", "level_extent_mm", "own", 0.0, 60.0, "",
+    ),
+    Measure(
+        "level_contiguous_mm", "mm", "Height of a spinal level without gaps",
+        "Length between the middles of the gaps to the neighbouring levels.",
+        "spinal", "level_contiguous_mm", "own", 0.0, 60.0, "",
+    ),
+    Measure(
+        "slice_f1", "1", "F1 of slices",
+        "Agreement on which slices hold the level: 1 where both maps agree on all, 0 on none.",
+        "spinal_score", "slice_f1", _ROOTLETS, 0.0, 1.0, "", main=True,
+    ),
+    Measure(
+        "in_slice_f1", "1", "Mean F1 within slices",
+        "Mean Dice within the slices in which both maps hold the level.",
+        "spinal_score", "in_slice_f1", _ROOTLETS, 0.0, 1.0, "",
+    ),
+    Measure(
+        "midpoint_error_mm", "mm", "Midpoint error",
+        "Distance along the cord between the midpoints of a level in both maps.",
+        "spinal_score", "midpoint_error_mm", _ROOTLETS, 0.0, 400.0, "",
     ),
 )  # fmt: skip
 

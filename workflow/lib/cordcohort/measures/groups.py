@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cordcohort.measures.level_sources import VERTEBRAL, ScanLevels
-from cordcohort.measures.levels import level_range
 from cordcohort.measures.options import MeasureOptions
 
 PMJ_KIND = "pmj_mm"
@@ -28,7 +27,7 @@ class Group:
         Slice numbers that belong to it.
     reason : str
         What is missing, for example a level of a range, or where the levels come from.
-    kind : {"vertebral", "vertebral_detected", "pmj_mm"}
+    kind : {"vertebral", "vertebral_detected", "spinal", "pmj_mm"}
         Kind of level.
     undefined : bool
         The scan cannot give this group: its rows have no value.
@@ -79,13 +78,15 @@ def groups_of(slices: Iterable[int], levels: ScanLevels, options: MeasureOptions
         for name, ks in sorted(by_level.items())
     ]
     if levels.by_slice or levels.fault:
-        ranges = [text for text in options.level_ranges if len(level_range(text)) > 1]
-        groups += [_range(text, by_level, levels) for text in ranges]
+        ranges = [text for text in options.level_ranges if len(options.members(text)) > 1]
+        groups += [_range(text, by_level, levels, options) for text in ranges]
     return groups + _distances(present, levels, options)
 
 
-def _range(text: str, by_level: dict[str, set[int]], levels: ScanLevels) -> Group:
-    members = level_range(text)
+def _range(
+    text: str, by_level: dict[str, set[int]], levels: ScanLevels, options: MeasureOptions
+) -> Group:
+    members = options.members(text)
     inside = [by_level.get(level, set()) for level in members]
     absent = [name for name, ks in zip(members, inside, strict=True) if not ks]
     missing = f"no slice at {', '.join(absent)}" if absent else ""

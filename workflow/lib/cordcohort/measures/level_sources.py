@@ -9,31 +9,33 @@ contradicts itself is left out with its reason; the next one is then tried.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cordcohort.errors import ImageError
 from cordcohort.measures.centreline import Centreline
-from cordcohort.measures.discs import disc_points, heights_along, labelled_centre
+from cordcohort.measures.discs import disc_points, heights_along
 from cordcohort.measures.geometry import own_centreline
+from cordcohort.measures.level_labels import (
+    Entry,
+    Floats,
+    carried_mm,
+    is_drawn,
+    named,
+    read_label,
+    way,
+)
 from cordcohort.measures.levels import levels_from_heights, levels_from_map
-from cordcohort.measures.masks import OK, READ_AS, fault
-from cordcohort.measures.options import MANUAL, MeasureOptions
-from cordcohort.measures.pmj import PmjDistances, pmj_distances
-from cordcohort.nifti import Image, read_mask
+from cordcohort.measures.options import MeasureOptions
+from cordcohort.measures.pmj import PmjDistances
+from cordcohort.measures.pmj_source import pmj_along
+from cordcohort.nifti import Image
+from cordcohort.spinal_names import spinal_name
 
-Floats = NDArray[np.float64]
-Entry = Mapping[str, Any]
-
-DISCS, VERTEBRAE, PMJ = "discs", "vertebrae", "pmj"
+DISCS, VERTEBRAE, SPINAL = "discs", "vertebrae", "spinal"
 SESSION, FOUND = "session", "detected"
-CARRIED, REGISTERED = "carried by world coordinates", "carried by rigid registration"
 VERTEBRAL, DETECTED = "vertebral", "vertebral_detected"
-RATER = "rater-"
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,9 @@ class ScanLevels:
     ----------
     by_slice : dict
         Slice to name of the level; empty where there is no usable source.
-    kind : {"vertebral", "vertebral_detected"}
+    kind : {"vertebral", "vertebral_detected", "spinal"}
         What stands in the column ``level_kind``: levels that a person labelled, here or on another
-        scan of the session, or discs that a model detected.
+        scan of the session, discs that a model detected, or spinal levels from rootlets.
     note : str
         What a reader of these levels must know; "" for labels drawn on the scan itself.
     fault : str
@@ -90,6 +92,8 @@ def scan_levels(
     """
     if grid is None or not options.sources:
         return NO_LEVELS
+    if options.level_kind == SPINAL:
+        return _spinal(masks, grid, cord, options)
     canonical = grid.canonical()
     line = None if cord is None else own_centreline(np.asarray(cord.data), cord.spacing_mm)
     faults: list[str] = []
@@ -103,8 +107,29 @@ def scan_levels(
             break
         faults.append(wrong)
     text = "; ".join(dict.fromkeys(f for f in faults if f))
-    pmj, pmj_note, pmj_fault = _pmj(masks, grid, cord, options)
+    pmj, pmj_note, pmj_fault = pmj_along(masks, grid, cord, options)
     return ScanLevels(by_slice, kind, note, text, pmj, pmj_note, pmj_fault)
+
+
+def _spinal(
+    masks: Sequence[Entry], grid: Image, cord: Image | None, options: MeasureOptions
+) -> ScanLevels:
+    """Spinal levels from the map of the scan: a person's, or the one made from its rootlets."""
+    faults: list[str] = []
+    own = [m for m in masks if m["structure"] == SPINAL and not m.get("of")]
+    by_slice: dict[int, str] = {}
+    note = ""
+    for entry in sorted(own, key=lambda m: not is_drawn(m)):
+        label, wrong = read_label(entry, grid)
+        if label is not None:
+            by_slice = levels_from_map(np.asarray(label.data), spinal_name)
+            note = "" if is_drawn(entry) else str(entry.get("note", ""))
+            wrong = "" if by_slice else named(entry, "no level in it")
+        if by_slice:
+            break
+        faults.append(wrong)
+    text = "; ".join(f for f in faults if f)
+    return ScanLevels(by_slice, SPINAL, note, text, *pmj_along(masks, grid, cord, options))
 
 
 def _in_order(masks: Sequence[Entry], options: MeasureOptions) -> list[Entry]:
@@ -118,7 +143,7 @@ def _order(entry: Entry) -> tuple[int, bool, float, str, str]:
     rank = _rank(entry)
     certainty = float(entry.get("confidence", 1.0))
     return (
-        rank if rank is not None else 99, not _is_drawn(entry), -certainty,
+        rank if rank is not None else 99, not is_drawn(entry), -certainty,
         str(entry.get("of", "")), str(entry["method"]),
     )  # fmt: skip
 
@@ -145,29 +170,20 @@ def _is_detected(entry: Entry) -> bool:
     return "confidence" in entry
 
 
-def _is_drawn(entry: Entry) -> bool:
-    method = str(entry["method"])
-    return method == MANUAL or method.startswith(RATER)
-
-
 def _origin(entry: Entry) -> str:
     """What to say of levels that no person labelled on this very scan; else empty."""
-    where = f" on {entry['of']}, {_way(entry)}" if entry.get("of") else ""
+    where = f" on {entry['of']}, {way(entry)}" if entry.get("of") else ""
     if _is_detected(entry):
         return f"levels: discs detected{where} (confidence {float(entry['confidence']):.2f})"
-    who = "" if _is_drawn(entry) else f" by {entry['method']}"
+    who = "" if is_drawn(entry) else f" by {entry['method']}"
     return f"levels: {entry['structure']} labelled{who}{where}" if who or where else ""
-
-
-def _way(entry: Entry) -> str:
-    return REGISTERED if "world" in entry else CARRIED
 
 
 def _levels_of(
     entry: Entry, grid: Image, canonical: Image, line: Centreline | None, options: MeasureOptions
 ) -> tuple[dict[int, str], str, str]:
     """Levels by slice, a note, and why there are none."""
-    label, wrong = _read(entry, grid)
+    label, wrong = read_label(entry, grid)
     if label is None:
         return {}, "", wrong
     if _is_detected(entry) and float(entry["confidence"]) < options.disc_confidence:
@@ -181,7 +197,7 @@ def _levels_of(
         )
     if entry["structure"] == VERTEBRAE:
         levels, wrong = _from_map(label, canonical, line, carried=bool(entry.get("of")))
-        return levels, "", _named(entry, wrong)
+        return levels, "", named(entry, wrong)
     found = disc_points(np.asarray(label.data), label.spacing_mm)
     places = _carried(found.places_mm, label, canonical)
     heights, wrong = heights_along(places, line, canonical.spacing_mm[2])
@@ -189,53 +205,12 @@ def _levels_of(
     n_slices = canonical.data.shape[2]
     inside = {k: name for k, name in levels.items() if 0 <= k < n_slices}
     none = "" if inside or found.fault or wrong else "no slice lies between two labelled discs"
-    return inside, found.note, _named(entry, found.fault or wrong or none)
-
-
-def _named(entry: Entry, wrong: str) -> str:
-    """A fault with the label that has it."""
-    where = f" of {entry['of']}" if entry.get("of") else ""
-    return f"{entry['structure']} by {entry['method']}{where}: {wrong}" if wrong else ""
-
-
-def _read(entry: Entry, grid: Image) -> tuple[Image | None, str]:
-    """A label on canonical axes; one of another scan keeps its own grid."""
-    if entry.get("status", OK) != OK:
-        return None, _named(entry, str(entry.get("reason", "")) or "not readable")
-    try:
-        like = None if entry.get("of") else grid
-        label = read_mask(entry["path"], like, kind=READ_AS[entry["kind"]])
-        if "world" in entry:
-            label = replace(label, affine=np.asarray(entry["world"]) @ label.affine)
-        return label.canonical(), ""
-    except ImageError as error:
-        return None, _named(entry, fault(error))
+    return inside, found.note, named(entry, found.fault or wrong or none)
 
 
 def _carried(places_mm: Mapping[int, Floats], label: Image, scan: Image) -> dict[int, Floats]:
     """Places in mm from voxel 0 of a label, in mm from voxel 0 of the scan."""
     return {code: carried_mm(place, label, scan) for code, place in places_mm.items()}
-
-
-def carried_mm(place_mm: Floats, source: Image, target: Image) -> Floats:
-    """Bring a place from one grid to another through the world.
-
-    Parameters
-    ----------
-    place_mm : array, shape (3,)
-        In mm from the centre of voxel 0 of the source, along its axes.
-    source, target : Image
-        Canonical grids.
-
-    Examples
-    --------
-    >>> data = np.zeros((2, 2, 2)); far = np.eye(4); far[2, 3] = 10.0
-    >>> carried_mm(np.array([1.0, 1.0, 15.0]), Image(data, np.eye(4)), Image(data, far)).tolist()
-    [1.0, 1.0, 5.0]
-    """
-    voxel = np.append(np.asarray(place_mm) / source.spacing_mm, 1.0)
-    there = np.linalg.solve(target.affine, source.affine @ voxel)
-    return np.asarray(there[:3] * target.spacing_mm, dtype=np.float64)
 
 
 def _from_map(
@@ -254,35 +229,3 @@ def _from_map(
     names = [by_slice.get(int(np.rint(k)), "") for k in there]
     levels = {int(k): name for k, name in zip(line.slices, names, strict=True) if name}
     return levels, "" if levels else "it does not reach this scan"
-
-
-def _pmj(
-    masks: Iterable[Entry], grid: Image, cord: Image | None, options: MeasureOptions
-) -> tuple[PmjDistances | None, str, str]:
-    """Distances from the PMJ labelled on the scan or, where there is none, on another one."""
-    wanted = [m for m in masks if m["structure"] == PMJ and PMJ in options.sources]
-    wanted = [m for m in wanted if not m.get("of") or SESSION in options.sources]
-    faults: list[str] = []
-    for entry in sorted(wanted, key=lambda m: (bool(m.get("of")), not _is_drawn(m))):
-        label, wrong = _read(entry, grid)
-        if label is not None:
-            place, wrong = labelled_centre(np.asarray(label.data), label.spacing_mm, "PMJ")
-            found, wrong = _distances(place, label, cord) if place is not None else (None, wrong)
-            if found is not None:
-                note = f"PMJ labelled on {entry['of']}, {_way(entry)}" if entry.get("of") else ""
-                return found, note, ""
-            wrong = _named(entry, wrong)
-        faults.append(wrong)
-    return None, "", "; ".join(faults)
-
-
-def _distances(
-    place_mm: Floats, label: Image, cord: Image | None
-) -> tuple[PmjDistances | None, str]:
-    if cord is None:
-        return None, "no cord mask to measure the distance along"
-    there = carried_mm(place_mm, label, cord)
-    try:
-        return pmj_distances(np.asarray(cord.data), cord.spacing_mm, there.tolist()), ""
-    except ValueError as error:
-        return None, str(error)

@@ -6,7 +6,7 @@ scan has no level labels the mapping is empty: no level is ever guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,8 @@ def level_name(number: int) -> str:
     return VERTEBRAE[number - 1] if 1 <= number <= len(VERTEBRAE) else ""
 
 
-def levels_from_map(label_map: Array) -> dict[int, str]:
-    """Levels from a map of vertebrae (``label-vert_dseg``).
+def levels_from_map(label_map: Array, name: Callable[[int], str] = level_name) -> dict[int, str]:
+    """Levels from a map of vertebrae (``label-vert_dseg``), or of spinal levels.
 
     A slice belongs to the level that the mean of its non-zero labels rounds to (halves upwards).
 
@@ -43,6 +43,8 @@ def levels_from_map(label_map: Array) -> dict[int, str]:
     ----------
     label_map : array of int, shape (X, Y, Z)
         Canonical axes; 0 is background, n the n-th vertebra from C1.
+    name : callable
+        Number to name; "" for a number without one.
 
     Returns
     -------
@@ -60,7 +62,7 @@ def levels_from_map(label_map: Array) -> dict[int, str]:
     total = label_map.sum(axis=(0, 1), dtype=np.int64)
     slices = np.flatnonzero(n_labelled)
     numbers = np.floor(total[slices] / n_labelled[slices] + 0.5).astype(int)
-    return _named(zip(slices, numbers, strict=True))
+    return _named(zip(slices, numbers, strict=True), name)
 
 
 def levels_from_discs(labels: Array) -> dict[int, str]:
@@ -128,8 +130,14 @@ def slices_of(levels: Mapping[int, str], wanted: Iterable[str]) -> list[int]:
     return sorted(k for k, name in levels.items() if name in names)
 
 
-def level_range(text: str) -> list[str]:
+def level_range(text: str, names: Sequence[str] = VERTEBRAE) -> list[str]:
     """The levels of a range such as ``C2-C3``, from above to below.
+
+    Parameters
+    ----------
+    text : str
+    names : sequence of str
+        All levels, from above to below: vertebrae, or spinal levels, which have a C8.
 
     Raises
     ------
@@ -143,11 +151,13 @@ def level_range(text: str) -> list[str]:
     """
     first, _, last = text.partition("-")
     ends = [first, last or first]
-    unknown = [name for name in ends if name not in VERTEBRAE]
-    if unknown or VERTEBRAE.index(ends[0]) > VERTEBRAE.index(ends[1]):
+    unknown = [name for name in ends if name not in names]
+    if unknown or names.index(ends[0]) > names.index(ends[1]):
         raise ValueError(f"levels: expected a range such as C2-C3, from above, got {text!r}")
-    return list(VERTEBRAE[VERTEBRAE.index(ends[0]) : VERTEBRAE.index(ends[1]) + 1])
+    return list(names[names.index(ends[0]) : names.index(ends[1]) + 1])
 
 
-def _named(pairs: Iterable[tuple[Any, Any]]) -> dict[int, str]:
-    return {int(k): level_name(int(n)) for k, n in pairs if level_name(int(n))}
+def _named(
+    pairs: Iterable[tuple[Any, Any]], name: Callable[[int], str] = level_name
+) -> dict[int, str]:
+    return {int(k): name(int(n)) for k, n in pairs if name(int(n))}

@@ -3,15 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from cordcohort.errors import ConfigError
 from cordcohort.level_choice import AUTO, chosen_sources
-from cordcohort.measures.levels import level_range
+from cordcohort.measures.levels import VERTEBRAE, level_range
+from cordcohort.spinal_names import SPINAL_LEVELS
 
 MIN_VOXELS = 5
 MANUAL = "manual"
+SPINAL = "spinal"
+
+
+@dataclass(frozen=True)
+class RootletOptions:
+    """How spinal levels are made from rootlets.
+
+    Attributes
+    ----------
+    radius_mm : float
+        Rootlets within this distance of the cord meet it.
+    radius_voxels : int
+        The same in voxels, whatever their size (published: 3); 0 takes ``radius_mm``.
+    rule : {"gaps", "contiguous"}
+        Level map: slices without rootlets stay empty (published), or go to the nearer level.
+    levels : str
+        Range of levels that are expected; one that is missing is a row without value.
+    pmj_confidence : float
+        A detected PMJ below this confidence (0 to 1) is not used.
+    staple : bool
+        Make a consensus of the raters (method ``staple``) of scans that several drew.
+    """
+
+    radius_mm: float = 2.5
+    radius_voxels: int = 0
+    rule: str = "gaps"
+    levels: str = "C2-C8"
+    pmj_confidence: float = 0.5
+    staple: bool = True
+
+    def __post_init__(self) -> None:
+        try:
+            level_range(self.levels, SPINAL_LEVELS)
+        except ValueError as error:
+            raise ConfigError(
+                "measures.rootlets.levels", self.levels, "a range such as C2-C8", "mend it"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -45,6 +83,10 @@ class MeasureOptions:
         Shares of cord at which soft masks are also cut, to see what the area does.
     voxel_sizes_mm : tuple of float
         Isotropic voxel sizes at which scans are also segmented and measured.
+    level_kind : {"vertebral", "spinal"}
+        Levels by which slices are summarised: of the vertebrae, or of the rootlets.
+    rootlets : RootletOptions
+        How spinal levels are made.
     """
 
     reference: str = MANUAL
@@ -59,11 +101,13 @@ class MeasureOptions:
     pmj_extent_mm: float = 20.0
     thresholds: tuple[float, ...] = ()
     voxel_sizes_mm: tuple[float, ...] = ()
+    level_kind: str = "vertebral"
+    rootlets: RootletOptions = field(default_factory=RootletOptions)
 
     def __post_init__(self) -> None:
         for text in self.level_ranges:
             try:
-                level_range(text)
+                self.members(text)
             except ValueError as error:
                 raise ConfigError(
                     "measures.level_ranges", text, "a range such as C2-C3", "mend it"
@@ -84,7 +128,19 @@ class MeasureOptions:
         for key in lists:
             if isinstance(chosen.get(key), list):
                 chosen[key] = tuple(chosen[key])
+        if isinstance(chosen.get("rootlets"), Mapping):
+            chosen["rootlets"] = RootletOptions(**chosen["rootlets"])
         return cls(**chosen)
+
+    def members(self, text: str) -> list[str]:
+        """Levels of a range, from above to below, of the kind that slices are summarised by.
+
+        Examples
+        --------
+        >>> MeasureOptions().members("C6-T1"), MeasureOptions(level_kind="spinal").members("C8-T1")
+        (['C6', 'C7', 'T1'], ['C8', 'T1'])
+        """
+        return level_range(text, SPINAL_LEVELS if self.level_kind == SPINAL else VERTEBRAE)
 
     @property
     def sources(self) -> tuple[str, ...]:

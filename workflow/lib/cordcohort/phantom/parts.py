@@ -1,4 +1,4 @@
-"""Parts that have label volumes of their own: lesions, and the dorsal nerve rootlets C2 to C8."""
+"""Parts that have label volumes of their own: lesions, and the dorsal nerve rootlets C2 to T1."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from cordcohort.phantom.tissues import Tissue
 
 Array = NDArray[Any]
 
-ROOTLET_LEVELS = tuple(range(2, 9))
-"""Codes of the rootlet volume: 2 for C2 to 8 for C8."""
-RISE_MM = (2.0, 5.0, 7.0, 8.0, 10.0, 12.0, 14.0)
-"""How far above its foramen the middle of each level leaves the cord, C2 to C8."""
+ROOTLET_LEVELS = tuple(range(2, 10))
+"""Codes of the rootlet volume: 2 for C2 to 8 for C8, 9 for T1."""
+RISE_MM = (2.0, 5.0, 7.0, 8.0, 10.0, 12.0, 14.0, 16.0)
+"""How far above its foramen the middle of each level leaves the cord, C2 to T1."""
 LENGTH_SHARE = 0.68
 """Length of a level along the cord as a share of its vertebra's height."""
 ATTACH_A = 0.45
@@ -44,7 +44,7 @@ class RootletLevel:
 
 
 def rootlet_levels(person: Person) -> tuple[RootletLevel, ...]:
-    """Extent of each spinal level C2 to C8 along the cord.
+    """Extent of each spinal level C2 to T1 along the cord; T1 is shifted as C8.
 
     Parameters
     ----------
@@ -62,11 +62,12 @@ def rootlet_levels(person: Person) -> tuple[RootletLevel, ...]:
     >>> from cordcohort.phantom.person import draw_person
     >>> levels = rootlet_levels(draw_person(np.random.default_rng(0)))
     >>> [one.level for one in levels]
-    [2, 3, 4, 5, 6, 7, 8]
+    [2, 3, 4, 5, 6, 7, 8, 9]
     """
     frame = build_frame(person)
     found: list[RootletLevel] = []
-    for level, rise, shift in zip(ROOTLET_LEVELS, RISE_MM, person.rootlet_shift_mm, strict=True):
+    shifts = (*person.rootlet_shift_mm, person.rootlet_shift_mm[-1])
+    for level, rise, shift in zip(ROOTLET_LEVELS, RISE_MM, shifts, strict=True):
         leave = float(frame.z_of_level(float(level)))
         half = person.vertebra_mm[level - 1] * LENGTH_SHARE * person.rootlet_length_scale / 2
         middle = leave + rise + shift
@@ -78,7 +79,7 @@ def rootlet_levels(person: Person) -> tuple[RootletLevel, ...]:
 
 
 def rootlet_volume(person: Person, shape: Shape, affine: ArrayLike) -> Array:
-    """Dorsal rootlets C2 to C8 on a grid.
+    """Dorsal rootlets C2 to T1 on a grid.
 
     Parameters
     ----------
@@ -92,21 +93,45 @@ def rootlet_volume(person: Person, shape: Shape, affine: ArrayLike) -> Array:
     Returns
     -------
     array of uint8, shape `shape`
-        2 to 8 for C2 to C8, both sides, between cord and dura; 0 elsewhere.
+        2 to 8 for C2 to C8, 9 for T1, both sides, between cord and dura; 0 elsewhere.
     """
-    frame = build_frame(person)
     out = np.zeros(shape, dtype=np.uint8)
     for part, world in world_chunks(shape, checked_affine(shape, affine, 1)):
-        points = locate(frame, world)
-        codes = np.zeros(points.u.shape, dtype=np.uint8)
-        near = np.abs(points.u) <= frame.columns["sac_rx"][points.row] * 1.4
-        index = np.flatnonzero(near)
-        chosen = points.take(index)
-        section = cord_section(frame, chosen.u, chosen.v, chosen.row)
-        outside = ~inside(section, person.cord_exponent)
-        codes[index] = np.where(outside, _rootlet_codes(frame, chosen, dorsal=True), 0)
-        out[:, :, part] = codes.reshape(shape[0], shape[1], -1)
+        out[:, :, part] = rootlets_at(person, world).reshape(shape[0], shape[1], -1)
     return out
+
+
+def rootlets_at(person: Person, points_mm: ArrayLike) -> Array:
+    """Level of the dorsal rootlet at any points, 0 where there is none, for grids along the cord.
+
+    Parameters
+    ----------
+    person : Person
+        Shape parameters.
+    points_mm : array, shape (3, N)
+        The person's RAS millimetres.
+
+    Returns
+    -------
+    array of uint8, shape (N,)
+
+    Examples
+    --------
+    >>> from cordcohort.phantom.person import draw_person
+    >>> someone = draw_person(np.random.default_rng(0))
+    >>> rootlets_at(someone, [[0.0], [0.0], [0.0]]).tolist()
+    [0]
+    """
+    frame = build_frame(person)
+    points = locate(frame, np.asarray(points_mm, dtype=np.float32))
+    codes = np.zeros(points.u.shape, dtype=np.uint8)
+    near = np.abs(points.u) <= frame.columns["sac_rx"][points.row] * 1.4
+    index = np.flatnonzero(near)
+    chosen = points.take(index)
+    section = cord_section(frame, chosen.u, chosen.v, chosen.row)
+    outside = ~inside(section, person.cord_exponent)
+    codes[index] = np.where(outside, _rootlet_codes(frame, chosen, dorsal=True), 0)
+    return codes
 
 
 def paint_roots(frame: Frame, points: Points, sac: Array, out: Array) -> None:

@@ -25,6 +25,7 @@ from cordcohort.phantom.tensors import Protocol as TensorProtocol
 from cordcohort.phantom.tensors import region_table, tensor_truth
 from cordcohort.phantom.tissues import GREY_MATTER, REGIONS
 from cordcohort.phantom.truth import pmj_mm
+from cordcohort.spinal_names import spinal_name
 
 Array = NDArray[Any]
 
@@ -219,7 +220,8 @@ def _write_truth(study: PhantomStudy, target: _Target) -> None:
             "lesion_cnr": lesion_cnr(study, scan),
             "pmj_mm": pmj_mm(person),
             "rootlets_mm": {
-                f"C{one.level}": [one.lowest_mm, one.highest_mm] for one in rootlet_levels(person)
+                spinal_name(one.level): [one.lowest_mm, one.highest_mm]
+                for one in rootlet_levels(person)
             },
         },
     )

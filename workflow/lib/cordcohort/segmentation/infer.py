@@ -56,6 +56,10 @@ class Segmentation:
         Empty, or why there is no cord.
     n_slices
         Axial slices that hold cord.
+    warnings
+        What is suspicious about the mask.
+    confidence
+        How sure a landmark is, 0 to 1; ``None`` of a mask.
     """
 
     soft: FloatArray | None
@@ -63,6 +67,8 @@ class Segmentation:
     status: str
     reason: str
     n_slices: int
+    warnings: tuple[str, ...] = ()
+    confidence: float | None = None
 
 
 @contextmanager
@@ -98,27 +104,40 @@ def segment_volume(
     Segmentation
         On the native axes of ``image``; status ``no_cord`` with a reason where none was found.
     """
-    canonical = image.canonical()
-    sx, sy, sz = canonical.spacing_mm
-    data = np.ascontiguousarray(np.asarray(canonical.data, np.float32).transpose(2, 1, 0))
-    problem = _unusable(data, (sx, sy, sz))
-    if problem:
+    volume, problem = open_volume(image.canonical(), model.device)
+    if volume is None:
         return _nothing(image, problem)
-    np.minimum(data, np.percentile(data, CLIP_PERCENT), out=data)
-    device = model.device
-    volume = Volume(
-        torch.from_numpy(data).to(device), Axis(data.shape[1], sy), Axis(data.shape[2], sx), sz,
-        BLANK_SD * float(data.std()),
-    )  # fmt: skip
     with deterministic():
         soft, problem = _find(model, volume, batch_size, mirror=mirror)
-    problem = problem or _implausible(soft, sz)
+    problem = problem or _implausible(soft, volume.step_mm)
     if problem:
         return _nothing(image, problem)
     native = np.ascontiguousarray(image.to_native(soft.transpose(2, 1, 0)))
     mask = binarised(native).astype(np.uint8)
     n_slices = int(binarised(soft).any((1, 2)).sum())
     return Segmentation(native, mask, "ok", "", n_slices)
+
+
+def open_volume(canonical: Image, device: torch.device) -> tuple[Volume | None, str]:
+    """A scan as axial slices, its brightest voxels clipped, or why it cannot show a cord."""
+    sx, sy, sz = canonical.spacing_mm
+    data = np.ascontiguousarray(np.asarray(canonical.data, np.float32).transpose(2, 1, 0))
+    problem = _unusable(data, (sx, sy, sz))
+    if problem:
+        return None, problem
+    np.minimum(data, np.percentile(data, CLIP_PERCENT), out=data)
+    axes = Axis(data.shape[1], sy), Axis(data.shape[2], sx)
+    slices = torch.from_numpy(data).to(device)
+    return Volume(slices, *axes, sz, BLANK_SD * float(data.std())), ""
+
+
+def cord_line(stage: Stage, volume: Volume, batch_size: int) -> tuple[Centreline | None, str]:
+    """Where a localiser sees the cord, or why it does not."""
+    path, step = locate(stage, volume, batch_size)
+    if path is None or path.score < SMALLEST_SCORE:
+        found = 0.0 if path is None else path.score
+        return None, f"no cord found (evidence {found:.2f}, needed {SMALLEST_SCORE})"
+    return centreline(path, volume, step, stage), ""
 
 
 def _find(model: Model, volume: Volume, batch_size: int, *, mirror: bool) -> tuple[FloatArray, str]:
@@ -129,12 +148,9 @@ def _find(model: Model, volume: Volume, batch_size: int, *, mirror: bool) -> tup
     stage = model.stages["cord"]
     if "localiser" not in model.stages:
         return sweep(stage, volume, mirror=mirror), ""
-    path, step = locate(model.stages["localiser"], volume, batch_size)
-    if path is None or path.score < SMALLEST_SCORE:
-        found = 0.0 if path is None else path.score
-        problem = f"no cord found (evidence {found:.2f}, needed {SMALLEST_SCORE})"
+    line, problem = cord_line(model.stages["localiser"], volume, batch_size)
+    if line is None:
         return np.zeros((0, 0, 0), np.float32), problem
-    line = centreline(path, volume, step, model.stages["localiser"])
     if stage.block:
         soft = refine_blocks(stage, volume, line, mirror=mirror)
     else:

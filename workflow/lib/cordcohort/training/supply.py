@@ -23,6 +23,7 @@ from cordcohort.training.painter import Painter
 from cordcohort.training.patches import Item, PatchSampler
 from cordcohort.training.phantom_volumes import phantom_items
 from cordcohort.training.recipe import Recipe, is_of_volumes
+from cordcohort.training.rootlet_painter import ROOTLETS, rootlet_batches
 from cordcohort.training.sources import CordStack
 from cordcohort.training.split import (
     TRAIN,
@@ -103,6 +104,9 @@ def make_supply(
     """
     if recipe.task == DISCS:
         painter, checks = disc_batches(recipe, VALIDATION_SEED_SHIFT)
+        return Supply(painter, checks, 0)
+    if recipe.task == ROOTLETS:
+        painter, checks = rootlet_batches(recipe, VALIDATION_SEED_SHIFT)
         return Supply(painter, checks, 0)
     scans = _cohort(recipe, find_rows, device, folder, resume=resume)
     painted = _painted(recipe, roots, device)
