@@ -8,11 +8,13 @@ from typing import Any
 
 import cc3d
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
 from cordcohort.binary import binarised
+from cordcohort.nifti import Image
 from cordcohort.segmentation.path import CordPath
 from cordcohort.segmentation.registry import Stage
 from cordcohort.segmentation.resample import Axis
@@ -28,6 +30,9 @@ BEYOND_MM = 25.0
 SLOPE_MM = 20.0
 STEEPEST_END = 0.5
 LEAST_KEPT_AREA = 0.4
+LARGEST_PIXEL_MM = 3.0
+CLIP_PERCENT = 99.9
+BLANK_SD = 0.01  # of the volume's SD
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,30 @@ class Centreline:
     centres: FloatArray
     first: int
     last: int
+
+
+def open_volume(canonical: Image, device: torch.device) -> tuple[Volume | None, str]:
+    """A scan as axial slices, its brightest voxels clipped, or why it cannot show a cord."""
+    sx, sy, sz = canonical.spacing_mm
+    data = np.ascontiguousarray(np.asarray(canonical.data, np.float32).transpose(2, 1, 0))
+    problem = _unusable(data, (sx, sy, sz))
+    if problem:
+        return None, problem
+    np.minimum(data, np.percentile(data, CLIP_PERCENT), out=data)
+    axes = Axis(data.shape[1], sy), Axis(data.shape[2], sx)
+    slices = torch.from_numpy(data).to(device)
+    return Volume(slices, *axes, sz, BLANK_SD * float(data.std())), ""
+
+
+def _unusable(data: FloatArray, spacing_mm: tuple[float, float, float]) -> str:
+    """Why a scan cannot show a cord, or an empty text."""
+    if min(spacing_mm[:2]) > LARGEST_PIXEL_MM:
+        return (
+            f"pixels of {min(spacing_mm[:2]):.1f} mm are too large (at most {LARGEST_PIXEL_MM} mm)"
+        )
+    if float(data.max()) - float(data.min()) <= 0:
+        return "the image is constant"
+    return ""
 
 
 def padded_size(axis: Axis, stage: Stage) -> int:

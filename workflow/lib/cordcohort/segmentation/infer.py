@@ -20,6 +20,7 @@ from cordcohort.segmentation.centreline import (
     Volume,
     centreline,
     keep_on_path,
+    open_volume,
     padded_size,
 )
 from cordcohort.segmentation.path import CordPath, trace_cord
@@ -29,15 +30,12 @@ from cordcohort.segmentation.volumes import refine_blocks, sweep
 
 FloatArray = NDArray[np.floating[Any]]
 
-LARGEST_PIXEL_MM = 3.0
 SMALLEST_SCORE = 1.2
 SHORT_MM = 30.0
 SURE = 0.7
 SURE_WHEN_SHORT = 0.8
-CLIP_PERCENT = 99.9
 BLEND_SIGMA_MM = 1.6
 SMALLEST_BATCH = 1
-BLANK_SD = 0.01  # of the volume's SD
 
 
 @dataclass(frozen=True)
@@ -118,19 +116,6 @@ def segment_volume(
     return Segmentation(native, mask, "ok", "", n_slices)
 
 
-def open_volume(canonical: Image, device: torch.device) -> tuple[Volume | None, str]:
-    """A scan as axial slices, its brightest voxels clipped, or why it cannot show a cord."""
-    sx, sy, sz = canonical.spacing_mm
-    data = np.ascontiguousarray(np.asarray(canonical.data, np.float32).transpose(2, 1, 0))
-    problem = _unusable(data, (sx, sy, sz))
-    if problem:
-        return None, problem
-    np.minimum(data, np.percentile(data, CLIP_PERCENT), out=data)
-    axes = Axis(data.shape[1], sy), Axis(data.shape[2], sx)
-    slices = torch.from_numpy(data).to(device)
-    return Volume(slices, *axes, sz, BLANK_SD * float(data.std())), ""
-
-
 def cord_line(stage: Stage, volume: Volume, batch_size: int) -> tuple[Centreline | None, str]:
     """Where a localiser sees the cord, or why it does not."""
     path, step = locate(stage, volume, batch_size)
@@ -156,17 +141,6 @@ def _find(model: Model, volume: Volume, batch_size: int, *, mirror: bool) -> tup
     else:
         soft = refine(stage, volume, line, batch_size=batch_size, mirror=mirror)
     return keep_on_path(soft, line, volume), ""
-
-
-def _unusable(data: FloatArray, spacing_mm: tuple[float, float, float]) -> str:
-    """Why a scan cannot show a cord, or an empty text."""
-    if min(spacing_mm[:2]) > LARGEST_PIXEL_MM:
-        return (
-            f"pixels of {min(spacing_mm[:2]):.1f} mm are too large (at most {LARGEST_PIXEL_MM} mm)"
-        )
-    if float(data.max()) - float(data.min()) <= 0:
-        return "the image is constant"
-    return ""
 
 
 def _implausible(soft: FloatArray, step_mm: float) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cordcohort.nifti import Image
-from cordcohort.segmentation.infer import (
-    Segmentation,
-    cord_line,
-    deterministic,
-    open_volume,
-)
+from cordcohort.segmentation.centreline import open_volume
+from cordcohort.segmentation.infer import Segmentation, cord_line, deterministic
 from cordcohort.segmentation.registry import Model, Stage
 from cordcohort.segmentation.rootlet_block import Block, CordAxis, back_to_scan, cut_block
 from cordcohort.spinal_names import ROOTLET_CODES, spinal_name
@@ -40,7 +37,7 @@ SLAB = 32
 
 def segment_rootlets(
     model: Model, image: Image, batch_size: int, mirror: bool
-) -> dict[str, Segmentation]:  # noqa: FBT001, E501
+) -> dict[str, Segmentation]:
     """Rootlet labels and PMJ of one scan.
 
     Parameters
@@ -135,7 +132,7 @@ def _peak(block: Block, heat: torch.Tensor) -> tuple[Floats, float]:
     grid = np.meshgrid(
         *(np.arange(b.start, b.start + n) for b, n in zip(box, near.shape, strict=True)),
         indexing="ij",
-    )  # noqa: E501
+    )
     centre = np.array([float((weight * g).sum()) / total for g in grid])
     return block.place_mm(centre), float(near.max())
 
@@ -168,7 +165,7 @@ def order_faults(codes: NDArray[Any]) -> list[str]:
     found = sorted(middles)
     return [
         f"levels out of order: {spinal_name(b)} is not below {spinal_name(a)}"
-        for a, b in zip(found, found[1:], strict=False)
+        for a, b in pairwise(found)
         if middles[b] >= middles[a]
     ]
 
