@@ -29,7 +29,7 @@ from cordcohort.nifti import Image
 from cordcohort.phantom.anatomy import label_volume
 from cordcohort.phantom.person import draw_person
 from cordcohort.phantom.tissues import CORD, N_TISSUES, Tissue
-from cordcohort.segmentation import infer
+from cordcohort.segmentation import centreline, infer
 from cordcohort.segmentation.registry import Model, load_model
 from cordcohort.segmentation.resample import Axis, from_crop, to_crop
 
@@ -67,7 +67,7 @@ def slide(model: Model, image: Image) -> np.ndarray:
     """Soft mask (z, y, x) of the fine network over everything."""
     stage = model.stages["cord"]
     values = np.ascontiguousarray(image.canonical().data.transpose(2, 1, 0))
-    np.minimum(values, np.percentile(values, infer.CLIP_PERCENT), out=values)
+    np.minimum(values, np.percentile(values, centreline.CLIP_PERCENT), out=values)
     data = torch.from_numpy(values)
     sx, sy, sz = image.canonical().spacing_mm
     grid = infer.Volume(data, Axis(data.shape[1], sy), Axis(data.shape[2], sx), sz, 1e-4)
