@@ -3,7 +3,24 @@
 To add a measure: write one function in the module of its kind and add one entry here. Rows, units,
 failed rows and the report's words follow.
 
-============ ============================= ===============================================
+============ ============================= ======================================================
+kind         module of ``function``        the function takes
+============ ============================= ======================================================
+shape        ``measures.slice_shape``      ``SliceGeometry`` of a binary mask; one value a slice
+shape_soft   ``measures.slice_shape``      ``SliceGeometry`` of a soft mask; one value a slice
+agreement    ``measures.overlap``          ``Pair`` of masks; one value
+surface      ``measures.surface``          ``SurfacePair`` of masks; one value
+lesion       ``measures.lesions``          ``Lesion``; one value
+lesion_scan  ``measures.lesions``          ``LesionScan``; one value
+lesion_place ``measures.lesion_places``    ``Place``: a level or region; one value
+followup     ``measures.followups``        ``Group`` of lesions of two sessions; one value
+followup_n   ``measures.followups``        ``Followup``: all groups; one value
+detection    ``measures.detection``        ``Detection`` of lesions; one value
+spinal       ``measures.spinal_place``     ``LevelPlace``; one value a spinal level
+spinal_score ``measures.spinal_scores``    ``LevelPair``; one value a spinal level
+diffusion    ``images.diffusion``          eigenvalues (n, 3) in mm2/s; one value a voxel
+============ ============================= ======================================================
+
 Those of lesions are declared in :mod:`cordcohort.measures.lesion_catalogue`. Both modules import no
 third-party library, so that every stage can read it.
 """
@@ -16,8 +33,6 @@ from cordcohort.measures.lesion_catalogue import ANIMA, LESION_MEASURES
 from cordcohort.measures.measure import Measure
 
 _PROCESS = "sct_process_segmentation (Spinal Cord Toolbox), see measures.geometry"
-_ANIMA = "animaSegPerfAnalyzer; Commowick et al. 2018"
-_ANALYZE = "sct_analyze_lesion (Spinal Cord Toolbox), see measures.lesion"
 _ROOTLETS = "Valosek et al. 2024, see measures.spinal"
 _TENSOR = "Basser & Pierpaoli 1996, doi:10.1006/jmrb.1996.0086; dipy"
 
