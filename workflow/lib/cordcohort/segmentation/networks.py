@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cordcohort.errors import ConfigError
+from cordcohort.segmentation.region_networks import SCSNet, VGG16UNet
 
 LEAKY_SLOPE = 0.01
 
@@ -321,6 +322,8 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "unet_3d": UNet3d,
     "folded_unet_3d": FoldedUNet3d,
     "strip_net": StripNet,
+    "scs_net": SCSNet,
+    "vgg16_unet": VGG16UNet,
 }
 
 

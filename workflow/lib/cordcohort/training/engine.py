@@ -24,7 +24,7 @@ from cordcohort.files import write_json
 from cordcohort.scan import Row
 from cordcohort.segmentation.device import choose_device
 from cordcohort.segmentation.networks import build_network
-from cordcohort.training.losses import LINEAR_LOSSES, make_loss
+from cordcohort.training.losses import make_loss
 from cordcohort.training.optimiser import learning_rate, make_optimiser, start_weights
 from cordcohort.training.progress import add_row, drop_rows_after
 from cordcohort.training.recipe import Recipe, in_steps, read_recipe
@@ -215,13 +215,15 @@ def _validate(
     own = {k: v.detach().clone() for k, v in run.network.state_dict().items()}
     run.network.load_state_dict(run.average)
     run.network.eval()
-    found = score(run.network, loss_of, checks, linear=run.recipe.loss["name"] in LINEAR_LOSSES)
+    names = run.recipe.regions
+    name = run.recipe.loss["name"]
+    found = score(run.network, loss_of, checks, loss_name=name, pooled=len(names) == 1)
     run.network.load_state_dict(own)
     run.network.train()
     step = int(run.numbers["step"])
     row = (step, step * int(run.recipe.schedule["batch_size"]), round(run.numbers["seconds"], 1),
            rate, train_loss, *found.columns())  # fmt: skip
-    add_row(run.folder, row, run.recipe.regions[1:])
+    add_row(run.folder, row, names[1:])
     _remember_best(run, found.loss)
 
 

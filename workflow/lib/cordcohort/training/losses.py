@@ -10,12 +10,14 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from cordcohort.errors import ConfigError
+from cordcohort.training.heat_maps import heat_map_distance
 
 DICE_EPSILON = 1.0
 DILATION_PIXELS = 3
 LEAST_PEAK = 1e-3
 LEAST_VOLUME = 1e-8
 FOREGROUND_LEVEL = 0.2
+FOREGROUND_HALF = 0.5
 SLICE_NDIM = 4  # item, channel, y, x
 
 
@@ -169,14 +171,65 @@ def regions_dice_ce(
     return ((dice_weight * dice + entropy) * share).sum() / share.sum()
 
 
+def dice_ce(output: Tensor, target: Tensor, *, dice_weight: float = 1.0) -> Tensor:
+    """Soft Dice plus cross-entropy of classes that exclude each other; soft targets allowed.
+
+    Parameters
+    ----------
+    output
+        Logits ``(n, classes, y, x)``; class 0 is the background.
+    target
+        Share of each class in each pixel, same shape, sum 1.
+    dice_weight
+        Of the Dice part, the mean over the classes but the background, each over the whole batch.
+
+    Examples
+    --------
+    >>> t = torch.eye(2).view(2, 2, 1, 1)
+    >>> round(float(dice_ce(60 * t, t)), 4)
+    0.0
+    """
+    entropy = nnf.cross_entropy(output, target)
+    found, true = torch.softmax(output, 1)[:, 1:], target[:, 1:]
+    sides = (0, *range(2, output.ndim))
+    overlap = 2 * (found * true).sum(sides) + DICE_EPSILON
+    dice = overlap / ((found**2).sum(sides) + (true**2).sum(sides) + DICE_EPSILON)
+    return dice_weight * (1 - dice.mean()) + entropy
+
+
 LOSSES: dict[str, Callable[..., Tensor]] = {
+    "dice_ce": dice_ce,
+    "heat_map_distance": heat_map_distance,
     "adaptive_wing": adaptive_wing,
     "soft_dice": soft_dice,
     "soft_dice_relu": soft_dice_relu,
     "dice_bce": dice_bce,
     "regions_dice_ce": regions_dice_ce,
 }
-LINEAR_LOSSES = frozenset({"adaptive_wing", "soft_dice_relu"})
+LINEAR_LOSSES = frozenset({"adaptive_wing", "soft_dice_relu", "heat_map_distance"})
+SOFTMAX_LOSSES = frozenset({"dice_ce"})
+"""Losses of classes that exclude each other; their first class is the background."""
+CLASS_LOSSES = SOFTMAX_LOSSES | {"heat_map_distance"}
+"""Losses whose targets hold the background first."""
+
+
+def drawn(name: str, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """What a network draws and what it should draw, 0 or 1 in each pixel and foreground channel.
+
+    Examples
+    --------
+    >>> out, goal = drawn("dice_ce", torch.eye(3)[None, :, :, None], torch.eye(3)[None, :, :, None])
+    >>> out.shape[1], bool((out == goal).all())
+    (2, True)
+    """
+    if name in CLASS_LOSSES:
+        target = target[:, 1:]
+    if name in SOFTMAX_LOSSES:
+        best = output.argmax(1, keepdim=True)
+        mask = torch.cat([best == k for k in range(1, output.shape[1])], 1)
+    else:
+        mask = output > (FOREGROUND_HALF if name in LINEAR_LOSSES else 0.0)
+    return mask.float(), (target > FOREGROUND_HALF).float()
 
 
 def make_loss(name: str, options: dict[str, Any]) -> Callable[[Any, Tensor], Tensor]:

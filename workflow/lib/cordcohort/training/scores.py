@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-HALF = 0.5
+from cordcohort.training.losses import drawn
 
 
 @dataclass(frozen=True)
@@ -28,20 +28,22 @@ class Scores:
 
 def score(
     network: nn.Module, loss_of: Callable[[Any, Tensor], Tensor],
-    checks: Sequence[tuple[Tensor, Tensor]], *, linear: bool,
+    checks: Sequence[tuple[Tensor, Tensor]], *, loss_name: str, pooled: bool = False,
 ) -> Scores:  # fmt: skip
     """Scores of a network in evaluation mode.
 
     Parameters
     ----------
-    linear
-        The output is a fraction itself, not a logit.
+    loss_name
+        Decides what an output means: a logit, a fraction itself, or one of several classes.
+    pooled
+        All channels count as one.
 
     Examples
     --------
     >>> t = torch.tensor([[[[1.0, 0.0]], [[1.0, 0.0]]]])
     >>> x = torch.tensor([[[[9.0, -9.0]], [[9.0, 9.0]]]])
-    >>> score(nn.Identity(), lambda o, t: o.sum() * 0, [(x, t)], linear=False).dice
+    >>> score(nn.Identity(), lambda o, t: o.sum() * 0, [(x, t)], loss_name="dice_bce").dice
     (1.0, 0.6666666666666666)
     """
     loss = 0.0
@@ -50,8 +52,8 @@ def score(
         for image, target in checks:
             output = network(image)
             loss += float(loss_of(output, target)) / len(checks)
-            found = (output > (HALF if linear else 0.0)).double().flatten(2)
-            true = (target > HALF).double().flatten(2)
+            pair = (one.double().flatten(2) for one in drawn(loss_name, output, target))
+            found, true = (one.flatten(1)[:, None] for one in pair) if pooled else pair
             part = torch.stack([v.sum((0, 2)).cpu() for v in (found * true, found, true)])
             sums = part if sums.numel() == 0 else sums + part
     both, found, true = (sums[i].tolist() for i in range(3))

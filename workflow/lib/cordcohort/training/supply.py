@@ -7,11 +7,9 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from cordcohort.errors import ConfigError, ImageError
 from cordcohort.files import write_text
@@ -19,10 +17,12 @@ from cordcohort.scan import Row, scan_id
 from cordcohort.training.cohort import Candidate, candidates, check_entries, load_item
 from cordcohort.training.disc_painter import DISCS, disc_batches
 from cordcohort.training.load import load_sources
+from cordcohort.training.mixture import Batch, Batches, Mixture
 from cordcohort.training.painter import Painter
 from cordcohort.training.patches import Item, PatchSampler
 from cordcohort.training.phantom_volumes import phantom_items
 from cordcohort.training.recipe import Recipe, is_of_volumes
+from cordcohort.training.region_supply import REGIONS, region_batches
 from cordcohort.training.rootlet_painter import ROOTLETS, rootlet_batches
 from cordcohort.training.sources import CordStack
 from cordcohort.training.split import (
@@ -34,18 +34,8 @@ from cordcohort.training.split import (
 )
 
 VALIDATION_SEED_SHIFT = 1_000_003
-MIXTURE_SEED = 7
 SPLIT_FILE, SCANS_FILE, VOLUMES = "split.tsv", "scans.tsv", "volumes"
-Batch = tuple[Tensor, Tensor]
 FindRows = Callable[[str], Sequence[Row]]
-
-
-class Batches(Protocol):
-    """Whatever gives batch number ``step``: the painter, patches of scans, a mixture."""
-
-    def batch(self, step: int, size: int) -> Batch:
-        """Images and targets."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -59,24 +49,6 @@ class Supply:
     checks: list[Batch]
     epoch_samples: int
     unseen: bool = True
-
-
-class Mixture:
-    """Each sample of a batch is painted with a given probability, else taken from the scans."""
-
-    def __init__(self, scans: Batches, painted: Batches, painted_share: float, seed: int) -> None:
-        self.parts = (scans, painted)
-        self.share = painted_share
-        self.seed = seed
-
-    def batch(self, step: int, size: int) -> Batch:
-        """Scans first, then painted samples; their numbers come from the seed and the step."""
-        rng = np.random.default_rng((self.seed, MIXTURE_SEED, step))
-        n_painted = int(rng.binomial(size, self.share))
-        counts = (size - n_painted, n_painted)
-        found = [part.batch(step, n) for part, n in zip(self.parts, counts, strict=True) if n]
-        image, target = (torch.cat([pair[i] for pair in found]) for i in (0, 1))
-        return image, target
 
 
 def make_supply(
@@ -108,6 +80,9 @@ def make_supply(
     if recipe.task == ROOTLETS:
         painter, checks = rootlet_batches(recipe, VALIDATION_SEED_SHIFT)
         return Supply(painter, checks, 0)
+    if recipe.task == REGIONS:
+        shapes, checks = region_batches(recipe, roots, device, VALIDATION_SEED_SHIFT)
+        return Supply(shapes, checks, 0)
     scans = _cohort(recipe, find_rows, device, folder, resume=resume)
     painted = _painted(recipe, roots, device)
     if scans is None and painted is None:

@@ -1,0 +1,38 @@
+"""Batches by number, from one source or mixed from two."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+MIXTURE_SEED = 7
+Batch = tuple[Tensor, Tensor]
+
+
+class Batches(Protocol):
+    """Whatever gives batch number ``step``: the painter, patches of scans, a mixture."""
+
+    def batch(self, step: int, size: int) -> Batch:
+        """Images and targets."""
+        ...
+
+
+class Mixture:
+    """Each sample of a batch is painted with a given probability, else taken from the scans."""
+
+    def __init__(self, scans: Batches, painted: Batches, painted_share: float, seed: int) -> None:
+        self.parts = (scans, painted)
+        self.share = painted_share
+        self.seed = seed
+
+    def batch(self, step: int, size: int) -> Batch:
+        """Scans first, then painted samples; their numbers come from the seed and the step."""
+        rng = np.random.default_rng((self.seed, MIXTURE_SEED, step))
+        n_painted = int(rng.binomial(size, self.share))
+        counts = (size - n_painted, n_painted)
+        found = [part.batch(step, n) for part, n in zip(self.parts, counts, strict=True) if n]
+        image, target = (torch.cat([pair[i] for pair in found]) for i in (0, 1))
+        return image, target
