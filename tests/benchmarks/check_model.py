@@ -125,7 +125,7 @@ def measured(scan: Scan, model: Model) -> dict[str, object]:
         rng=stream(SEED, "noise", scan.name),
     )  # fmt: skip
     share = true_shares(scan.person, grid)[..., : len(REGIONS)].sum(axis=-1)
-    found = segment_image(model, Image(image.astype(np.float32), grid.affine))
+    found = segment_image(model, Image(image.astype(np.float32), grid.affine))["cord"]
     mask, truth = found.mask > 0, binarised(share)
     soft = found.mask if found.soft is None else found.soft
     both = mask.sum() + truth.sum()

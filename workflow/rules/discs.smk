@@ -23,7 +23,7 @@ for batch in PLAN.disc_batches():
         params:
             scans=batch.scans,
             identity=batch.identity,
-            models=list(PLAN.config.segmentation.models),
+            models=PLAN.cord_models(),
             science=science("segmentation.discs"),
         script:
             "../scripts/discs.py"

@@ -24,7 +24,7 @@ for kind in MEASURE_KINDS:
                 scans=batch.scans,
                 identity=batch.identity,
                 kind=kind,
-                models=list(PLAN.config.segmentation.models),
+                models=PLAN.models(),
                 soft_truth=PLAN.config.images.soft_truth.make,
                 options=PLAN.measure_options(kind),
                 science=science(MEASURE_KINDS[kind], "measures.tasks"),

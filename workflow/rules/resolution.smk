@@ -25,7 +25,8 @@ for model in PLAN.config.segmentation.models:
             params:
                 scans=batch.scans,
                 identity=batch.identity,
-                model=model,
+                model=PLAN.model_source(model),
+                use=PLAN.use(model).as_params(),
                 device=PLAN.config.segmentation.device,
                 mirror=PLAN.config.segmentation.mirror,
                 sizes_mm=list(PLAN.config.measures.voxel_sizes_mm),

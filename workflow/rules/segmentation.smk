@@ -26,6 +26,7 @@ for model in PLAN.config.segmentation.models:
                 scans=batch.scans,
                 identity=batch.identity,
                 model=PLAN.model_source(model),
+                use=PLAN.use(model).as_params(),
                 device=PLAN.config.segmentation.device,
                 mirror=PLAN.config.segmentation.mirror,
                 science=science("segmentation.scans"),

@@ -21,7 +21,7 @@ for batch in PLAN.tensor_batches():
         params:
             scans=batch.scans,
             identity=batch.identity,
-            models=list(PLAN.config.segmentation.models),
+            models=PLAN.cord_models(),
             options=PLAN.tensor_options(),
             science=science("images.derive"),
         script:

@@ -5,12 +5,12 @@ from cordcohort.adapter import job
 from cordcohort.measures.kinds import measure
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.tasks import measuring_task
+from cordcohort.model_uses import uses_of_params
 from cordcohort.table import write_parquet
 
 with job(snakemake) as j:
     options = MeasureOptions.of(j.params.options)
+    models = uses_of_params(j.params.models)
     for scan in j.scans():
-        task = measuring_task(
-            j.params.kind, scan, list(j.params.models), soft_truth=j.params.soft_truth
-        )
+        task = measuring_task(j.params.kind, scan, models, soft_truth=j.params.soft_truth)
         write_parquet(task.output, measure(j.params.kind, task, options))

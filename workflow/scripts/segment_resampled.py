@@ -2,10 +2,12 @@
 
 import _bootstrap  # noqa: F401
 from cordcohort.adapter import job
+from cordcohort.model_uses import uses_of_params
 from cordcohort.segmentation.device import choose_device
 from cordcohort.segmentation.registry import load_model
 from cordcohort.segmentation.scans import segment_at_voxel_sizes
 
 with job(snakemake) as j:
+    (use,) = uses_of_params([j.params.use])
     model = load_model(j.params.model, choose_device(j.params.device))
-    segment_at_voxel_sizes(j.scans(), model, j.params.sizes_mm, mirror=j.params.mirror)
+    segment_at_voxel_sizes(j.scans(), model, j.params.sizes_mm, use, mirror=j.params.mirror)

@@ -6,6 +6,7 @@ import pytest
 from cordcohort.bids.shards import write_shards
 from cordcohort.cluster.status import read_engine_log, scans_by_site, status_lines
 from cordcohort.errors import CordcohortError
+from cordcohort.model_uses import ModelUse
 from cordcohort.scan import mask_record, measure_table
 
 LOG = """job                   count
@@ -61,7 +62,7 @@ def test_scans_are_counted_by_data_set_and_site(tmp_path):
     for path in (mask_record(rows[0], "m"), measure_table(rows[1], "shape")):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
-    assert scans_by_site(tmp_path, ["m"]) == {
+    assert scans_by_site(tmp_path, [ModelUse("m")]) == {
         "a/one": {"scans": 1, "segmented": 1, "measured": 0},
         "b/one": {"scans": 1, "segmented": 0, "measured": 1},
     }

@@ -14,6 +14,7 @@ from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.resolution import measure_resolution
 from cordcohort.measures.shape import measure_shape
 from cordcohort.measures.threshold import measure_thresholds
+from cordcohort.model_uses import ModelUse
 from cordcohort.nifti import Image, write_image
 
 SCAN = dict.fromkeys(paths.SCAN_KEY, "") | {
@@ -164,7 +165,9 @@ def test_masks_and_what_models_drew_are_measured_at_each_voxel_size(soft, tmp_pa
         record = {"status": "ok", "reason": "", "structure": "cord", "soft": "",
                   "mask": f"{stem}.nii.gz".rsplit("/", 1)[1]}  # fmt: skip
         write_json(paths.mask_record(row, "net"), record)
-        table = measure_resolution(SCAN, [soft], MeasureOptions(voxel_sizes_mm=(1.2,)), ["net"])
+        table = measure_resolution(
+            SCAN, [soft], MeasureOptions(voxel_sizes_mm=(1.2,)), [ModelUse("net")]
+        )
     finally:
         os.chdir(here)
     assert set(table["variant"]) == {"voxel 1.2 mm"}

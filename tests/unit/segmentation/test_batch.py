@@ -13,7 +13,8 @@ from cordcohort.files import read_record, sha256_of
 from cordcohort.measures.shape import measure_shape
 from cordcohort.nifti import Image, read_image, write_image
 from cordcohort.segmentation import infer
-from cordcohort.segmentation.batch import Task, segment_batch
+from cordcohort.segmentation.batch import Output, Task, segment_batch
+from cordcohort.segmentation.draw import Drawn
 from cordcohort.segmentation.registry import Model, load_model
 from cordcohort.segmentation.scans import segment_scans
 from cordcohort.table import SCAN_KEY
@@ -22,7 +23,7 @@ Draw = Callable[..., tuple[Image, np.ndarray]]
 
 
 def task(folder: Path, name: str) -> Task:
-    return Task(folder / f"{name}.nii.gz", folder / "out" / f"{name}_label-SC_seg")
+    return Task(folder / f"{name}.nii.gz", (Output(folder / "out" / f"{name}_label-SC_seg"),))
 
 
 def test_failures_become_records_and_their_neighbours_are_segmented(
@@ -42,8 +43,8 @@ def test_failures_become_records_and_their_neighbours_are_segmented(
     assert [r["status"] for r in records] == ["failed"] * 4 + ["no_cord", "ok"]
     assert all(r["reason"] for r in records[:-1])
     for name, record in zip(names, records, strict=True):
-        assert read_record(task(tmp_path, name).record, 1) == record
-        assert task(tmp_path, name).mask.exists() == (record["status"] == "ok")
+        assert read_record(task(tmp_path, name).outputs[0].record, 1) == record
+        assert task(tmp_path, name).outputs[0].mask.exists() == (record["status"] == "ok")
 
 
 def test_masks_lie_on_the_grid_of_their_image_to_the_bit(
@@ -60,24 +61,24 @@ def test_masks_lie_on_the_grid_of_their_image_to_the_bit(
     one = task(tmp_path, "scan")
     record = segment_batch([one], model)[0]
     given = nib.load(tmp_path / "scan.nii.gz").header
-    for path in (one.mask, one.soft):
+    for path in (one.outputs[0].mask, one.outputs[0].soft):
         made = nib.load(path).header
         assert np.array_equal(made.get_best_affine(), given.get_best_affine())
         assert made["sform_code"] == given["sform_code"]
-    assert nib.load(one.mask).get_data_dtype() == np.uint8
-    assert nib.load(one.soft).get_data_dtype() == np.float32
-    assert record["mask_sha256"] == sha256_of(one.mask)
-    mask = read_image(one.mask)
+    assert nib.load(one.outputs[0].mask).get_data_dtype() == np.uint8
+    assert nib.load(one.outputs[0].soft).get_data_dtype() == np.float32
+    assert record["mask_sha256"] == sha256_of(one.outputs[0].mask)
+    mask = read_image(one.outputs[0].mask)
     assert record["volume_mm3"] > 0
     assert abs(record["volume_mm3"] - mask.data.sum() * mask.voxel_mm3) < 0.01
 
 
 def test_a_mask_of_an_earlier_run_does_not_outlive_a_failure(model: Model, tmp_path: Path) -> None:
     one = task(tmp_path, "gone")
-    one.mask.parent.mkdir(parents=True)
-    one.mask.write_bytes(b"old")
+    one.outputs[0].mask.parent.mkdir(parents=True)
+    one.outputs[0].mask.write_bytes(b"old")
     assert segment_batch([one], model)[0]["status"] == "failed"
-    assert not one.mask.exists()
+    assert not one.outputs[0].mask.exists()
 
 
 def test_the_same_scan_gives_the_same_bytes(model: Model, draw: Draw, tmp_path: Path) -> None:
@@ -122,9 +123,9 @@ def test_the_classical_baseline_leaves_the_same_records_as_a_network(
     assert all(r["reason"] for r in found[1:])
     assert found[0]["mask"]
     assert not found[0]["soft"]
-    assert not any(one.soft.exists() for one in tasks)
-    assert [one.mask.exists() for one in tasks] == [True, False, False]
-    mask = read_image(tasks[0].mask).data > 0
+    assert not any(one.outputs[0].soft.exists() for one in tasks)
+    assert [one.outputs[0].mask.exists() for one in tasks] == [True, False, False]
+    mask = read_image(tasks[0].outputs[0].mask).data > 0
     assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) > 0.8
     assert found[0]["n_slices"] == mask.any((0, 1)).sum()
 
@@ -138,10 +139,10 @@ def test_a_suspicious_mask_is_flagged_in_its_record_and_in_the_long_table(
     whole = segment_batch([one], model)[0]
     assert whole["warnings"] == []
 
-    def with_gap(*arguments: object, **options: object) -> infer.Segmentation:
+    def with_gap(*arguments: object, **options: object) -> Drawn:
         found = infer.segment_volume(model, image)
         found.mask[:, :, 5] = 0
-        return found
+        return {"cord": found}
 
     monkeypatch.setattr("cordcohort.segmentation.batch.segment_image", with_gap)
     record = segment_batch([one], model)[0]
@@ -150,7 +151,7 @@ def test_a_suspicious_mask_is_flagged_in_its_record_and_in_the_long_table(
     assert record["quality"]["n_empty_between"] == 1
     mask = {
         "method": "cord-v1", "structure": "cord", "kind": "seg", "status": "ok", "reason": "",
-        "path": str(one.mask), "warning": "; ".join(record["warnings"]),
+        "path": str(one.outputs[0].mask), "warning": "; ".join(record["warnings"]),
     }  # fmt: skip
     scan = dict.fromkeys(SCAN_KEY, "")
     table = measure_shape(scan, [mask], image=str(tmp_path / "scan.nii.gz"))
@@ -176,3 +177,33 @@ def test_the_key_mirror_reaches_the_network(
     segment_scans([row], model, mirror=True)
     made = read_image("results/segmentation/d/cord-v1/anat/scan_label-SC_seg.nii.gz")
     assert np.array_equal(made.data, expected)
+
+
+def test_each_structure_of_a_scan_gets_its_own_mask_and_record_and_an_empty_lesion_is_no_fault(
+    model: Model, draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, truth = draw()
+    write_image(tmp_path / "scan.nii.gz", image.data, image.affine, dtype=np.float32)
+    stems = {"cord": "label-SC_seg", "lesion": "label-lesion_seg", "regions": "label-regions_dseg"}
+    outputs = tuple(Output(tmp_path / f"scan_{stem}", name) for name, stem in stems.items())
+    one = Task(tmp_path / "scan.nii.gz", outputs)
+    whole = truth.astype(np.uint8)
+    shares = np.repeat(truth[..., None] / 8, 8, axis=-1).astype(np.float32)
+    drawn = {
+        "cord": infer.Segmentation(whole.astype(np.float32), whole, "ok", "", 12),
+        "lesion": infer.Segmentation(None, 0 * whole, "ok", "", 0),
+        "regions": infer.Segmentation(shares, 3 * whole, "ok", "", 12),
+    }
+    monkeypatch.setattr("cordcohort.segmentation.batch.segment_image", lambda *a, **b: drawn)
+    found = segment_batch([one], model)
+    assert [r["structure"] for r in found] == list(stems)
+    assert [r["status"] for r in found] == ["ok"] * 3
+    assert [r["volume_mm3"] > 0 for r in found] == [True, False, True]
+    assert [r["soft"] for r in found] == [
+        "scan_label-SC_softseg.nii.gz", "", "scan_label-regions_probseg.nii.gz",
+    ]  # fmt: skip
+    assert [read_record(o.record, 1) for o in outputs] == found
+    assert read_image(outputs[2].soft, ndim=4).data.shape == (*truth.shape, 8)
+    write_image(tmp_path / "scan.nii.gz", image.data * np.nan, image.affine, dtype=np.float32)
+    assert {r["status"] for r in segment_batch([one], model)} == {"failed"}
+    assert not any(file.exists() for o in outputs for file in (o.mask, o.soft))

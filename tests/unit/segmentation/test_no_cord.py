@@ -95,7 +95,7 @@ def test_a_scan_without_a_cord_is_named_and_nothing_is_drawn(
     models: dict[str, Model], method: str, shown: Callable[[], Image]
 ) -> None:
     image = shown()
-    found = segment_image(models[method], image)
+    found = segment_image(models[method], image)["cord"]
     assert (found.status, found.n_slices) == ("no_cord", 0)
     assert found.reason
     assert found.mask.shape == image.data.shape
@@ -109,7 +109,7 @@ def test_a_cord_40_mm_off_the_middle_gets_the_same_mask(
 ) -> None:
     centred, _ = draw((120, 120, 10))
     moved, _ = draw((120, 120, 10), shift=shift)
-    one, other = (segment_image(model, i).mask for i in (centred, moved))
+    one, other = (segment_image(model, i)["cord"].mask for i in (centred, moved))
     dx, dy = (int(s) for s in shift)
     same = one[dx:, dy:]
     back = other[: other.shape[0] - dx, : other.shape[1] - dy]

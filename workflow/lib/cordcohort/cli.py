@@ -180,8 +180,9 @@ def run(
                 typer.echo(f"changed while the run went on, run again: {name}", err=True)
     if at_end:
         from cordcohort.cluster.ready import call_at_end
+        from cordcohort.model_uses import model_uses
 
-        call_at_end(at_end, study, code, config.segmentation.models)
+        call_at_end(at_end, study, code, model_uses(config))
     raise typer.Exit(code)
 
 
@@ -190,10 +191,11 @@ def status(study: StudyArgument = Path()) -> None:
     """Print jobs done, running, failed and waiting by stage, and scans by site."""
     from cordcohort.cluster.status import status_lines
     from cordcohort.config import load_config
+    from cordcohort.model_uses import model_uses
     from cordcohort.scan import CONFIG_PATH
 
     config = load_config(study / CONFIG_PATH)
-    typer.echo("\n".join(status_lines(study, config.segmentation.models)))
+    typer.echo("\n".join(status_lines(study, model_uses(config))))
 
 
 @app.command()

@@ -62,6 +62,7 @@ class Segmentation:
     batch_size: int
     mirror: bool
     use_manual: tuple[str, ...]
+    contrasts: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -285,6 +286,10 @@ def _segmentation(block: Mapping[str, Any]) -> Segmentation:
         batch_size=block["batch_size"],
         mirror=block["mirror"],
         use_manual=tuple(block["use_manual"] or ()),
+        contrasts={
+            name: tuple(dict.fromkeys(contrast_of(c) for c in found))
+            for name, found in block["contrasts"].items()
+        },
     )
 
 

@@ -7,13 +7,10 @@ from typing import Any
 
 from cordcohort.config import Config
 from cordcohort.errors import ConfigError
-from cordcohort.files import read_yaml
-from cordcohort.root import workflow_root
+from cordcohort.model_uses import CORD, STRUCTURES, registered
 from cordcohort.table import INTEGER_COLUMNS, LONG_COLUMNS
 from cordcohort.trained_checks import check_trainings
 from cordcohort.validation import nearest
-
-CORD = "cord"
 
 
 def check_config(config: Config) -> None:
@@ -71,15 +68,8 @@ def _check_datasets(config: Config) -> None:
 
 
 def known_models() -> list[str]:
-    """Names of the cord models in ``models/registry.yaml``, empty where there is no registry."""
-    path = workflow_root() / "models" / "registry.yaml"
-    if not path.is_file():
-        return []
-    content = read_yaml(path) or {}
-    models = content.get("models", content) if isinstance(content, dict) else content
-    if isinstance(models, dict):
-        return [str(n) for n, about in models.items() if about.get("task", CORD) == CORD]
-    return [str(m.get("id") or m.get("name")) for m in models]
+    """Names of the registered models that segment, empty where there is no registry."""
+    return [str(n) for n, about in registered().items() if about.get("task", CORD) in STRUCTURES]
 
 
 def _check_models(config: Config) -> None:
@@ -93,6 +83,15 @@ def _check_models(config: Config) -> None:
             way_out = nearest(model, known) if known else way_out_without
             expected = "a model of models/registry.yaml or of `training`"
             raise ConfigError(key, model, expected, way_out)
+    for model, contrasts in config.segmentation.contrasts.items():
+        key = "segmentation.contrasts"
+        if model not in config.segmentation.models:
+            raise ConfigError(f"{key}.{model}", model, "a model of segmentation.models",
+                              nearest(model, config.segmentation.models))  # fmt: skip
+        for name in contrasts if config.contrasts else ():
+            if name not in config.contrasts:
+                raise ConfigError(f"{key}.{model}", name, "a contrast of the config",
+                                  nearest(name, config.contrasts))  # fmt: skip
     for number, name in enumerate(config.segmentation.use_manual):
         datasets = [d.name for d in config.datasets]
         if name not in datasets and config.contrasts and name not in config.contrasts:

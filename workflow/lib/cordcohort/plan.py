@@ -19,6 +19,7 @@ from cordcohort.config import Config, make_config
 from cordcohort.files import read_yaml
 from cordcohort.level_choice import DISC_MODEL
 from cordcohort.level_plan import is_searched, level_files
+from cordcohort.model_uses import CORD, FA, ModelUse, model_uses, registered
 from cordcohort.prepared import just_prepared, may_keep
 from cordcohort.report.links import PICTURES
 from cordcohort.root import workflow_root
@@ -84,22 +85,22 @@ class Plan:
         """Scans that go through one network: those with an image that take no manual mask."""
         return batches(
             f"segment_{model}",
-            [row for row in self.rows if self._is_segmented(row)],
+            [row for row in self.rows if self._is_drawn(row, self.use(model))],
             self.config.segmentation.batch_size,
-            _network_inputs,
-            lambda row: [paths.mask_record(row, model)],
+            lambda row: _inputs_of(self.use(model), row),
+            self.use(model).records,
             only=self.only,
         )
 
     def resolution_batches(self, model: str) -> list[Batch]:
         """Scans that are brought to other voxel sizes and go through one model there."""
-        sizes = self.config.measures.voxel_sizes_mm
+        sizes, use = self.config.measures.voxel_sizes_mm, self.use(model)
         return batches(
             f"segment_resampled_{model}",
-            [row for row in self.rows if self._is_measured("resolution", row)],
+            [r for r in self.rows if use.takes(r) and self._is_measured("resolution", r)],
             self.config.segmentation.batch_size,
             _network_inputs,
-            lambda row: [paths.mask_record(paths.at_voxel_size(row, s), model) for s in sizes],
+            lambda row: [f for s in sizes for f in use.records(paths.at_voxel_size(row, s))],
             only=self.only,
         )
 
@@ -131,7 +132,7 @@ class Plan:
             "discs",
             [row for row in self.rows if is_searched(row, self.config)],
             self.config.segmentation.batch_size,
-            self._drawn_state_of,
+            self._cord_state_of,
             lambda row: [paths.disc_record(row, DISC_MODEL)],
             only=self.only,
         )
@@ -141,7 +142,7 @@ class Plan:
         return self._batches(
             "tensor",
             self._diffusion_scans(),
-            self._drawn_state_of,
+            self._cord_state_of,
             lambda row: [paths.image_record(row, "tensor")],
         )
 
@@ -232,8 +233,14 @@ class Plan:
         """Files of a model, so that a new model reruns what it drew."""
         if self._trains(model):
             return model_outputs(model)
-        folder = workflow_root() / "models" / model
-        return [str(f) for f in sorted(folder.iterdir()) if f.suffix in (".yaml", ".safetensors")]
+        lender = registered().get(model, {}).get("localiser")
+        folders = [workflow_root() / "models" / name for name in (model, lender) if name]
+        return [
+            str(file)
+            for folder in folders
+            for file in sorted(folder.iterdir())
+            if file.suffix in (".yaml", ".safetensors")
+        ]
 
     def model_source(self, model: str) -> str:
         """Name of a registered model, or folder of one that the study trains."""
@@ -251,6 +258,23 @@ class Plan:
         """Who trained the study's own models, of those that segment."""
         models = self.config.segmentation.models
         return [model_split(model) for model in models if self._trains(model)]
+
+    @functools.cached_property
+    def uses(self) -> tuple[ModelUse, ...]:
+        """What the models draw, and on which scans."""
+        return model_uses(self.config)
+
+    def models(self) -> list[dict[str, Any]]:
+        """The models as parameters of a rule."""
+        return [use.as_params() for use in self.uses]
+
+    def cord_models(self) -> list[str]:
+        """Models whose cord mask is followed by the tensor, the discs and the soft ground truth."""
+        return [use.name for use in self.uses if use.finds_cord]
+
+    def use(self, model: str) -> ModelUse:
+        """What a model draws, and on which scans."""
+        return next(use for use in self.uses if use.name == model)
 
     def _trains(self, model: str) -> bool:
         return any(entry["name"] == model for entry in self.config.training)
@@ -287,8 +311,11 @@ class Plan:
     def _diffusion_scans(self) -> list[dict[str, Any]]:
         return [row for row in self.rows if _has_series(row)]
 
-    def _is_segmented(self, row: Row) -> bool:
-        return row["status"] != "no_image" and not self._takes_manual(row)
+    def _is_drawn(self, row: Row, use: ModelUse) -> bool:
+        """Whether a model is run on a scan; only cord masks stand back behind manual ones."""
+        if row["status"] == "no_image" or not use.takes(row):
+            return False
+        return use.task != CORD or not self._takes_manual(row)
 
     def _takes_manual(self, row: Row) -> bool:
         wanted = self.config.segmentation.use_manual
@@ -301,7 +328,7 @@ class Plan:
         if kind == "regions":
             return _has_series(row)
         if kind == "lesion":
-            return any(mask["structure"] == "lesion" for mask in paths.masks_of(row))
+            return "lesion" in self._structures_of(row)
         if kind == "agreement":
             reference = self.config.measures.reference
             return reference in self._methods_of(row)
@@ -320,14 +347,17 @@ class Plan:
     def _measure_inputs(self, kind: str, row: Row) -> list[str]:
         # The record of the tensor follows all that the regions are measured from.
         if kind == "resolution":
-            sizes, models = self.config.measures.voxel_sizes_mm, self.config.segmentation.models
+            sizes = self.config.measures.voxel_sizes_mm
             small = [paths.at_voxel_size(row, size) for size in sizes]
-            drawn = [paths.mask_record(one, model) for one in small for model in models]
+            drawn = [f for one in small for use in self.uses if use.takes(row)
+                     for f in use.records(one)]  # fmt: skip
             return [*drawn, *_mask_files(row)]
         own = self._state_of(row)
         if kind == "regions":  # levels may be carried by the registration of the soft ground truth
             truth = [paths.soft_truth_record(row)] if self._has_truth(row) else []
-            own = [paths.image_record(row, "tensor"), *truth]
+            regions = [use for use in self._uses_of(row) if not use.finds_cord]
+            drawn = [record for use in regions for record in use.records(row)]
+            own = [paths.image_record(row, "tensor"), *drawn, *truth]
         return [*own, *level_files(row, self.config)] if kind in LEVELLED_KINDS else own
 
     def _state_of(self, row: Row) -> list[str]:
@@ -341,28 +371,39 @@ class Plan:
 
     def _drawn_state_of(self, row: Row) -> list[str]:
         """As :meth:`_state_of`, of what people and models drew."""
-        drawn = self._mask_records(row)
+        return self._state_by(row, self._uses_of(row))
+
+    def _cord_state_of(self, row: Row) -> list[str]:
+        """As :meth:`_drawn_state_of`, of what draws the cord: the tensor is fitted inside it."""
+        return self._state_by(row, [use for use in self._uses_of(row) if use.finds_cord])
+
+    def _state_by(self, row: Row, uses: Sequence[ModelUse]) -> list[str]:
+        drawn = [record for use in uses for record in use.records(row)]
         seen = [] if drawn or row["status"] == "no_image" else _network_inputs(row)
         return [*drawn, *seen, *_mask_files(row)]
 
-    def _mask_records(self, row: Row) -> list[str]:
-        return [paths.mask_record(row, model) for model in self._models_of(row)]
+    def _uses_of(self, row: Row) -> list[ModelUse]:
+        return [use for use in self.uses if self._is_drawn(row, use)]
 
-    def _models_of(self, row: Row) -> tuple[str, ...]:
-        return self.config.segmentation.models if self._is_segmented(row) else ()
+    def _cord_models_of(self, row: Row) -> list[str]:
+        return [use.name for use in self._uses_of(row) if use.finds_cord]
+
+    def _structures_of(self, row: Row) -> set[str]:
+        drawn = {structure for use in self._uses_of(row) for structure in use.structures}
+        return drawn | {str(mask["structure"]) for mask in paths.masks_of(row)}
 
     def _has_truth(self, row: Row) -> bool:
-        return truth_plan.takes_part(row, self.config, self._models_of(row))
+        return truth_plan.takes_part(row, self.config, self._cord_models_of(row))
 
     def _truth_inputs(self, row: Row) -> list[str]:
-        drawn = truth_plan.mask_files(row, self.config, self._models_of(row))
+        drawn = truth_plan.mask_files(row, self.config, self._cord_models_of(row))
         return [*drawn, *truth_plan.registered_images(row, self.config)]
 
     def _methods_of(self, row: Row) -> set[str]:
         """Who draws, or is to draw, on a scan."""
         truth = (paths.SOFT_TRUTH, paths.SOFT_TRUTH_BINARY) if self._has_truth(row) else ()
         given = (str(mask["method"]) for mask in paths.masks_of(row))
-        return {*given, *self._models_of(row), *truth}
+        return {*given, *(use.name for use in self._uses_of(row)), *truth}
 
 
 def load_plan(
@@ -438,6 +479,11 @@ def _network_inputs(row: Row) -> list[str]:
     if paths.is_series(row):
         return [paths.image_record(row, "b0")]
     return [row["image"]] if row["status"] == "ok" else []
+
+
+def _inputs_of(use: ModelUse, row: Row) -> list[str]:
+    """List what one model sees of a scan."""
+    return [paths.image_record(row, "tensor")] if use.input == FA else _network_inputs(row)
 
 
 @functools.lru_cache(maxsize=1 << 12)

@@ -23,7 +23,13 @@ SOFT_TRUTH, SOFT_TRUTH_BINARY = "soft-truth", "soft-truth-bin"
 AVERAGE = "recaverage"
 """What ``rec-average`` becomes in the acquisition of a scan."""
 DIFFUSION_MAPS = ("fa", "md", "ad", "rd")
-MASK_SUFFIX = {"cord": "label-SC_seg", "lesion": "label-lesion_seg", "discs": "label-discs_dlabel"}
+MASK_SUFFIX = {
+    "cord": "label-SC_seg",
+    "lesion": "label-lesion_seg",
+    "regions": "label-regions_dseg",
+    "rootlets": "label-rootlets_dseg",
+    "discs": "label-discs_dlabel",
+}
 
 
 def scan_id(scan: Row) -> str:

@@ -15,6 +15,7 @@ from cordcohort.config import Config
 from cordcohort.errors import CordcohortError
 from cordcohort.files import read_yaml, sha256_of
 from cordcohort.launch import engine_command
+from cordcohort.model_uses import ModelUse
 from cordcohort.root import workflow_root
 
 
@@ -86,7 +87,7 @@ def check_model(model: str, folder: Path | None = None) -> None:
             )
 
 
-def call_at_end(command: str, study: Path, code: int, models: Sequence[str]) -> None:
+def call_at_end(command: str, study: Path, code: int, models: Sequence[ModelUse]) -> None:
     """Call the user's command with the study and exit status in its environment, status on stdin.
 
     A command that fails is told on stderr and changes nothing about the run.

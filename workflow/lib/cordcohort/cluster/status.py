@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from cordcohort import scan as paths
 from cordcohort.bids.shards import all_rows
 from cordcohort.errors import CordcohortError
+from cordcohort.model_uses import ModelUse
 
 ENGINE_LOGS = Path(".snakemake") / "log"
 STATES = ("done", "running", "failed", "waiting")
@@ -133,19 +134,19 @@ def newest_log(study: Path) -> Path:
     return found[-1]
 
 
-def scans_by_site(study: Path, models: Iterable[str]) -> dict[str, dict[str, int]]:
+def scans_by_site(study: Path, models: Sequence[ModelUse]) -> dict[str, dict[str, int]]:
     """Scans by site: all, with the masks of every model, measured."""
-    names = list(models)
     counts: dict[str, Counter[str]] = {}
     for row in all_rows(study):
         site = counts.setdefault(f"{row['dataset']}/{row['site'] or '(no site)'}", Counter())
         site["scans"] += 1
-        site["segmented"] += all((study / paths.mask_record(row, name)).is_file() for name in names)
+        wanted = [study / record for use in models if use.takes(row) for record in use.records(row)]
+        site["segmented"] += all(record.is_file() for record in wanted)
         site["measured"] += (study / paths.measure_table(row, "shape")).is_file()
     return {site: dict(count) for site, count in sorted(counts.items())}
 
 
-def status_lines(study: Path, models: Iterable[str]) -> list[str]:
+def status_lines(study: Path, models: Sequence[ModelUse]) -> list[str]:
     """Lines that `cordcohort status` prints: jobs by stage, then scans by site."""
     log = newest_log(study)
     text = log.read_text(encoding="utf-8", errors="replace")

@@ -16,6 +16,7 @@ from cordcohort.measures.masks import OK, READ_AS, fault
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.tasks import model_masks
 from cordcohort.measures.variants import area_rows, cord_and_labels, written_mask
+from cordcohort.model_uses import ModelUse
 from cordcohort.nifti import read_mask
 from cordcohort.table import as_long
 
@@ -35,7 +36,7 @@ def measure_resolution(
     scan: Mapping[str, Any],
     masks: Sequence[Mapping[str, Any]],
     options: MeasureOptions,
-    models: Sequence[str] = (),
+    models: Sequence[ModelUse] = (),
 ) -> pd.DataFrame:
     """Area of the cord at each voxel size of the options, for every method.
 
@@ -48,7 +49,7 @@ def measure_resolution(
         to each voxel size.
     options : MeasureOptions
         ``voxel_sizes_mm``.
-    models : sequence of str
+    models : sequence of ModelUse
         Models that segmented the scan at each voxel size.
 
     Returns

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cordcohort.model_uses import ModelUse
+
 
 @dataclass(frozen=True)
 class Task:
@@ -26,7 +28,7 @@ class Task:
         For regions: ``fa, md, ad, rd`` to file.
     maps_reason : str
         For regions: why there are no maps.
-    models : sequence of str
+    models : sequence of ModelUse
         For resolution: the models that segmented the scan at each voxel size.
     """
 
@@ -36,4 +38,4 @@ class Task:
     image: str = ""
     maps: Mapping[str, str] = field(default_factory=dict)
     maps_reason: str = ""
-    models: Sequence[str] = ()
+    models: Sequence[ModelUse] = ()

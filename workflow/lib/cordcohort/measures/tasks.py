@@ -14,14 +14,16 @@ from cordcohort.files import read_record, recorded_file
 from cordcohort.level_choice import DISC_MODEL
 from cordcohort.measures.masks import FAILED, OK
 from cordcohort.measures.task import Task
+from cordcohort.model_uses import ModelUse
 from cordcohort.scan import RECORD_SCHEMA
 
 Matrix = NDArray[np.float64]
 TRUTH_KINDS = ("shape", "agreement", "threshold")
+SOFT_KIND = {"seg": "softseg", "dseg": "probseg"}
 
 
 def measuring_task(
-    kind: str, scan: paths.Row, models: Sequence[str], *, soft_truth: bool = False
+    kind: str, scan: paths.Row, models: Sequence[ModelUse], *, soft_truth: bool = False
 ) -> Task:
     """Gather what a scan is measured from.
 
@@ -31,11 +33,12 @@ def measuring_task(
         Kind of measure.
     scan : mapping
         Row of the index.
-    models : sequence of str
-        Models whose masks are looked for.
+    models : sequence of ModelUse
+        Models whose masks are looked for, of those that take the scan.
     soft_truth : bool
         Whether the soft ground truth of the session is looked for.
     """
+    models = [use for use in models if use.takes(scan)]
     masks = paths.masks_of(scan)
     for model in () if kind == "resolution" else models:  # those are segmented at each voxel size
         masks += model_masks(scan, model)
@@ -131,9 +134,15 @@ def _detected(scan: paths.Row) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def model_masks(scan: paths.Row, model: str) -> list[dict[str, Any]]:
-    """Binary and soft mask of a model, or the one line that says why there is none."""
-    path = Path(paths.mask_record(scan, model))
+def model_masks(scan: paths.Row, use: ModelUse) -> list[dict[str, Any]]:
+    """Masks and fractions of all that a model draws, or the one line that says why there are none.
+
+    A label map is of kind ``dseg``, its fractions are of kind ``probseg``.
+    """
+    return [mask for path in use.records(scan) for mask in _recorded_masks(Path(path), use.name)]
+
+
+def _recorded_masks(path: Path, model: str) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     record = read_record(path, RECORD_SCHEMA)
@@ -144,9 +153,10 @@ def model_masks(scan: paths.Row, model: str) -> list[dict[str, Any]]:
         "reason": record["reason"],
         "warning": "; ".join(record.get("warnings", ())),
     }
+    kind = path.stem.rpartition("_")[2]
     if record["status"] != "ok":
-        return [common | {"kind": "seg", "path": ""}]
-    files = (("seg", "mask"), ("softseg", "soft"))
+        return [common | {"kind": kind, "path": ""}]
+    files = ((kind, "mask"), (SOFT_KIND[kind], "soft"))
     made = [(kind, record[name], record.get(f"{name}_sha256", "")) for kind, name in files]
     return [
         common | {"kind": kind, "path": str(recorded_file(path, name, digest))}

@@ -96,7 +96,7 @@ def _found(mask: Mapping[str, Any]) -> MaskFile:
 def _records(scan: Mapping[str, Any], results: Path) -> list[Path]:
     """The records that models left beside their masks of this scan."""
     base = results / "segmentation" / str(scan["dataset"])
-    pattern = f"{scan['stem']}_label-*_seg.json"
+    pattern = f"{scan['stem']}_label-*seg.json"
     if not base.is_dir():
         return []
     folders = sorted(p / str(scan["folder"]) for p in base.iterdir() if p.is_dir())
@@ -122,7 +122,7 @@ def _made(record: Path) -> MaskFile:
     return MaskFile(
         method=str(told.get("method", "")),
         structure=str(told.get("structure", "cord")),
-        kind="seg",
+        kind=record.stem.rpartition("_")[2],
         path=recorded_file(record, name, str(told.get("mask_sha256", ""))) if name else None,
         status=_RECORD_STATUS.get(str(told.get("status")), "failed"),
         reason=str(told.get("reason", "")) or "; ".join(told.get("warnings") or ()),

@@ -19,7 +19,42 @@ from cordcohort.segmentation.infer import Segmentation
 from cordcohort.segmentation.quality import Quality, as_record, mask_quality
 from cordcohort.segmentation.registry import Model
 
-MASK_END, SOFT_END = "_seg", "_softseg"
+CORD = "cord"
+SOFT_END = {"seg": "softseg", "dseg": "probseg"}
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where one structure of one scan goes.
+
+    Attributes
+    ----------
+    stem
+        Path without extension, ending in ``_seg`` or, of a label map, ``_dseg``: mask
+        ``<stem>.nii.gz``, fractions with ``_softseg`` or ``_probseg`` in its place, record
+        ``<stem>.json``.
+    structure
+        What is drawn.
+    """
+
+    stem: Path
+    structure: str = CORD
+
+    @property
+    def mask(self) -> Path:
+        """Path of the binary mask or label map."""
+        return self.stem.with_name(self.stem.name + ".nii.gz")
+
+    @property
+    def soft(self) -> Path:
+        """Path of the fractions."""
+        name, _, end = self.stem.name.rpartition("_")
+        return self.stem.with_name(f"{name}_{SOFT_END[end]}.nii.gz")
+
+    @property
+    def record(self) -> Path:
+        """Path of the record."""
+        return self.stem.with_name(self.stem.name + ".json")
 
 
 @dataclass(frozen=True)
@@ -30,36 +65,17 @@ class Task:
     ----------
     image
         The scan.
-    stem
-        Output path without extension, ending in ``_seg``: mask ``<stem>.nii.gz``, soft mask with
-        ``_softseg`` in its place, record ``<stem>.json``.
-    structure
-        Name for the record.
+    outputs
+        Where each structure that the model draws goes.
     """
 
     image: Path
-    stem: Path
-    structure: str = "cord"
-
-    @property
-    def mask(self) -> Path:
-        """Path of the binary mask."""
-        return self.stem.with_name(self.stem.name + ".nii.gz")
-
-    @property
-    def soft(self) -> Path:
-        """Path of the soft mask."""
-        return self.stem.with_name(self.stem.name.removesuffix(MASK_END) + SOFT_END + ".nii.gz")
-
-    @property
-    def record(self) -> Path:
-        """Path of the record."""
-        return self.stem.with_name(self.stem.name + ".json")
+    outputs: tuple[Output, ...]
 
 
 def segment_batch(
     tasks: Iterable[Task], model: Model, *, batch_size: int = 32, mirror: bool = False,
-    progress: Callable[[Task, dict[str, Any]], None] | None = None,
+    progress: Callable[[Task, list[dict[str, Any]]], None] | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Segment scans one after the other; a scan that fails never costs its neighbours.
 
@@ -70,51 +86,66 @@ def segment_batch(
     model
         Loaded once by the caller.
     progress
-        Called after each scan with its record.
+        Called after each scan with its records.
 
     Returns
     -------
     list of dict
-        The records, as written beside each mask: ``status`` is ``ok``, ``no_cord`` or ``failed``.
+        The records, scan by scan and structure by structure, as written beside each mask:
+        ``status`` is ``ok``, ``no_cord`` or ``failed``.
     """
     records: list[dict[str, Any]] = []
     for task in tasks:
         began = time.perf_counter()
-        record = _segment_one(task, model, batch_size, mirror)
-        record["seconds"] = round(time.perf_counter() - began, 2)
-        write_record(task.record, record)
-        records.append(record)
+        made = _segment_one(task, model, batch_size, mirror)
+        seconds = round(time.perf_counter() - began, 2)
+        for output, record in zip(task.outputs, made, strict=True):
+            record["seconds"] = seconds
+            write_record(output.record, record)
+        records += made
         if progress is not None:
-            progress(task, record)
+            progress(task, made)
     return records
 
 
-def _segment_one(task: Task, model: Model, batch_size: int, mirror: bool) -> dict[str, Any]:
-    """Read, segment, write; a fault of the data becomes the record's reason.
+def _segment_one(task: Task, model: Model, batch_size: int, mirror: bool) -> list[dict[str, Any]]:
+    """Read, segment, write; a fault of the data becomes the records' reason.
 
     A full disk, a lack of memory or a fault of ours stops the job instead, to be tried again.
     """
-    record = empty_record(task, model)
+    records = empty_records(task, model)
     remove_old(task)
     try:
         image = read_image(task.image)
-        record["image_sha256"] = sha256_of(task.image)
+        digest = sha256_of(task.image)
         found = segment_image(model, image, batch_size=batch_size, mirror=mirror)
-        record.update(status=found.status, reason=found.reason)
-        if found.status == "ok":
-            _write(task, image, found, record)
+        for output, record in zip(task.outputs, records, strict=True):
+            one = found[output.structure]
+            record.update(status=one.status, reason=one.reason, image_sha256=digest)
+            if one.status == "ok":
+                _write(output, image, one, record)
     except ImageError as error:
-        record.update(status="failed", reason=error.reason)
+        fail(records, error.reason)
     except CordcohortError as error:
-        record.update(status="failed", reason=str(error))
-    return record
+        fail(records, str(error))
+    return records
 
 
-def empty_record(task: Task, model: Model) -> dict[str, Any]:
-    """Record of a scan that has not been segmented yet."""
+def fail(records: Iterable[dict[str, Any]], reason: str) -> None:
+    """Say in every record of a scan why it has no mask."""
+    for record in records:
+        record.update(status="failed", reason=reason)
+
+
+def empty_records(task: Task, model: Model) -> list[dict[str, Any]]:
+    """Records of a scan that has not been segmented yet, one a structure."""
+    return [_empty_record(output.structure, model) for output in task.outputs]
+
+
+def _empty_record(structure: str, model: Model) -> dict[str, Any]:
     return {
         "schema": RECORD_SCHEMA, "status": "failed", "reason": "", "method": model.name,
-        "structure": task.structure, "mask": "", "soft": "", "mask_sha256": "",
+        "structure": structure, "mask": "", "soft": "", "mask_sha256": "",
         "soft_sha256": "",
         "model_sha256": model.sha256, "image_sha256": "", "device": model.device.type,
         "seconds": 0.0, "volume_mm3": 0.0, "n_slices": 0, **as_record(Quality()),
@@ -123,20 +154,23 @@ def empty_record(task: Task, model: Model) -> dict[str, Any]:
 
 def remove_old(task: Task) -> None:
     """An earlier mask must not outlive a scan that now fails."""
-    for path in (task.mask, task.soft):
-        path.unlink(missing_ok=True)
+    for output in task.outputs:
+        for path in (output.mask, output.soft):
+            path.unlink(missing_ok=True)
 
 
-def _write(task: Task, image: Image, found: Segmentation, record: dict[str, Any]) -> None:
-    """Write both masks and fill the record."""
-    task.mask.parent.mkdir(parents=True, exist_ok=True)
+def _write(output: Output, image: Image, found: Segmentation, record: dict[str, Any]) -> None:
+    """Write a mask and its fractions and fill the record; only a cord's shape is judged."""
+    output.mask.parent.mkdir(parents=True, exist_ok=True)
     if found.soft is not None:
-        write_image(task.soft, found.soft, image.affine, dtype=np.float32, like=image)
-    write_image(task.mask, found.mask, image.affine, dtype=np.uint8, like=image)
-    record.update(as_record(mask_quality(replace(image, data=found.mask))))
+        write_image(output.soft, found.soft, image.affine, dtype=np.float32, like=image)
+    write_image(output.mask, found.mask, image.affine, dtype=np.uint8, like=image)
+    if output.structure == CORD:
+        record.update(as_record(mask_quality(replace(image, data=found.mask))))
+    n_voxels = int(np.count_nonzero(found.mask))
     record.update(
-        mask=task.mask.name, soft="" if found.soft is None else task.soft.name,
-        mask_sha256=sha256_of(task.mask),
-        soft_sha256="" if found.soft is None else sha256_of(task.soft),
-        volume_mm3=round(float(found.mask.sum()) * image.voxel_mm3, 3), n_slices=found.n_slices,
+        mask=output.mask.name, soft="" if found.soft is None else output.soft.name,
+        mask_sha256=sha256_of(output.mask),
+        soft_sha256="" if found.soft is None else sha256_of(output.soft),
+        volume_mm3=round(float(n_voxels) * image.voxel_mm3, 3), n_slices=found.n_slices,
     )  # fmt: skip

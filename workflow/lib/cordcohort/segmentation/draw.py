@@ -12,16 +12,19 @@ from cordcohort.segmentation.classical import segment_classical
 from cordcohort.segmentation.infer import Segmentation, segment_volume
 from cordcohort.segmentation.registry import CLASSICAL, NETWORK, Model
 
+Drawn = dict[str, Segmentation]
+CORD = "cord"
+
 
 def segment_image(
     model: Model, image: Image, *, batch_size: int = 32, mirror: bool = False
-) -> Segmentation:
-    """Cord mask of one scan by a model of the registry.
+) -> Drawn:
+    """Masks of one scan by a model of the registry.
 
     Parameters
     ----------
     model : Model
-        Loaded; its card names the backend.
+        Loaded; its card names the backend and the task.
     image : Image
         Verified 3-D image of any orientation.
     batch_size : int
@@ -32,24 +35,25 @@ def segment_image(
 
     Returns
     -------
-    Segmentation
-        On the axes of ``image``; ``soft`` is ``None`` where the backend draws binary masks.
+    dict of str to Segmentation
+        One for each structure that the model's task has, on the axes of ``image``; ``soft`` is
+        ``None`` where a method draws binary masks.
     """
-    return _BACKENDS[model.backend](model, image, batch_size, mirror)
+    return _DRAWERS[model.backend, str(model.card["task"])](model, image, batch_size, mirror)
 
 
-def _networks(model: Model, image: Image, batch_size: int, mirror: bool) -> Segmentation:
-    return segment_volume(model, image, batch_size=batch_size, mirror=mirror)
+def _cord(model: Model, image: Image, batch_size: int, mirror: bool) -> Drawn:
+    return {CORD: segment_volume(model, image, batch_size=batch_size, mirror=mirror)}
 
 
-def _classical(model: Model, image: Image, batch_size: int, mirror: bool) -> Segmentation:
+def _classical(model: Model, image: Image, batch_size: int, mirror: bool) -> Drawn:
     found = segment_classical(image)
     drawn = replace(image, data=found.mask).canonical().data.any(axis=(0, 1))
     n_slices = int(np.count_nonzero(drawn))
-    return Segmentation(None, found.mask, found.status, found.reason, n_slices)
+    return {CORD: Segmentation(None, found.mask, found.status, found.reason, n_slices)}
 
 
-_BACKENDS: dict[str, Callable[[Model, Image, int, bool], Segmentation]] = {
-    NETWORK: _networks,
-    CLASSICAL: _classical,
+_DRAWERS: dict[tuple[str, str], Callable[[Model, Image, int, bool], Drawn]] = {
+    (NETWORK, CORD): _cord,
+    (CLASSICAL, CORD): _classical,
 }

@@ -27,7 +27,8 @@ REGISTRY = "registry.yaml"
 SCHEMA = 1
 MAX_WEIGHTS_BYTES = 2_000_000_000
 CARD_KEYS = frozenset({
-    "schema", "name", "task", "backend", "labels", "orientation", "stages", "threshold", "training",
+    "schema", "name", "task", "backend", "labels", "orientation", "localiser", "stages",
+    "threshold", "training",
     "validation", "licence", "citation", "description", "history",
 })  # fmt: skip
 CARD_NEEDED = ("schema", "name", "task", "labels", "orientation", "licence")
@@ -40,6 +41,7 @@ BACKENDS = (NETWORK, CLASSICAL)
 ACTIVATIONS = ("sigmoid", "relu_clip", "relu_normalised")
 LEAST_PEAK = 0.5
 _SUFFIX = ".safetensors"
+LOCALISER = "localiser"
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,10 @@ def _load_folder(path: Path, known: dict[str, str], device: torch.device) -> Mod
     card = check_card(read_yaml(card_path), str(card_path))
     digest = hashlib.sha256()
     stages: dict[str, Stage] = {}
+    lender = str(card.get("localiser", ""))
+    if lender:
+        stages[LOCALISER], lent = _lent_localiser(lender, str(card_path), device)
+        digest.update(lent.encode())
     for name, entry in sorted(card.get("stages", {}).items()):
         weights = path / entry["weights"]
         found = _check_weights(weights, known)
@@ -190,6 +196,16 @@ def _load_folder(path: Path, known: dict[str, str], device: torch.device) -> Mod
         str(card["name"]), card, stages, digest.hexdigest() if stages else "",
         device if stages else torch.device("cpu"), card.get("backend", NETWORK),
     )  # fmt: skip
+
+
+def _lent_localiser(lender: str, where: str, device: torch.device) -> tuple[Stage, str]:
+    """Localiser of a registered model, and the sha256 of that model's weights."""
+    entry = list_models().get(lender)
+    if entry is None or f"{LOCALISER}{_SUFFIX}" not in entry["weights"]:
+        raise ConfigError(LOCALISER, lender, "a registered model that has a localiser",
+                          "correct the card", where)  # fmt: skip
+    lent = load_model(lender, device)
+    return lent.stages[LOCALISER], lent.sha256
 
 
 def check_card(card: Any, where: str) -> dict[str, Any]:

@@ -1,0 +1,113 @@
+"""What each model of a study draws, and on which scans; light, since every job on a node asks."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from cordcohort import scan as paths
+from cordcohort.files import read_yaml
+from cordcohort.root import workflow_root
+
+if TYPE_CHECKING:
+    from cordcohort.config import Config
+
+CORD = "cord"
+STRUCTURES = {
+    "cord": ("cord",),
+    "lesion": ("cord", "lesion"),
+    "regions": ("regions",),
+    "rootlets": ("rootlets",),
+}
+"""Structures that a model of each task draws."""
+IMAGE, FA = "image", "fa"
+INPUTS = (IMAGE, FA)
+"""What a model sees: the scan (of a diffusion series its mean b=0 image), or its FA map."""
+
+
+@dataclass(frozen=True)
+class ModelUse:
+    """A model as a study uses it.
+
+    Attributes
+    ----------
+    name : str
+    task : str
+        Key of :data:`STRUCTURES`.
+    contrasts : tuple of str
+        Contrasts of the scans that it is run on; empty for all.
+    input : {"image", "fa"}
+        What it sees.
+    """
+
+    name: str
+    task: str = CORD
+    contrasts: tuple[str, ...] = ()
+    input: str = IMAGE
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """What it draws."""
+        return STRUCTURES[self.task]
+
+    @property
+    def finds_cord(self) -> bool:
+        """Whether what follows the cord (tensor, discs, soft truth) may follow its mask.
+
+        A model that sees the FA map draws after the tensor, which itself follows the cord.
+        """
+        return CORD in self.structures and self.input == IMAGE
+
+    def takes(self, row: paths.Row) -> bool:
+        """Whether it is run on a scan.
+
+        Examples
+        --------
+        >>> use = ModelUse("net", "regions", ("dwi",))
+        >>> use.takes({"contrast": "dwi"}), use.takes({"contrast": "T2w"})
+        (True, False)
+        """
+        if self.input == FA and not paths.is_series(row):
+            return False
+        return not self.contrasts or row["contrast"] in self.contrasts
+
+    def records(self, row: paths.Row) -> list[str]:
+        """Records that it leaves of a scan, one a structure."""
+        return [paths.mask_record(row, self.name, structure) for structure in self.structures]
+
+    def as_params(self) -> dict[str, Any]:
+        """As plain values; :func:`uses_of_params` makes the way back."""
+        return asdict(self)
+
+
+def uses_of_params(values: Iterable[Mapping[str, Any]]) -> list[ModelUse]:
+    """Models from the parameters of a rule."""
+    return [
+        ModelUse(v["name"], v["task"], tuple(v["contrasts"]), v["input"]) for v in values
+    ]  # fmt: skip
+
+
+@functools.lru_cache(maxsize=1)
+def registered() -> Mapping[str, Mapping[str, Any]]:
+    """Entries of ``models/registry.yaml`` by name; empty where there is no registry."""
+    path = workflow_root() / "models" / "registry.yaml"
+    content = (read_yaml(path) or {}) if path.is_file() else {}
+    return content.get("models") or {}
+
+
+def model_uses(config: Config) -> tuple[ModelUse, ...]:
+    """What the models of a study draw, and where.
+
+    ``segmentation.contrasts`` wins over what the registry, or the declaration of a model that the
+    study trains, says.
+    """
+    own = {str(entry["name"]): entry for entry in config.training}
+    uses: list[ModelUse] = []
+    for name in config.segmentation.models:
+        about = own.get(name) or registered().get(name, {})
+        wanted = config.segmentation.contrasts.get(name, about.get("contrasts") or ())
+        task, seen = str(about.get("task", CORD)), str(about.get("input", IMAGE))
+        uses.append(ModelUse(name, task, tuple(str(c) for c in wanted), seen))
+    return tuple(uses)
