@@ -302,7 +302,8 @@ def _images(block: Mapping[str, Any]) -> Images:
 
 def _measures(block: Mapping[str, Any]) -> Measures:
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in block.items()}
-    return Measures(**values | {"followups": Followups(**values["followups"])})
+    values["followups"] = Followups(**values["followups"])
+    return Measures(**values)
 
 
 def _training(filled: Mapping[str, Any], study_dir: Path) -> tuple[Mapping[str, Any], ...]:
