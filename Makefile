@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
 
-.PHONY: demo test test-real test-envs test-slow test-slurm faults fuzz same-bytes lint bench bench-scale check-model study-contrast study-ablation clean lock
+.PHONY: demo test test-real test-envs test-slow test-slurm faults fuzz same-bytes lint bench bench-scale check-model study-contrast study-sciseg study-ablation clean lock
 
 # The locked packages with their hashes; then torch, whose CPU and CUDA builds share one version but
 # not one hash, and which pins its own CUDA packages exactly where its build needs them.
@@ -79,6 +79,12 @@ STUDY ?= contrast-agnostic
 study-contrast: $(READY)
 	$(BIN)/python -m cordcohort init $(STUDY) --study contrast-agnostic
 	$(BIN)/python -m cordcohort run $(STUDY) --cores $(CORES)
+
+# Cord and lesion, biomarkers and clinical scores on a phantom cohort (config/studies/sciseg.yaml).
+SCISEG ?= sciseg
+study-sciseg: $(READY)
+	$(BIN)/python -m cordcohort init $(SCISEG) --study sciseg
+	$(BIN)/python -m cordcohort run $(SCISEG) --cores $(CORES)
 
 # Resolve the lock anew from its direct pins (needs uv).
 lock: $(READY)

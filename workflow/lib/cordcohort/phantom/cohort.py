@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from cordcohort.phantom.acquisition import Pose
-from cordcohort.phantom.config import PhantomStudy, Protocol, Site
+from cordcohort.phantom.config import PhantomStudy, damage_levels
+from cordcohort.phantom.course import at_compressions, lesions_at
 from cordcohort.phantom.frame import build_frame
 from cordcohort.phantom.person import Person, draw_person
 from cordcohort.phantom.signals import stream
+from cordcohort.phantom.sites import COMPRESSIONS, Protocol, Site
 from cordcohort.phantom.tensors import damage_profile
 from cordcohort.phantom.truth import VERTEBRA_NAMES
 
@@ -47,6 +49,8 @@ class Participant:
         patient or control.
     sessions : tuple of str
         Labels without `ses-`.
+    region : str
+        Part of the cord in the middle of the field of view.
     """
 
     site: Site
@@ -55,6 +59,7 @@ class Participant:
     person: Person
     group: str
     sessions: tuple[str, ...]
+    region: str = "cervical"
 
 
 @dataclass(frozen=True)
@@ -124,10 +129,15 @@ def participants(study: PhantomStudy) -> tuple[Participant, ...]:
             patient = not travels and _chosen(counted, study.patient_share)
             returns = travels or _chosen(number, study.returning_share)
             counted += not travels
-            person = _draw(study, person_id, counted) if patient else _healthy(study, person_id)
+            regions = site.regions or (study.region,)
+            region = regions[(number - 1) % len(regions)]
+            if patient:
+                person = _draw(study, person_id, counted, site.damage, region)
+            else:
+                person = _healthy(study, person_id)
             sessions = tuple(str(k) for k in range(1, (study.sessions if returns else 1) + 1))
             group = "patient" if patient else "control"
-            found.append(Participant(site, subject, person_id, person, group, sessions))
+            found.append(Participant(site, subject, person_id, person, group, sessions, region))
     return tuple(found)
 
 
@@ -142,20 +152,23 @@ def _healthy(study: PhantomStudy, person_id: str) -> Person:
     )
 
 
-def _draw(study: PhantomStudy, person_id: str, number: int) -> Person:
-    """A patient: compressed, with lesions, or both."""
+def _draw(study: PhantomStudy, person_id: str, number: int, damage: str, region: str) -> Person:
+    """A patient: compressed, with lesions, or both; as the site has them, or a mixture."""
     hard = study.difficulty
     compressed = _chosen(number, hard.compression_share)
     lesioned = _chosen(number, hard.lesion_share) or not compressed
-    return draw_person(
+    if damage:
+        compressed, lesioned = damage == COMPRESSIONS, True
+    person = draw_person(
         stream(study.seed, "person", person_id),
         compression=compressed,
         lesion=lesioned,
         implant=_chosen(number, hard.implant_share),
         distractors=hard.distractors,
         lesion_diameter_mm=hard.lesion_diameter_mm,
-        levels=study.damage_levels,
+        levels=damage_levels(region),
     )
+    return at_compressions(person) if damage == COMPRESSIONS else person
 
 
 def planned_scans(study: PhantomStudy) -> Iterator[PlannedScan]:
@@ -165,11 +178,22 @@ def planned_scans(study: PhantomStudy) -> Iterator[PlannedScan]:
             for protocol in study.protocols:
                 if protocol.sessions and int(session) > protocol.sessions:
                     continue
+                if protocol.sites and one.site.name not in protocol.sites:
+                    continue
                 for run in range(1, protocol.runs + 1):
                     label = str(run) if protocol.runs > 1 else ""
-                    scan = PlannedScan(one, session, protocol, label)
+                    scan = PlannedScan(at_session(study, one, session), session, protocol, label)
                     if not _is_missing(study, scan):
                         yield scan
+
+
+def at_session(study: PhantomStudy, one: Participant, session: str) -> Participant:
+    """A participant as of a session: lesions grow, shrink, go and come."""
+    hard = study.difficulty
+    if session == "1" or (not hard.lesion_growth_sd and not hard.lesion_turnover):
+        return one
+    rngs = [stream(study.seed, "course", one.person_id, str(k)) for k in range(2, int(session) + 1)]
+    return replace(one, person=lesions_at(one.person, rngs, hard, damage_levels(one.region)))
 
 
 def _is_missing(study: PhantomStudy, scan: PlannedScan) -> bool:
@@ -224,11 +248,11 @@ def participant_row(study: PhantomStudy, one: Participant) -> dict[str, Any]:
     age, sex = int(rng.integers(22, 76)), str(rng.choice(["F", "M"]))
     days = int(rng.integers(3, 900))
     person = one.person
-    origin = "compressive" if person.compressions else "traumatic"
+    origin = "compressive" if person.compressions else _origin(study, one)
     row: dict[str, Any] = {
         "participant_id": f"sub-{one.subject}",
         "person_id": one.person_id,
-        "site": one.site.name,
+        "site": one.site.reported_as or one.site.name,
         "vendor": one.site.manufacturer,
         "field_strength_t": one.site.field_strength_t,
         "age": age,
@@ -239,7 +263,18 @@ def participant_row(study: PhantomStudy, one: Participant) -> dict[str, Any]:
         "days_since_injury": days if patient else "n/a",
         "implants": "yes" if person.implant_levels else "no",
     }
+    if any(site.split for site in study.sites):
+        row["split"] = one.site.split or "n/a"
+    if any(site.regions for site in study.sites):
+        row["cord_region"] = one.region
     return row | scores(study, one, one.sessions[0])
+
+
+def _origin(study: PhantomStudy, one: Participant) -> str:
+    """Origin of a lesion without compression: the same for a person wherever scanned."""
+    if len(study.origins) == 1:
+        return study.origins[0]
+    return str(stream(study.seed, "origin", one.person_id).choice(list(study.origins)))
 
 
 def session_rows(study: PhantomStudy, one: Participant) -> list[dict[str, Any]]:

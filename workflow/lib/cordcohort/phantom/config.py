@@ -13,6 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from cordcohort.errors import ConfigError
 from cordcohort.phantom.rater import Rater
 from cordcohort.phantom.signals import CONTRASTS
+from cordcohort.phantom.sites import DAMAGES, Protocol, Site
 
 REGIONS_OF_CORD = {"cervical": 5.2, "thoracic": 13.0, "lumbar": 19.6}
 """Region to the level in the middle of the field of view."""
@@ -20,82 +21,12 @@ DAMAGE_REACH_LEVELS = 1.2
 
 
 @dataclass(frozen=True)
-class Site:
-    """A site: one scanner, one dataset.
-
-    Attributes
-    ----------
-    name : str
-        Name of the dataset's folder and of the site.
-    manufacturer, model : str
-        Of the scanner; vendors differ in signal.
-    field_strength_t : float
-        In tesla.
-    subjects : int
-        People scanned there, the travelling person included.
-    prefix : str
-        Start of the subject labels; two sites without a prefix share labels.
-    axes : str
-        Storage order of axial scans, as RAS letters.
-    volume_axes : str
-        Storage order of isotropic scans.
-    tilt : bool
-        Slices stand perpendicular to the cord (oblique header).
-    """
-
-    name: str
-    manufacturer: str
-    model: str
-    field_strength_t: float = 3.0
-    subjects: int = 4
-    prefix: str = ""
-    axes: str = "RAS"
-    volume_axes: str = "RAS"
-    tilt: bool = False
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """One image that is made in every session.
-
-    Attributes
-    ----------
-    contrast : str
-        T1w, T2w, T2starw, MTon, MToff or dwi.
-    shape, spacing_mm : tuple
-        Voxels and millimetres to the right, to the front and upwards.
-    acquisition : str
-        BIDS label `acq-`, empty for none.
-    sessions : int
-        Only the first so many sessions have it; 0 for all.
-    runs : int
-        Repetitions within a session; more than one adds `run-` to the name.
-    centre_level : float
-        Level in the middle of the field of view; 0 takes the region's.
-    snr : float
-        White matter over noise.
-    rater_2 : bool
-        Whether a second rater draws it too, in every other subject.
-    average : bool
-        Diffusion only: the mean of the diffusion-weighted volumes is written (`rec-average_dwi`)
-        instead of the series.
-    """
-
-    contrast: str
-    shape: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float]
-    acquisition: str = ""
-    sessions: int = 0
-    runs: int = 1
-    centre_level: float = 0.0
-    snr: float = 20.0
-    rater_2: bool = False
-    average: bool = False
-
-
-@dataclass(frozen=True)
 class Difficulty:
-    """What makes the study hard; shares are of patients, spreads are standard deviations."""
+    """What makes the study hard; shares are of patients, spreads are standard deviations.
+
+    From one session to the next a lesion's radii change by a factor of spread `lesion_growth_sd`;
+    with the probability `lesion_turnover` one is gone, and with the same one appears.
+    """
 
     compression_share: float = 0.5
     lesion_share: float = 0.7
@@ -109,6 +40,8 @@ class Difficulty:
     off_centre_mm: float = 3.0
     distractors: int = 4
     motion_mm: float = 0.0
+    lesion_growth_sd: float = 0.0
+    lesion_turnover: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -169,6 +102,11 @@ class PhantomStudy:
         See there.
     diffusion : Diffusion
         See there.
+    lesion_masks_of_all : bool
+        Raters say of everyone whether there is a lesion: who has none gets an empty mask, and the
+        second rater draws lesions too.
+    origins : tuple of str
+        Origin of lesions without compression, as the sheets report it; one is drawn for a person.
     bad_input : bool
         Adds subjects whose files cannot be used, one fault each, to the last site.
 
@@ -198,6 +136,8 @@ class PhantomStudy:
     )
     difficulty: Difficulty = field(default_factory=Difficulty)
     diffusion: Diffusion = field(default_factory=Diffusion)
+    lesion_masks_of_all: bool = False
+    origins: tuple[str, ...] = ("traumatic",)
     bad_input: bool = False
 
     @property
@@ -208,8 +148,13 @@ class PhantomStudy:
     @property
     def damage_levels(self) -> tuple[float, float]:
         """Levels among which damage is placed: inside the usual field of view."""
-        middle = self.centre_level
-        return middle - DAMAGE_REACH_LEVELS, middle + DAMAGE_REACH_LEVELS
+        return damage_levels(self.region)
+
+
+def damage_levels(region: str) -> tuple[float, float]:
+    """Levels among which damage is placed in a part of the cord."""
+    middle = REGIONS_OF_CORD[region]
+    return middle - DAMAGE_REACH_LEVELS, middle + DAMAGE_REACH_LEVELS
 
 
 def study_from_dict(values: Mapping[str, Any], where: str = "phantom config") -> PhantomStudy:
@@ -300,3 +245,18 @@ def _check(study: PhantomStudy, where: str) -> None:
     names = [site.name for site in study.sites]
     if len(set(names)) != len(names) or not names:
         raise ConfigError("sites", names, "at least one site, all names different", "rename", where)
+    _check_sites(study, where)
+
+
+def _check_sites(study: PhantomStudy, where: str) -> None:
+    """What sites and protocols name of one another and of closed lists."""
+    names = [site.name for site in study.sites]
+    chosen = [
+        *((f"sites[{i}].regions", s.regions, REGIONS_OF_CORD) for i, s in enumerate(study.sites)),
+        *((f"sites[{i}].damage", (s.damage,), DAMAGES) for i, s in enumerate(study.sites)),
+        *((f"protocols[{i}].sites", p.sites, names) for i, p in enumerate(study.protocols)),
+    ]
+    for key, values, known in chosen:
+        if not set(values) <= set(known):
+            expected = f"of {', '.join(k or 'nothing' for k in known)}"
+            raise ConfigError(key, values, expected, "choose of these", where)

@@ -153,7 +153,7 @@ def draw_person(
         if compression
         else ()
     )
-    lesions = _draw_lesions(rng, heights, levels, lesion_diameter_mm) if lesion else ()
+    lesions = draw_lesions(rng, heights, levels, lesion_diameter_mm) if lesion else ()
     blobs = tuple(_draw_blob(rng) for _ in range(distractors))
     implants = (float(rng.uniform(*levels)),) if implant else ()
     return Person(
@@ -264,12 +264,13 @@ def height_of_level(vertebra_mm: tuple[float, ...], level: float) -> float:
     return float(edges[2] - below_top)
 
 
-def _draw_lesions(
+def draw_lesions(
     rng: np.random.Generator,
     heights: tuple[float, ...],
     levels: tuple[float, float],
     diameter_mm: tuple[float, float],
 ) -> tuple[Lesion, ...]:
+    """One or two lesions at random places among some levels."""
     lesions = []
     for _ in range(int(rng.integers(1, 3))):
         width = float(rng.uniform(*diameter_mm)) / 2.0

@@ -14,10 +14,12 @@ from cordcohort.nifti import write_image
 from cordcohort.phantom import slices
 from cordcohort.phantom.acquisition import Acquisition, acquire, stored
 from cordcohort.phantom.cohort import PlannedScan, damage_of, pose_of, scale_of
-from cordcohort.phantom.config import PhantomStudy
+from cordcohort.phantom.config import REGIONS_OF_CORD, PhantomStudy
+from cordcohort.phantom.course import lesions_as_seen
 from cordcohort.phantom.diffusion import Series, simulate
 from cordcohort.phantom.imaging import Noise, lesion_fraction, structural_image
 from cordcohort.phantom.parts import rootlet_levels, rootlet_volume
+from cordcohort.phantom.person import Person
 from cordcohort.phantom.rater import Drawing, Rater, draw, filled_half
 from cordcohort.phantom.sheets import write_tsv
 from cordcohort.phantom.signals import stream, tissue_signals
@@ -65,7 +67,7 @@ def grid_of(study: PhantomStudy, scan: PlannedScan) -> Acquisition:
         scan.participant.person,
         protocol.shape,
         protocol.spacing_mm,
-        centre_level=protocol.centre_level or study.centre_level,
+        centre_level=protocol.centre_level or REGIONS_OF_CORD[scan.participant.region],
         pose=pose_of(study, scan),
         scale=scale_of(study, site),
         tilt=site.tilt and not _isotropic(protocol.spacing_mm),
@@ -235,6 +237,9 @@ def _write_labels(study: PhantomStudy, target: _Target, rater: Rater, root: str)
     labels = _drawn(study, scan, grid, drawing)
     if root != "labels":
         labels = {"_label-SC_seg": labels["_label-SC_seg"]}
+        if study.lesion_masks_of_all and scan.protocol.contrast in POINT_CONTRASTS:
+            rng = stream(study.seed, rater.name, "lesions", scan.key)
+            labels["_label-lesion_seg"] = _lesions(lesions_as_seen(person, rater, rng), grid)
     for name, volume in labels.items():
         target.write(target.path(root, f"{name}.nii.gz"), volume, np.uint8)
         write_json(target.path(root, f"{name}.json"), {"Author": rater.name, "Date": LABEL_DATE})
@@ -269,7 +274,10 @@ def _points(
         labels["_pmj"] = pmj
     if study.rootlet_labels:
         labels["_label-rootlets_dseg"] = rootlet_volume(person, grid.shape, grid.to_person)
-    if person.lesions:
-        lesion = filled_half(lesion_fraction(person, grid)).astype(np.uint8)
-        labels["_label-lesion_seg"] = lesion
+    if person.lesions or study.lesion_masks_of_all:
+        labels["_label-lesion_seg"] = _lesions(person, grid)
     return labels
+
+
+def _lesions(person: Person, grid: Acquisition) -> Array:
+    return filled_half(lesion_fraction(person, grid)).astype(np.uint8)

@@ -5,14 +5,14 @@ A kind of analysis that is not named here is shown as its tidy table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from cordcohort.report.privacy import public_text
 from cordcohort.report.published import COLUMN
-from cordcohort.report.words import measure_text, number_text, unit_text
+from cordcohort.report.words import measure_text, number_text, structure_text, unit_text
 from cordcohort.statistics.contrast_tables import NO_VALUE, NOT_SUPPLIED, laid_out
 from cordcohort.statistics.select import STRATA
 
@@ -20,6 +20,8 @@ PERSON_PREFIX = "person:"
 OUTSIDE = "*"
 OUTSIDE_NOTE = f"{OUTSIDE} lacks a contrast in some method, so enters no comparison."
 SMALL_P = 0.001
+SCORE_TABLE = "score_table"
+MARKS = ((0.001, " †"), (0.05, " ‡"))  # as in the publication
 MUTED = "undefined"  # the flag of rows that hold no number
 
 
@@ -44,7 +46,13 @@ def laid_out_blocks(kind: str, table: pd.DataFrame) -> list[Block]:
     make = LAYOUTS.get(kind)
     if make is None or table.empty or "status" not in table:
         return []
+    if "method" in table and (table["method"] == "").all() and (table["status"] == "").all():
+        return []  # nothing was selected
     strata = [c for c in (*STRATA, "left_out") if c in table and c not in ("method", "unit")]
+    if kind == SCORE_TABLE:  # what the analysis is split by stands before its own columns
+        strata = list(table.columns[: list(table.columns).index("method")])
+    if not strata:
+        return make(table, "")
     blocks: list[Block] = []
     for _, part in table.groupby(strata, sort=False):
         labels = {c: part[c].iloc[0] for c in strata}
@@ -143,6 +151,61 @@ def _tests(part: pd.DataFrame, unit: str) -> list[Block]:
     return blocks
 
 
+def _score_table(part: pd.DataFrame, unit: str) -> list[Block]:
+    """SCIseg-2 to SCIseg-4: one table a method, a row a structure and measure, a column a site."""
+    blocks: list[Block] = []
+    absent: list[str] = []
+    for method, own in part.groupby("method", sort=False):
+        if (own["status"] == NOT_SUPPLIED).all():
+            absent.append(f"{method} ({NOT_SUPPLIED})")
+            continue
+        blocks.append(Block(str(method), _by_site(own), _hidden(own)))
+    if absent:
+        blocks.append(Block("Without a table", pd.DataFrame(), f"{', '.join(absent)}."))
+    return blocks
+
+
+def _by_site(own: pd.DataFrame) -> pd.DataFrame:
+    """Cells ``mean ± SD (n)``, marked where a test was made; published values beside."""
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for cell in own.to_dict("records"):
+        key = (str(cell["structure"]), str(cell["measure"]))
+        name = measure_text(key[1]) + _in_brackets(key[1])
+        row = rows.setdefault(key, {"structure": structure_text(key[0]), "measure": name})
+        site = "all sites" if cell["site"] == "all" else public_text(cell["site"])
+        row[site] = _mean_sd(cell)
+        if cell.get(COLUMN):
+            row[f"{site}, {COLUMN}"] = str(cell[COLUMN])
+    wide = pd.DataFrame(list(rows.values())).fillna("")
+    wide["structure"] = wide["structure"].where(~wide["structure"].duplicated(), "")
+    return wide
+
+
+def _mean_sd(cell: Mapping[str, Any]) -> str:
+    mean, sd, p = (pd.to_numeric(cell[c], errors="coerce") for c in ("mean", "sd", "p"))
+    if pd.isna(mean):
+        return "–"
+    mark = "" if pd.isna(p) else next((m for bound, m in MARKS if p < bound), "")
+    spread = "" if pd.isna(sd) else f" ± {sd:.2f}"
+    return f"{mean:.2f}{spread} ({float(cell['n']):.0f}){mark}"
+
+
+def _hidden(own: pd.DataFrame) -> str:
+    """Scans that have no score by convention, the most of any measure, and what marks mean."""
+    told = ["Mean ± SD (n)"]
+    whole = own[own["site"] == own["site"].iloc[-1]]
+    for structure, part in whole.groupby("structure", sort=False):
+        for column, words in (("n_empty_reference", "an empty reference (no score)"),
+                              ("n_empty_mask", "an empty mask (no distance)")):  # fmt: skip
+            n = int(pd.to_numeric(part[column], errors="coerce").max())
+            if n:
+                told.append(f"{structure_text(str(structure))}: {n} with {words}")
+    against = next((str(a) for a in own["against"] if a), "")
+    if against:
+        told.append(f"† p < .001, ‡ p < .05 against {public_text(against)}, not corrected")
+    return "; ".join(told) + "."
+
+
 def _wide(cells: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Rows and columns in the order of the tidy table."""
     columns = list(dict.fromkeys(cells["column"]))
@@ -169,4 +232,5 @@ LAYOUTS: dict[str, Callable[[pd.DataFrame, str], list[Block]]] = {
     "csa_error": _summaries,
     "csa_method_tests": _tests,
     "mask_scores": _scores,
+    SCORE_TABLE: _score_table,
 }

@@ -17,6 +17,7 @@ from cordcohort.statistics import (
     planning,
     reliability,
     repeated,
+    score_table,
     variability,
     variant_curve,
 )
@@ -24,8 +25,8 @@ from cordcohort.statistics.registry import check_analyses, check_analysis, kinds
 
 MODULES = (
     agreement, components, contrast_study, correlation, dependent, groups, harmonisation,
-    method_comparison, models, normality, paired, planning, reliability, repeated, variability,
-    variant_curve,
+    method_comparison, models, normality, paired, planning, reliability, repeated, score_table,
+    variability, variant_curve,
 )  # fmt: skip
 
 __all__ = ["MODULES", "check_analyses", "check_analysis", "kinds"]

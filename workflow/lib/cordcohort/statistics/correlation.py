@@ -102,6 +102,7 @@ def correlation(selection: Selection, p: Parameters) -> Outcome:
                 row = partial_spearman_row(x_values, y_values, design, str(p["interval"]))
             else:
                 row = spearman_row(x_values, y_values, str(p["interval"]))
+            row = _with_text(row, selection.scores, target, time_point, set(x["person_key"]))
             head = {"with": target, "time_point": time_point, "controlled_for":
                     ", ".join(p["covariates"])}  # fmt: skip
             rows.append({**stratum, **head, "n_incomplete": len(joined) - len(complete), **row})
@@ -133,6 +134,21 @@ def _couples(
             y = values.loc[values["time_point"] == time_point, ["person_key", "value"]]
             couples.append((str(variable), str(time_point), x, y))
     return couples
+
+
+def _with_text(
+    row: dict[str, object], scores: pd.DataFrame, variable: str, time_point: str, persons: set[str]
+) -> dict[str, object]:
+    """Say for how many persons of a correlation the score is text that is no number."""
+    mine = scores[(scores["variable"] == variable) & (scores["time_point"] == time_point)]
+    wrong = pd.to_numeric(mine["value"], errors="coerce").isna() & (mine["value"] != "")
+    keys = person_keys(scores).loc[mine.index[wrong.to_numpy(dtype=bool)]]
+    n = len(set(keys) & persons)
+    if not n:
+        return row
+    said = f"{n} with a score that is no number"
+    reason = "; ".join(str(text) for text in (row["reason"], said) if text)
+    return row | {"flag": row["flag"] or "warning", "reason": reason}
 
 
 def score_values(scores: pd.DataFrame, variable: str) -> pd.DataFrame:

@@ -28,10 +28,11 @@ from cordcohort.table import NOT_REPORTED, SCHEMA_VERSION, write_tsv
 
 # Text also where a table holds nothing else than undefined rows, so that its columns keep a type.
 _TEXT_COLUMNS = {
-    *STRATA, "a", "allocation", "b", "ci_method", "compared", "component", "controlled_for",
-    "correction", "definition", "effect_name", "enough", "equivalent", "family", "fitted_on",
-    "flag", "form", "group", "left_out", "line", "over", "p_method", "person", "quantity",
-    "random", "reason", "scope", "site", "term", "test", "time_point", "unit_of_pairing", "with",
+    *STRATA, "a", "against", "allocation", "b", "ci_method", "compared", "component",
+    "controlled_for", "correction", "definition", "effect_name", "enough", "equivalent", "family",
+    "fitted_on", "flag", "form", "group", "left_out", "line", "over", "p_method", "person",
+    "quantity", "random", "reason", "scope", "site", "status", "term", "test", "time_point",
+    "unit_of_pairing", "with",
 }  # fmt: skip
 
 
