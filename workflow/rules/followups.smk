@@ -23,7 +23,7 @@ for batch in PLAN.followup_batches():
             scans=batch.scans,
             identity=batch.identity,
             before=PLAN.scans_before(batch),
-            models=list(PLAN.config.segmentation.models),
+            models=PLAN.models(),
             options=PLAN.followup_options(),
             science=science("measures.followup_rows", "measures.tasks"),
         script:

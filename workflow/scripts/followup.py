@@ -5,12 +5,13 @@ from cordcohort.adapter import job
 from cordcohort.bids.shards import read_rows
 from cordcohort.measures.followup_rows import FollowupOptions, measure_followup
 from cordcohort.measures.tasks import measuring_task
+from cordcohort.model_uses import uses_of_params
 from cordcohort.scan import scan_id
 from cordcohort.table import write_parquet
 
 with job(snakemake) as j:
     options = FollowupOptions.of(j.params.options)
-    models = list(j.params.models)
+    models = uses_of_params(j.params.models)
     for scan in j.scans():
         earlier = read_rows([j.params.before[scan_id(scan)]])[0]
         tasks = [measuring_task("followup", one, models) for one in (earlier, scan)]

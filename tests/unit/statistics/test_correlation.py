@@ -120,3 +120,13 @@ def test_perfect_correlation_keeps_rho_and_says_that_it_has_no_interval() -> Non
     row = spearman_row(np.arange(10.0), np.arange(10.0))
     assert row["rho"] == pytest.approx(1.0)
     assert row["flag"] == "warning"
+
+
+def test_a_score_that_is_text_leaves_its_person_out_and_is_said(make_long: MakeLong) -> None:
+    subjects = [f"{k:02d}" for k in range(8)]
+    rows = [{"subject": s, "value": float(k)} for k, s in enumerate(subjects)]
+    values = {s: str(k * k) for k, s in enumerate(subjects)} | {"03": "not testable", "04": ""}
+    row = _run(make_long(rows), _scores(values)).iloc[0]
+    assert (row["n"], row["n_incomplete"]) == (6, 2)
+    assert row["flag"] == "warning"
+    assert "1 with a score that is no number" in row["reason"]

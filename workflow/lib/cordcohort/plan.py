@@ -166,7 +166,7 @@ class Plan:
             followed,
             self.config.measures.batch_size,
             lambda row: [
-                *self._drawn_state_of(row), *self._drawn_state_of(earlier[paths.scan_id(row)]),
+                *self._state_of(row), *self._state_of(earlier[paths.scan_id(row)]),
                 *(str(one["image"]) for one in (row, earlier[paths.scan_id(row)])),
             ],
             lambda row: [paths.measure_table(row, followup_plan.KIND)],

@@ -140,6 +140,9 @@ def _with_text(
     row: dict[str, object], scores: pd.DataFrame, variable: str, time_point: str, persons: set[str]
 ) -> dict[str, object]:
     """Say for how many persons of a correlation the score is text that is no number."""
+    if scores.empty:
+        return row
+    scores = scores.reset_index(drop=True)
     mine = scores[(scores["variable"] == variable) & (scores["time_point"] == time_point)]
     wrong = pd.to_numeric(mine["value"], errors="coerce").isna() & (mine["value"] != "")
     keys = person_keys(scores).loc[mine.index[wrong.to_numpy(dtype=bool)]]
