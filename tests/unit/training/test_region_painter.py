@@ -8,7 +8,8 @@ import pytest
 import torch
 from cordcohort.errors import ConfigError
 from cordcohort.phantom.tissues import REGIONS
-from cordcohort.training.region_painter import MIRRORED, RegionPainter, exchanged
+from cordcohort.segmentation.region_networks import MIRRORED
+from cordcohort.training.region_painter import RegionPainter, exchanged
 from cordcohort.training.region_sources import (
     RegionStack,
     atlas_regions,

@@ -107,7 +107,7 @@ def segment_volume(
         return _nothing(image, problem)
     with deterministic():
         soft, problem = _find(model, volume, batch_size, mirror=mirror)
-    problem = problem or _implausible(soft, volume.step_mm)
+    problem = problem or implausible(soft, volume.step_mm)
     if problem:
         return _nothing(image, problem)
     native = np.ascontiguousarray(image.to_native(soft.transpose(2, 1, 0)))
@@ -143,7 +143,7 @@ def _find(model: Model, volume: Volume, batch_size: int, *, mirror: bool) -> tup
     return keep_on_path(soft, line, volume), ""
 
 
-def _implausible(soft: FloatArray, step_mm: float) -> str:
+def implausible(soft: FloatArray, step_mm: float) -> str:
     """Why a mask is not believed: empty, unsure everywhere, or a short and unsure piece."""
     inside = binarised(soft)
     if not inside.any():

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as nnf
 
 N_REGIONS = 8
+MIRRORED = (5, 6, 7, 8, 1, 2, 3, 4)
+"""Code of the region on the other side, for codes 1 to 8."""
 RECONSTRUCTION = "SCS-Net, a reconstruction: the published layers are not public"
 VGG16_WIDTHS = (64, 128, 256, 512, 512)
 VGG16_DEPTHS = (2, 2, 3, 3, 3)

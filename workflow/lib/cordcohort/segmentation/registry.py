@@ -34,11 +34,12 @@ CARD_KEYS = frozenset({
 CARD_NEEDED = ("schema", "name", "task", "labels", "orientation", "licence")
 STAGE_KEYS = frozenset({
     "architecture", "options", "weights", "spacing_mm", "patch", "neighbour_mm", "normalisation",
-    "activation", "logit_offset",
+    "activation", "logit_offset", "thresholds",
 })  # fmt: skip
 NETWORK, CLASSICAL = "network", "classical"
 BACKENDS = (NETWORK, CLASSICAL)
-ACTIVATIONS = ("sigmoid", "relu_clip", "relu_normalised")
+SOFTMAX, THRESHOLDS = "softmax", "thresholds"
+ACTIVATIONS = ("sigmoid", "relu_clip", "relu_normalised", SOFTMAX, THRESHOLDS)
 LEAST_PEAK = 0.5
 _SUFFIX = ".safetensors"
 LOCALISER = "localiser"
@@ -59,14 +60,17 @@ class Stage:
     neighbour_mm
         Least distance of the neighbouring slices that it sees; 0 of a network of volumes.
     activation
-        ``sigmoid``, ``relu_clip`` (linear outputs clipped to [0, 1]) or ``relu_normalised`` (linear
-        outputs from 0 on, divided by the largest of the volume).
+        ``sigmoid``, ``relu_clip`` (linear outputs clipped to [0, 1]), ``relu_normalised`` (linear
+        outputs from 0 on, divided by the largest of the volume), ``softmax`` (classes that exclude
+        each other, background first) or ``thresholds`` (linear outputs, one threshold each).
     block
         Voxels (z, y, x) of the input of a network of volumes, whose spacing is isotropic; empty of
         a network of slices.
     logit_offset
         Added to the raw output before a sigmoid: below 0, contours move inwards. It corrects a
         constant bias of area that scans with known truth show.
+    thresholds
+        Of each output of the activation ``thresholds``.
     """
 
     network: nn.Module
@@ -76,6 +80,7 @@ class Stage:
     activation: str
     logit_offset: float = 0.0
     block: tuple[int, ...] = ()
+    thresholds: tuple[float, ...] = ()
 
     def probability(self, logits: torch.Tensor) -> torch.Tensor:
         """Cord fraction in [0, 1] from raw outputs.
@@ -296,6 +301,7 @@ def _stage(entry: dict[str, Any], weights: Path, device: torch.device) -> Stage:
         network, float(entry["spacing_mm"]), max(block) if block else int(entry["patch"]),
         float(entry.get("neighbour_mm", 0.0)), str(entry["activation"]),
         float(entry.get("logit_offset", 0.0)), block,
+        tuple(float(t) for t in entry.get("thresholds", ())),
     )  # fmt: skip
 
 

@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cordcohort.errors import ConfigError
-from cordcohort.files import write_json
+from cordcohort.files import read_json, write_json
 from cordcohort.scan import Row
 from cordcohort.segmentation.device import choose_device
 from cordcohort.segmentation.networks import build_network
+from cordcohort.training.heat_maps import best_thresholds
 from cordcohort.training.losses import make_loss
 from cordcohort.training.optimiser import learning_rate, make_optimiser, start_weights
 from cordcohort.training.progress import add_row, drop_rows_after
@@ -33,6 +35,9 @@ from cordcohort.training.state import STATE_NUMBERS, load_state, save_state, sav
 from cordcohort.training.supply import VOLUMES, Batches, make_supply
 
 WORST_LOSS = 1e30
+HALF = 0.5
+HEAT_MAPS = "heat_map_distance"
+SUMMARY = "summary.json"
 LARGEST_MMAP_THRESHOLD_BYTES = 32 << 20  # glibc refuses more
 TOP_PAD_BYTES = 256 << 20
 TRIM_BYTES = (1 << 31) - 1
@@ -109,8 +114,22 @@ def train(
     run = _start(in_steps(recipe, supply.epoch_samples), out_dir, place, resume)
     run.numbers["validated_on"] = "held out" if supply.unseen else "training"
     _loop(run, supply.train, supply.checks)
+    if run.recipe.loss["name"] == HEAT_MAPS:
+        _choose_thresholds(run, supply.checks)
     shutil.rmtree(out_dir / VOLUMES, ignore_errors=True)
     return out_dir / "weights.safetensors"
+
+
+def _choose_thresholds(run: Run, checks: list[tuple[Tensor, Tensor]]) -> None:
+    """Threshold of each region for the kept weights, on what validates; into the summary."""
+    run.network.load_state_dict(load_file(str(run.folder / "weights.safetensors")))
+    run.network.eval()
+    with torch.no_grad():
+        outputs = [run.network(image.to(run.device)).float().cpu() for image, _ in checks]
+    true = torch.cat([target[:, 1:] > HALF for _, target in checks]).cpu().numpy()
+    found = best_thresholds(torch.cat(outputs).numpy(), true)
+    summary = run.folder / SUMMARY
+    write_json(summary, {**read_json(summary), "thresholds": found})
 
 
 def _start(recipe: Recipe, folder: Path, device: torch.device, resume: bool) -> Run:
@@ -162,7 +181,7 @@ def _loop(run: Run, supply: Batches, checks: list[tuple[Tensor, Tensor]]) -> Non
             total, counted = 0.0, 0
         if _is_due(step + 1, recipe.checkpoint["every"], last) or run.numbers["stopped"]:
             save_state(run.folder, run.network, run.average, run.optimiser, run.numbers)
-    write_json(run.folder / "summary.json", {**run.numbers, "samples": run.numbers["step"] * size})
+    write_json(run.folder / SUMMARY, {**run.numbers, "samples": run.numbers["step"] * size})
 
 
 def _batches(supply: Batches, first: int, last: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:

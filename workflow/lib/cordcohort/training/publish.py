@@ -11,12 +11,25 @@ import yaml
 from safetensors.torch import load_file
 
 from cordcohort.files import read_json, read_yaml, sha256_of, write_text
-from cordcohort.segmentation.registry import CARD, REGISTRY, SCHEMA, check_card, models_folder
-from cordcohort.training.losses import LINEAR_LOSSES
+from cordcohort.measures.regions import REGION_CODES
+from cordcohort.segmentation.registry import (
+    CARD,
+    REGISTRY,
+    SCHEMA,
+    SOFTMAX,
+    THRESHOLDS,
+    check_card,
+    models_folder,
+)
+from cordcohort.training.losses import CLASS_LOSSES, LINEAR_LOSSES, SOFTMAX_LOSSES
 from cordcohort.training.recipe import Recipe, is_of_volumes, read_recipe
 from cordcohort.training.state import save_tensors
 
-LABELS = {"cord": {"1": "cord"}, "discs": {"2": "joint C1/C2", "3": "disc C2/C3", "25": "L5/S1"}}
+LABELS = {
+    "cord": {"1": "cord"},
+    "discs": {"2": "joint C1/C2", "3": "disc C2/C3", "25": "L5/S1"},
+    "regions": {str(code): name for name, code in REGION_CODES.items()},
+}
 """What the labels of a task mean; discs count on from one to the next."""
 
 
@@ -33,7 +46,8 @@ def publish(
         For example ``models/cord-v1``; its parent holds ``registry.yaml``.
     runs
         Output folder of :func:`cordcohort.training.engine.train` for each stage
-        (``localiser`` and ``cord``; a cord network of volumes may stand alone; or ``discs``).
+        (``localiser`` and ``cord``; a cord network of volumes may stand alone; or ``discs``, or
+        ``regions``).
     notes
         Further keys of the card: ``description``, ``validation``, ``citation``.
 
@@ -57,9 +71,9 @@ def publish(
         save_tensors(folder / f"{stage}.safetensors", load_file(str(run / "weights.safetensors")))
         for file in ("recipe.yaml", "log.csv", "curve.png"):
             shutil.copyfile(run / file, folder / f"{stage}-{file}")
-        stages[stage] = _stage(recipe, stage)
+        stages[stage] = _stage(recipe, stage) | _thresholds(run)
         training[stage] = _training(recipe, run)
-    task = "discs" if "discs" in stages else "cord"
+    task = next((name for name in stages if name in LABELS), "cord")
     if task == "cord":
         stages["cord"]["logit_offset"] = float(logit_offset)
     if localiser_of:
@@ -76,6 +90,13 @@ def publish(
     return folder / CARD
 
 
+def _thresholds(run: Path) -> dict[str, Any]:
+    """What the training chose for outputs that want a threshold each."""
+    summary = run / "summary.json"
+    found = read_json(summary).get(THRESHOLDS) if summary.is_file() else None
+    return {THRESHOLDS: found} if found else {}
+
+
 def _borrowed(folder: Path, model: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Copy another model's localiser; its stage and what its weights were made from."""
     source = Path(model) if Path(model).is_dir() else models_folder() / model
@@ -87,7 +108,8 @@ def _borrowed(folder: Path, model: str) -> tuple[dict[str, Any], dict[str, Any]]
 
 def _stage(recipe: Recipe, stage: str) -> dict[str, Any]:
     """What inference needs to know of a stage."""
-    linear = recipe.loss["name"] in LINEAR_LOSSES
+    loss = recipe.loss["name"]
+    linear = loss in LINEAR_LOSSES
     known = {
         "architecture": recipe.network["name"],
         "options": recipe.network["options"],
@@ -107,6 +129,8 @@ def _stage(recipe: Recipe, stage: str) -> dict[str, Any]:
         painting = recipe.painting
         grid = {"spacing_mm": float(painting["pixel_mm"]), "patch": int(painting["grid"]),
                 "neighbour_mm": float(painting["neighbour_mm"])}  # fmt: skip
+    if loss in CLASS_LOSSES:
+        return known | grid | {"activation": SOFTMAX if loss in SOFTMAX_LOSSES else THRESHOLDS}
     return known | grid | {"activation": "relu_clip" if linear else "sigmoid"}
 
 

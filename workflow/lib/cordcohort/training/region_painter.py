@@ -22,6 +22,7 @@ from torch.nn import functional as nnf
 
 from cordcohort.errors import ConfigError
 from cordcohort.phantom.tissues import REGIONS
+from cordcohort.segmentation.region_networks import MIRRORED
 from cordcohort.training import acquire
 from cordcohort.training.contrast import FAMILIES, tissue_means
 from cordcohort.training.region_sources import (
@@ -40,8 +41,6 @@ DEFAULT_PAINTING: dict[str, Any] = {
     "cropped": 0.2, "input": B0, "levels": [1, 9], "absent": 0.02,
 }  # fmt: skip
 N_REGIONS = len(REGIONS)
-MIRRORED = (5, 6, 7, 8, 1, 2, 3, 4)
-"""Code of the region on the other side, for codes 1 to 8."""
 THROUGH_SLICE = np.array([-0.33, 0.0, 0.33])
 B0_SHARES = tuple({"b0": 0.75, "dwi": 0.1, "random": 0.15}.get(name, 0.0) for name in FAMILIES)
 CONTEXT_SLICES = 3
