@@ -148,7 +148,8 @@ def atlas_cases(stack: RegionStack, levels: tuple[int, int], count: int) -> Iter
     n_z = len(rows) // thick
     for number in range(count):
         rng = stream(SEED, "atlas", levels, number)
-        signals = tissue_signals("dwi", SITES[number % 3]["manufacturer"], SEED, f"atlas {number}")
+        vendor = str(SITES[number % len(SITES)]["manufacturer"])
+        signals = tissue_signals("dwi", vendor, SEED, f"atlas {number}")
         start = int(rng.integers(0, len(rows) - n_z * thick + 1))
         maps = stack.maps[:, rows[start : start + n_z * thick]].astype(np.float32) / WHOLE
         maps = maps.reshape(len(maps), n_z, thick, *maps.shape[2:]).mean(axis=2)
@@ -226,7 +227,7 @@ def measured(case: Case, model: Model) -> list[dict[str, Any]]:
     """Rows of one case: Dice and errors of FA of each region."""
     fa, true = case.fa(), codes_of(case.share)
     image = case.b0
-    if model.card["stages"]["regions"].get("input") == "fa":
+    if "localiser" not in model.stages:  # it sees the FA map
         image = Image(fa, case.affine)
     found = segment_image(model, image)["regions"]
     area = (true > 0).sum((0, 1)) * SPACING_MM[0] * SPACING_MM[1]
@@ -292,7 +293,8 @@ def real_scan(folder: Path, model: Model, picture: Path | None) -> None:
     """Regions of a real series: against the cord model, sides, FA, and a picture."""
     path = next(folder.rglob("*_dwi.nii.gz"))
     series = read_image(path, ndim=4)
-    gradients = read_gradients(path)
+    stem = str(path).removesuffix(".nii.gz")
+    gradients = read_gradients(stem + ".bval", stem + ".bvec", series.data.shape[3])
     b0 = mean_b0(series, gradients.bvals)
     weighted = replace(series, data=series.data[..., ~gradients.is_b0].mean(axis=3))
     found = segment_image(model, b0)["regions"]
@@ -353,7 +355,7 @@ def _picture(image: Array, codes: Array, path: Path) -> None:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--model", default="scsnet-v1")
     parser.add_argument("--per-site", type=int, default=14, help="patients of each of three sites")
     parser.add_argument("--seed", type=int, default=SEED)

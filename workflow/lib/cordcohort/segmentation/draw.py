@@ -10,6 +10,7 @@ import numpy as np
 from cordcohort.nifti import Image
 from cordcohort.segmentation.classical import segment_classical
 from cordcohort.segmentation.infer import Segmentation, segment_volume
+from cordcohort.segmentation.regions import REGIONS, segment_regions
 from cordcohort.segmentation.registry import CLASSICAL, NETWORK, Model
 
 Drawn = dict[str, Segmentation]
@@ -55,5 +56,6 @@ def _classical(model: Model, image: Image, batch_size: int, mirror: bool) -> Dra
 
 _DRAWERS: dict[tuple[str, str], Callable[[Model, Image, int, bool], Drawn]] = {
     (NETWORK, CORD): _cord,
+    (NETWORK, REGIONS): segment_regions,
     (CLASSICAL, CORD): _classical,
 }
