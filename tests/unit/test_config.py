@@ -83,7 +83,7 @@ def test_a_study_needs_a_data_set_or_a_table(study):
         ({"study": "x"}, r"study: expected a block of keys"),
         ({"datasets": []}, r"datasets: expected a data set, or a table"),
         ({"datasets": [{"name": "../x", "path": "north"}]}, r"datasets\[0\].name: "),
-        ({"images": {"tensor_fit": "RESTORE"}}, r"images.tensor_fit: expected one of"),
+        ({"images": {"tensor_fit": "DKI"}}, r"images.tensor_fit: expected one of"),
         (
             {"datasets": [{"name": "n", "path": "south"}]},
             r"datasets\[0\].path: expected a folder that exists, got 'south'",

@@ -1,4 +1,4 @@
-# Images derived from images: the mean b=0 image that networks see.
+# Images derived from images: diffusion series without motion, and the mean b=0 image that networks see.
 for batch in PLAN.b0_batches():
 
     rule:
@@ -17,11 +17,11 @@ for batch in PLAN.b0_batches():
         threads: 1
         resources:
             mem_mb=batch_memory_mb("mean_b0", batch),
-            runtime=5 + len(batch.scans),
+            runtime=5 + 2 * len(batch.scans),
         params:
             scans=batch.scans,
             identity=batch.identity,
-            b0_threshold_s_per_mm2=PLAN.config.images.b0_threshold_s_per_mm2,
+            options=PLAN.series_options(),
             science=science("images.derive"),
         script:
             "../scripts/mean_b0.py"

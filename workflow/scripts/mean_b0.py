@@ -1,4 +1,4 @@
-"""Mean b=0 images of a batch of diffusion scans."""
+"""Diffusion series without motion, and their mean b=0 images, of a batch of scans."""
 
 import _bootstrap  # noqa: F401
 from cordcohort.adapter import job
@@ -6,4 +6,4 @@ from cordcohort.images.derive import derive_mean_b0
 
 with job(snakemake) as j:
     for scan in j.scans():
-        derive_mean_b0(scan, j.params.b0_threshold_s_per_mm2)
+        derive_mean_b0(scan, dict(j.params.options))

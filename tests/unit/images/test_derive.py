@@ -12,6 +12,7 @@ from cordcohort.images.derive import derive_mean_b0, derive_tensor
 from cordcohort.nifti import read_image, write_image
 
 AFFINE = np.diag([1.0, 1.0, 5.0, 1.0])
+SERIES = {"denoise": "none", "motion_correction": True, "b0_threshold_s_per_mm2": 50.0}
 OPTIONS = {"fit": "WLS", "dilate_mm": 1.0, "b0_threshold_s_per_mm2": 50.0}
 SHAPE = (8, 8, 2)
 
@@ -42,7 +43,7 @@ def study(tmp_path, monkeypatch):
 
 
 def test_mean_b0_lies_on_the_grid_of_the_series_and_says_how_many_volumes_it_has(study):
-    record = derive_mean_b0(study, 50.0)
+    record = derive_mean_b0(study, SERIES)
     assert record["status"] == "ok"
     assert record["counts"] == {"b0_volumes": 1}
     image = read_image(paths.image_file(study, "b0"))

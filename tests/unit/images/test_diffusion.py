@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cordcohort.errors import ImageError
-from cordcohort.images.diffusion import FITS, dilated, fa, mean_b0, tensor_maps
+from cordcohort.images.diffusion import FITS, dilated, fa, tensor_maps
 from cordcohort.images.gradients import Gradients
+from cordcohort.images.preprocess import mean_b0
 from cordcohort.nifti import Image
 
 SHAPE = (6, 5, 3)

@@ -82,6 +82,8 @@ class Images:
     """Images derived from images."""
 
     b0_threshold_s_per_mm2: float
+    denoise: str
+    motion_correction: bool
     tensor_fit: str
     dilate_mm: float
     soft_truth: SoftTruth

@@ -212,6 +212,15 @@ class Plan:
             paths.measure_table(row, kind) for kind in MEASURE_KINDS for row in self._measured(kind)
         ]
 
+    def series_options(self) -> dict[str, Any]:
+        """How diffusion series are preprocessed."""
+        images = self.config.images
+        return {
+            "b0_threshold_s_per_mm2": images.b0_threshold_s_per_mm2,
+            "denoise": images.denoise,
+            "motion_correction": images.motion_correction,
+        }
+
     def tensor_options(self) -> dict[str, Any]:
         """Options of the tensor fit."""
         images = self.config.images

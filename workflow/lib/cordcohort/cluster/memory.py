@@ -9,7 +9,7 @@ MB = 10**6
 VOXELS_PER_BYTE = 2.0
 # Working memory, in bytes a voxel of the largest image: float32 copies that live at one time.
 BYTES_PER_VOXEL = {
-    "mean_b0": 12, "segment": 48, "discs": 24, "soft_truth": 160, "tensor": 40, "measure": 40,
+    "mean_b0": 32, "segment": 48, "discs": 24, "soft_truth": 160, "tensor": 40, "measure": 40,
     "pictures": 24,
 }  # fmt: skip
 # Two engine processes of a cluster job, the libraries, and a margin; networks add torch.

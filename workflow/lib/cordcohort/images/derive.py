@@ -13,42 +13,68 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from cordcohort import scan as paths
 from cordcohort.errors import CordcohortError, DamagedError, ImageError
 from cordcohort.files import read_record, recorded_file, sha256_of, write_record
-from cordcohort.images.diffusion import dilated, mean_b0, tensor_maps
+from cordcohort.images.diffusion import TensorMaps, dilated, tensor_maps
 from cordcohort.images.gradients import read_bvals, read_gradients
+from cordcohort.images.motion import Motion
+from cordcohort.images.preprocess import mean_b0, preprocess
 from cordcohort.nifti import Image, read_image, read_mask, write_image
 from cordcohort.scan import RECORD_SCHEMA
+from cordcohort.table import write_tsv
+
+MOTION_TABLES = ("shifts", "motion")
+DIRECTION = "v1"
 
 
-def derive_mean_b0(scan: paths.Row, b0_threshold_s_per_mm2: float) -> dict[str, Any]:
-    """Make the mean b=0 image of a diffusion series, and its record.
+def derive_mean_b0(scan: paths.Row, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Denoise a diffusion series, take its motion back, and make its mean b=0 image and a record.
 
     Parameters
     ----------
     scan : mapping
         Row of the index.
-    b0_threshold_s_per_mm2 : float
-        Largest b-value that counts as b=0.
+    options : mapping
+        ``b0_threshold_s_per_mm2`` (largest b-value that counts as b=0), ``denoise`` and
+        ``motion_correction`` (:func:`cordcohort.images.preprocess.preprocess`).
 
     Returns
     -------
     dict
-        The record, as written.
+        The record, as written. Beside the image there are, as far as made, the series as it is
+        measured (``desc-preproc``), the shift of every slice (``desc-shifts``, TSV) and the
+        framewise displacement (``desc-motion``, TSV).
     """
     record = paths.image_record(scan, "b0")
-    _remove_old(scan, ["b0"])
+    _remove_old(scan, ["b0", "preproc"])
+    for name in MOTION_TABLES:
+        _table_path(scan, name).unlink(missing_ok=True)
 
     def derive() -> dict[str, Any]:
         series = _series(scan)
         bvals = read_bvals(_gradient_file(scan, "bval"), series.data.shape[3])
-        mean = mean_b0(series, bvals, b0_threshold_s_per_mm2)
+        threshold = options["b0_threshold_s_per_mm2"]
+        found = preprocess(series, bvals, options)
+        mean = mean_b0(found.series, bvals, threshold)
         target = paths.image_file(scan, "b0")
         write_image(target, mean.data, mean.affine, dtype=np.float32, like=series)
-        n_b0 = int((bvals <= b0_threshold_s_per_mm2).sum())
-        return {"files": {"b0": _file(target)}, "counts": {"b0_volumes": n_b0}}
+        files = {"b0": _file(target)}
+        if found.changed:
+            target = paths.image_file(scan, "preproc")
+            write_image(target, found.series.data, series.affine, dtype=np.float32, like=series)
+            files["preproc"] = _file(target)
+        if found.motion is not None:
+            files |= _write_motion(scan, found.motion, bvals)
+        return {
+            "files": files,
+            "counts": {"b0_volumes": int((bvals <= threshold).sum())},
+            "steps": found.steps,
+            "warnings": found.warnings,
+            "quality": _motion_quality(found.motion),
+        }
 
     return _recorded(record, derive)
 
@@ -70,13 +96,14 @@ def derive_tensor(
     Returns
     -------
     dict
-        The record, as written; ``mask_methods`` says whose masks were united.
+        The record, as written; ``mask_methods`` says whose masks were united, ``quality`` and
+        ``warnings`` how far the maps can be trusted.
     """
     record = paths.image_record(scan, "tensor")
-    _remove_old(scan, paths.DIFFUSION_MAPS)
+    _remove_old(scan, (*paths.DIFFUSION_MAPS, DIRECTION))
 
     def derive() -> dict[str, Any]:
-        series = _series(scan)
+        series, before = _measured_series(scan)
         gradients = read_gradients(
             _gradient_file(scan, "bval"),
             _gradient_file(scan, "bvec"),
@@ -87,7 +114,7 @@ def derive_tensor(
         inside = dilated(region, options["dilate_mm"])
         fitted = tensor_maps(series, gradients, inside, options["fit"])
         files: dict[str, Any] = {}
-        for name, values in fitted.maps.items():
+        for name, values in {**fitted.maps, DIRECTION: fitted.direction}.items():
             target = paths.image_file(scan, name)
             write_image(target, values, series.affine, dtype=np.float32, like=series)
             files[name] = _file(target)
@@ -96,9 +123,58 @@ def derive_tensor(
             "counts": fitted.counts,
             "mask_methods": methods,
             "fit": options["fit"],
+            "quality": before.get("quality", {}) | _fit_quality(fitted),
+            "warnings": [*before.get("warnings", []), *fitted.warnings],
         }
 
     return _recorded(record, derive)
+
+
+def _measured_series(scan: paths.Row) -> tuple[Image, dict[str, Any]]:
+    """The series as preprocessing left it, and what its record says."""
+    path = Path(paths.image_record(scan, "b0"))
+    before = read_record(path, RECORD_SCHEMA) if path.is_file() else {"files": {}}
+    if "preproc" not in before["files"]:
+        return _series(scan), before
+    return read_image(recorded_file(path, **before["files"]["preproc"]), ndim=4), before
+
+
+def _fit_quality(fitted: TensorMaps) -> dict[str, float | None]:
+    """Numbers for the long table; a number that is not known is null."""
+    snr = fitted.quality.s0_snr
+    return {
+        "s0_snr": snr if np.isfinite(snr) else None,
+        "outlier_slices_n": float(len(fitted.quality.outliers)),
+        "unphysical_voxels_n": float(fitted.counts["beyond_bounds"]),
+    }
+
+
+def _motion_quality(motion: Motion | None) -> dict[str, float]:
+    if motion is None:
+        return {}
+    return {"framewise_displacement_mm": float(motion.framewise_displacement_mm[1:].mean())}
+
+
+def _write_motion(scan: paths.Row, motion: Motion, bvals: Any) -> dict[str, Any]:
+    """The shift of every slice and the displacement from volume to volume."""
+    n_volumes, n_slices, _ = motion.shifts_mm.shape
+    volume, number = np.divmod(np.arange(n_volumes * n_slices), n_slices)
+    right, front = motion.shifts_mm.reshape(-1, 2).T
+    shifts = {"volume": volume, "slice": number, "right_mm": right, "front_mm": front}
+    steps = {
+        "volume": np.arange(n_volumes), "b_value_s_per_mm2": bvals,
+        "framewise_displacement_mm": motion.framewise_displacement_mm,
+    }  # fmt: skip
+    files: dict[str, Any] = {}
+    for name, columns in zip(MOTION_TABLES, (shifts, steps), strict=True):
+        target = _table_path(scan, name)
+        write_tsv(target, pd.DataFrame(columns).round(5))
+        files[name] = _file(str(target))
+    return files
+
+
+def _table_path(scan: paths.Row, name: str) -> Path:
+    return Path(paths.image_file(scan, name).removesuffix(".nii.gz") + ".tsv")
 
 
 def cord_region(scan: paths.Row, models: Sequence[str], image: Image) -> tuple[list[str], Image]:

@@ -1,4 +1,4 @@
-"""Diffusion series: mean b=0 image and diffusion tensor maps inside the cord.
+"""Diffusion tensor maps inside the cord.
 
 The tensor is fitted by dipy, in the voxels of a mask only. Maps are scalar and do not depend on how
 the image's axes are stored; the fit uses b-vectors in world axes.
@@ -15,14 +15,15 @@ E. Garyfallidis et al. DIPY. Front Neuroinform 2014;8:8.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from cordcohort.errors import ImageError
-from cordcohort.images.gradients import B0_THRESHOLD_S_PER_MM2, Gradients
+from cordcohort.images.gradients import Gradients
+from cordcohort.images.tensor_quality import FitQuality, fit_quality, predicted_signal
 from cordcohort.measures.catalogue import map_name, measures_of
 from cordcohort.nifti import Array, Image
 
@@ -45,13 +46,32 @@ class TensorMaps:
         Voxels with a tensor.
     counts : dict of str to int
         ``mask_voxels``; ``black_volumes`` (0 all over the mask, left out); ``not_positive_signal``
-        (no tensor: the mean b=0 or the whole voxel is not above 0); ``not_positive_eigenvalue`` and
+        (no tensor: the mean b=0 or the whole voxel is not above 0); ``negative_values`` (single
+        values below 0, fitted as next to nothing); ``not_positive_eigenvalue`` and
         ``beyond_bounds`` (kept, but not physical).
+    direction : array, shape (X, Y, Z, 3), float32
+        Unit vector of the largest eigenvalue in world axes (right, front, up).
+    quality : FitQuality
+        Signal to noise and slices that do not fit; slices are canonical, volumes the series'.
     """
 
     maps: dict[str, NDArray[np.float32]]
     fitted: NDArray[np.bool_]
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int]
+    direction: NDArray[np.float32]
+    quality: FitQuality
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know before trusting the maps."""
+        told = {
+            "black_volumes": "volumes without signal left out",
+            "negative_values": "values below 0",
+            "not_positive_signal": "voxels without signal got no tensor",
+            "beyond_bounds": "voxels beyond physical bounds",
+        }
+        counted = [f"{self.counts[k]} {text}" for k, text in told.items() if self.counts[k]]
+        return [*counted, *self.quality.warnings]
 
 
 def fa(eigenvalues: Floats) -> Floats:
@@ -81,42 +101,6 @@ def ad_mm2_per_s(eigenvalues: Floats) -> Floats:
 def rd_mm2_per_s(eigenvalues: Floats) -> Floats:
     """Radial diffusivity in mm2/s: mean of the two smaller of eigenvalues (n, 3)."""
     return (eigenvalues.sum(axis=1) - eigenvalues.max(axis=1)) / 2
-
-
-def mean_b0(series: Image, bvals: Floats, threshold: float = B0_THRESHOLD_S_PER_MM2) -> Image:
-    """Mean of the volumes without diffusion weighting.
-
-    Parameters
-    ----------
-    series : Image, data of shape (X, Y, Z, T)
-    bvals : array, shape (T,)
-        In s/mm2.
-    threshold : float
-        Largest b-value that counts as b=0.
-
-    Returns
-    -------
-    Image
-        Shape (X, Y, Z), float32, on the same axes.
-
-    Raises
-    ------
-    ImageError
-        ``bval_count`` or ``no_b0``.
-    """
-    if len(bvals) != series.data.shape[3]:
-        raise ImageError(
-            series.path, "bval_count", f"{series.data.shape[3]} b-values", f"{len(bvals)}",
-            "pair the image with its own gradient files",
-        )  # fmt: skip
-    chosen = np.asarray(bvals) <= threshold
-    if not chosen.any():
-        raise ImageError(
-            series.path, "no_b0", f"a volume with b up to {threshold:g} s/mm2",
-            f"a smallest b of {np.min(bvals):g}", "raise images.b0_threshold_s_per_mm2",
-        )  # fmt: skip
-    mean = series.data[..., chosen].mean(axis=3, dtype=np.float64)
-    return replace(series, data=mean.astype(np.float32))
 
 
 def tensor_maps(series: Image, gradients: Gradients, mask: Array, fit: str = "WLS") -> TensorMaps:
@@ -154,19 +138,62 @@ def tensor_maps(series: Image, gradients: Gradients, mask: Array, fit: str = "WL
         signal, gradients = signal[:, ~black], gradients.subset(~black)
     b0 = signal[:, gradients.is_b0].mean(axis=1)
     usable = (b0 > 0) & (signal.max(axis=1) > 0)
-    eigenvalues = _eigenvalues(signal[usable], gradients, series.affine, fit)
+    signal = signal[usable]
+    directions = gradients.world_bvecs(series.affine)
+    evals, evecs = _tensors(signal, gradients, directions, fit)
     fitted = np.zeros(inside.shape, dtype=bool)
     fitted[inside] = usable
-    maps, n_beyond = _scalar_maps(eigenvalues, fitted)
+    maps, n_beyond = _scalar_maps(evals, fitted)
+    direction = np.zeros((*fitted.shape, 3), dtype=np.float32)
+    direction[fitted] = evecs[:, :, 0]
+    predicted = predicted_signal(signal, gradients.bvals, directions, evals, evecs)
+    quality = fit_quality(signal, predicted, _slices_of(series, fitted), gradients.bvals)
     floor = FLOOR_MM2_PER_S_TIMES_B / gradients.bvals.max()
     counts = {
         "mask_voxels": int(inside.sum()),
         "black_volumes": int(black.sum()),
         "not_positive_signal": int((~usable).sum()),
-        "not_positive_eigenvalue": int((eigenvalues.min(axis=1) <= floor).sum()),
+        "negative_values": int((signal < 0).sum()),
+        "not_positive_eigenvalue": int((evals.min(axis=1) <= floor).sum()),
         "beyond_bounds": n_beyond,
     }
-    return TensorMaps(maps, fitted, counts)
+    return TensorMaps(maps, fitted, counts, direction, _numbered(quality, black))
+
+
+def direction_colour(direction: Array, anisotropy: Array) -> NDArray[np.float32]:
+    """Colour of fibres: red for right-left, green for front-back, blue for up-down.
+
+    Parameters
+    ----------
+    direction : array, shape (..., 3)
+        Unit vectors in world axes.
+    anisotropy : array, shape (...)
+        FA, which gives the brightness.
+
+    Returns
+    -------
+    array of float32, shape (..., 3)
+        0 to 1.
+
+    Examples
+    --------
+    >>> direction_colour(np.array([0.0, 0.0, -1.0]), np.array(0.7)).round(1).tolist()
+    [0.0, 0.0, 0.7]
+    """
+    return (np.abs(direction) * np.clip(anisotropy, 0, 1)[..., None]).astype(np.float32)
+
+
+def _slices_of(series: Image, fitted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Canonical slice of each fitted voxel, in the order of the stored array."""
+    shape = replace(series, data=fitted).canonical().data.shape
+    numbers = np.broadcast_to(np.arange(shape[2]), shape)
+    return np.asarray(series.to_native(numbers)[fitted])
+
+
+def _numbered(quality: FitQuality, black: NDArray[np.bool_]) -> FitQuality:
+    """Outliers with the numbers that volumes have in the whole series."""
+    kept = np.flatnonzero(~black)
+    return replace(quality, outliers=[(int(kept[t]), k) for t, k in quality.outliers])
 
 
 def _scalar_maps(
@@ -231,17 +258,19 @@ def _check_inputs(series: Image, gradients: Gradients, inside: NDArray[np.bool_]
         )  # fmt: skip
 
 
-def _eigenvalues(signal: Floats, gradients: Gradients, affine: Floats, fit: str) -> Floats:
-    """Eigenvalues (n, 3), largest first, in mm2/s."""
+def _tensors(
+    signal: Floats, gradients: Gradients, directions: Floats, fit: str
+) -> tuple[Floats, Floats]:
+    """Eigenvalues (n, 3), largest first, in mm2/s; their vectors (n, 3, 3) as columns."""
     if len(signal) == 0:
-        return np.zeros((0, 3))
+        return np.zeros((0, 3)), np.zeros((0, 3, 3))
     from dipy.core.gradients import gradient_table  # noqa: PLC0415 - slow import, only fits need it
     from dipy.reconst.dti import TensorModel  # noqa: PLC0415
 
     table = gradient_table(
         gradients.bvals,
-        bvecs=gradients.world_bvecs(affine),
+        bvecs=directions,
         b0_threshold=gradients.b0_threshold,  # pyright: ignore[reportArgumentType] - dipy takes floats
     )
     result = TensorModel(table, fit_method=_DIPY_NAMES[fit]).fit(signal)
-    return np.asarray(result.evals, dtype=np.float64)
+    return np.asarray(result.evals, np.float64), np.asarray(result.evecs, np.float64)

@@ -168,5 +168,5 @@ def _moved(clean: Array, shifts_mm: Array, spacing_mm: tuple[float, float, float
     moved = np.empty_like(clean)
     for k in range(clean.shape[2]):
         voxels = shifts_mm[k] / np.asarray(spacing_mm[:2])
-        moved[..., k] = shift_image(clean[..., k], voxels, order=1, mode="nearest")
+        moved[..., k] = shift_image(clean[..., k], voxels, order=3, mode="nearest")
     return moved
