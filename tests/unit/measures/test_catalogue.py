@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cordcohort.errors import ConfigError
-from cordcohort.images import diffusion
+from cordcohort.images import diffusion, tensor_quality
 from cordcohort.measures import (
     detection,
     followups,
     lesion_places,
     lesions,
     overlap,
+    region_errors,
     slice_shape,
     spinal_place,
     spinal_scores,
@@ -37,6 +38,9 @@ MODULES = {
     "spinal": spinal_place,
     "spinal_score": spinal_scores,
     "diffusion": diffusion,
+    "index_error": region_errors,
+    "fit_quality": tensor_quality,
+    "overlap_n": overlap,
 }
 UNIT_ENDINGS = {"mm2": "_mm2", "mm": "_mm", "mm3": "_mm3", "mm2/s": "_mm2_per_s", "deg": "_deg",
                 "percent": "_percent"}  # fmt: skip

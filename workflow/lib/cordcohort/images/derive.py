@@ -18,10 +18,13 @@ import pandas as pd
 from cordcohort import scan as paths
 from cordcohort.errors import CordcohortError, DamagedError, ImageError
 from cordcohort.files import read_record, recorded_file, sha256_of, write_record
+from cordcohort.images import tensor_quality
 from cordcohort.images.diffusion import TensorMaps, dilated, tensor_maps
 from cordcohort.images.gradients import read_bvals, read_gradients
 from cordcohort.images.motion import Motion
 from cordcohort.images.preprocess import mean_b0, preprocess
+from cordcohort.images.tensor_quality import SeriesQuality
+from cordcohort.measures.catalogue import measures_of
 from cordcohort.nifti import Image, read_image, read_mask, write_image
 from cordcohort.scan import RECORD_SCHEMA
 from cordcohort.table import write_tsv
@@ -123,7 +126,7 @@ def derive_tensor(
             "counts": fitted.counts,
             "mask_methods": methods,
             "fit": options["fit"],
-            "quality": before.get("quality", {}) | _fit_quality(fitted),
+            "quality": _fit_quality(fitted, before.get("quality", {})),
             "warnings": [*before.get("warnings", []), *fitted.warnings],
         }
 
@@ -139,14 +142,14 @@ def _measured_series(scan: paths.Row) -> tuple[Image, dict[str, Any]]:
     return read_image(recorded_file(path, **before["files"]["preproc"]), ndim=4), before
 
 
-def _fit_quality(fitted: TensorMaps) -> dict[str, float | None]:
-    """Numbers for the long table; a number that is not known is null."""
-    snr = fitted.quality.s0_snr
-    return {
-        "s0_snr": snr if np.isfinite(snr) else None,
-        "outlier_slices_n": float(len(fitted.quality.outliers)),
-        "unphysical_voxels_n": float(fitted.counts["beyond_bounds"]),
+def _fit_quality(fitted: TensorMaps, before: Mapping[str, float]) -> dict[str, float | None]:
+    """Numbers for the long table; one that is not known is null."""
+    motion_mm = before.get("framewise_displacement_mm", float("nan"))
+    series = SeriesQuality(fitted.quality, fitted.counts["beyond_bounds"], motion_mm)
+    values = {
+        m.name: getattr(tensor_quality, m.function)(series) for m in measures_of("fit_quality")
     }
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
 
 def _motion_quality(motion: Motion | None) -> dict[str, float]:

@@ -111,3 +111,41 @@ def fit_quality(
     beyond = np.abs(share) > max(OUTLIER_SD * typical, LEAST_OUTLIER_SHARE)
     found = [(int(t), int(numbers[enough][k])) for k, t in zip(*np.nonzero(beyond), strict=True)]
     return FitQuality(snr, sorted(found), int(share.size))
+
+
+@dataclass(frozen=True)
+class SeriesQuality:
+    """What is told of a series in the long table.
+
+    Attributes
+    ----------
+    fit : FitQuality
+    unphysical : int
+        Voxels beyond physical bounds.
+    motion_mm : float
+        Mean framewise displacement; NaN where motion was not corrected.
+    """
+
+    fit: FitQuality
+    unphysical: int
+    motion_mm: float
+
+
+def s0_snr(series: SeriesQuality) -> float:
+    """Signal to noise at b=0."""
+    return series.fit.s0_snr
+
+
+def framewise_displacement_mm(series: SeriesQuality) -> float:
+    """Mean way of the cord from one volume to the next, in mm."""
+    return series.motion_mm
+
+
+def outlier_slices_n(series: SeriesQuality) -> float:
+    """Slices of all volumes that do not fit."""
+    return float(len(series.fit.outliers))
+
+
+def unphysical_voxels_n(series: SeriesQuality) -> float:
+    """Voxels beyond physical bounds."""
+    return float(series.unphysical)

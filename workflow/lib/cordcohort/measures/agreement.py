@@ -22,6 +22,8 @@ from cordcohort.measures.masks import (
 )
 from cordcohort.measures.measure import Measure
 from cordcohort.measures.options import MeasureOptions
+from cordcohort.measures.region_overlap import failed_overlap_rows, region_overlap_rows
+from cordcohort.measures.regions import REGION_MAP
 from cordcohort.measures.rows import Row, failed_rows, valued
 from cordcohort.nifti import Array, Image
 from cordcohort.table import long_table
@@ -63,7 +65,8 @@ def measure_agreement(
         Long table; empty where the reference did not draw on this scan. Masks that cannot be
         compared give failed rows; a method that found no cord is scored as an empty mask.
     """
-    found = _one_per_method(read_scan_masks(masks, grid_of(image, masks), STRUCTURES))
+    read = read_scan_masks(masks, grid_of(image, masks), (*STRUCTURES, REGION_MAP))
+    found = _one_per_method([m for m in read if not (m.structure == REGION_MAP and m.is_soft)])
     rows: list[Row] = []
     for (method, structure), mask in found.items():
         reference = found.get((options.reference, structure))
@@ -81,19 +84,23 @@ def _one_per_method(masks: list[ScanMask]) -> dict[tuple[str, str], ScanMask]:
 
 
 def _is_soft(mask: ScanMask) -> bool:
-    return mask.kind == "softseg"
+    return mask.is_soft
 
 
 def _compared(mask: ScanMask, reference: ScanMask) -> list[Row]:
     base = mask.base | {"reference": reference.method}
+    failed = failed_overlap_rows if mask.structure == REGION_MAP else _failed
     if reference.image is None:
-        return _failed(base, f"reference: {reference.reason}")
+        return failed(base, f"reference: {reference.reason}")
     if mask.image is None and mask.status != NO_CORD:
-        return _failed(base, mask.reason)
+        return failed(base, mask.reason)
     data = mask.image.data if mask.image is not None else _nothing_like(reference.image)
+    note = NO_CORD_REASON if mask.status == NO_CORD else mask.warning
+    if mask.structure == REGION_MAP:
+        rows = region_overlap_rows(data, reference.image.data, reference.image.voxel_mm3, base)
+        return [_noted(row, note) for row in rows]
     soft = _is_soft(mask) or _is_soft(reference)
     rows = pair_rows(data, reference.image, mask.structure, soft=soft)
-    note = NO_CORD_REASON if mask.status == NO_CORD else mask.warning
     return [base | _noted(row, note) for row in rows]
 
 

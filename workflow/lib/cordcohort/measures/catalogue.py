@@ -19,22 +19,26 @@ detection    ``measures.detection``        ``Detection`` of lesions; one value
 spinal       ``measures.spinal_place``     ``LevelPlace``; one value a spinal level
 spinal_score ``measures.spinal_scores``    ``LevelPair``; one value a spinal level
 diffusion    ``images.diffusion``          eigenvalues (n, 3) in mm2/s; one value a voxel
+index_error  ``measures.region_errors``    (value, reference value) of a map in a region
+fit_quality  ``images.tensor_quality``     ``SeriesQuality``: a fit; one value a series
+overlap_n    ``measures.overlap``          ``Pair`` of masks; one count
 ============ ============================= ======================================================
 
-Those of lesions are declared in :mod:`cordcohort.measures.lesion_catalogue`. Both modules import no
-third-party library, so that every stage can read it.
+Those of lesions are declared in :mod:`cordcohort.measures.lesion_catalogue`, those of diffusion in
+:mod:`cordcohort.measures.diffusion_catalogue`. They import no third-party library, so that every
+stage can read them.
 """
 
 from __future__ import annotations
 
 from math import inf
 
+from cordcohort.measures.diffusion_catalogue import DIFFUSION_MEASURES
 from cordcohort.measures.lesion_catalogue import ANIMA, LESION_MEASURES
 from cordcohort.measures.measure import Measure
 
 _PROCESS = "sct_process_segmentation (Spinal Cord Toolbox), see measures.geometry"
 _ROOTLETS = "Valosek et al. 2024, see measures.spinal"
-_TENSOR = "Basser & Pierpaoli 1996, doi:10.1006/jmrb.1996.0086; dipy"
 
 _MEASURES = (
     Measure(
@@ -153,6 +157,21 @@ _MEASURES = (
         "agreement", "scored_slices_n", "own", 0.0, inf,
     ),
     Measure(
+        "both_voxels_n", "1", "Voxels in both",
+        "Voxels that mask and reference hold, to be pooled over scans.",
+        "overlap_n", "both_voxels_n", "own", 0.0, inf,
+    ),
+    Measure(
+        "mask_voxels_n", "1", "Voxels of the mask",
+        "Voxels of the mask in the scored slices, to be pooled over scans.",
+        "overlap_n", "mask_voxels_n", "own", 0.0, inf,
+    ),
+    Measure(
+        "reference_voxels_n", "1", "Voxels of the reference",
+        "Voxels of the reference in the scored slices, to be pooled over scans.",
+        "overlap_n", "reference_voxels_n", "own", 0.0, inf,
+    ),
+    Measure(
         "hd95_mm", "mm", "Hausdorff distance, 95 %",
         "The larger of the two 95th percentiles of surface distance, in the drawn slices.",
         "surface", "hd95_mm", "Maier-Hein et al. 2024 (MetricsReloaded)", 0.0, inf,
@@ -168,26 +187,7 @@ _MEASURES = (
         "surface", "asd_anima_mm", ANIMA, 0.0, inf,
     ),
     *LESION_MEASURES,
-    Measure(
-        "fa", "1", "Fractional anisotropy",
-        "0 where water moves alike in all directions, 1 where it moves along one.",
-        "diffusion", "fa", _TENSOR, 0.0, 1.0, main=True,
-    ),
-    Measure(
-        "md_mm2_per_s", "mm2/s", "Mean diffusivity",
-        "Mean of the three eigenvalues of the diffusion tensor.",
-        "diffusion", "md_mm2_per_s", _TENSOR, 0.0, 4e-3, main=True,
-    ),
-    Measure(
-        "ad_mm2_per_s", "mm2/s", "Axial diffusivity",
-        "Largest eigenvalue of the diffusion tensor.",
-        "diffusion", "ad_mm2_per_s", _TENSOR, 0.0, 6e-3, main=True,
-    ),
-    Measure(
-        "rd_mm2_per_s", "mm2/s", "Radial diffusivity",
-        "Mean of the two smaller eigenvalues of the diffusion tensor.",
-        "diffusion", "rd_mm2_per_s", _TENSOR, 0.0, 4e-3, main=True,
-    ),
+    *DIFFUSION_MEASURES,
     Measure(
         "pmj_distance_mm", "mm", "Distance from the PMJ",
         "Length of the cord from the pontomedullary junction to the middle of a spinal level.",

@@ -9,7 +9,7 @@ import pandas as pd
 from cordcohort.measures.agreement import measure_agreement
 from cordcohort.measures.lesions import measure_lesion
 from cordcohort.measures.options import MeasureOptions
-from cordcohort.measures.regions import measure_regions
+from cordcohort.measures.regions import MapsQuality, measure_regions
 from cordcohort.measures.resolution import measure_resolution
 from cordcohort.measures.shape import measure_shape
 from cordcohort.measures.task import Task
@@ -38,6 +38,7 @@ def measure(kind: str, task: Task, options: MeasureOptions) -> pd.DataFrame:
             options,
             image=task.image,
             maps_reason=task.maps_reason,
+            quality=MapsQuality(task.maps_values, task.maps_warnings),
         )
     if kind == "lesion":
         return measure_lesion(task.scan, task.masks, options, task.image)

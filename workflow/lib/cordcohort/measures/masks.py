@@ -7,12 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from cordcohort.errors import ImageError
-from cordcohort.nifti import Image, read_grid, read_mask
+from cordcohort.nifti import Image, read_grid, read_mask, read_shares
 
 OK, FAILED, NO_CORD = "ok", "failed", "no_cord"
 NO_CORD_REASON = "no cord found"
 NO_MASK_REASON = "no mask of this scan"
-READ_AS = {"seg": "seg", "softseg": "softseg", "dseg": "dseg", "dlabel": "dseg", "pmj": "dseg"}
+READ_AS = {
+    "seg": "seg",
+    "softseg": "softseg",
+    "probseg": "softseg",
+    "dseg": "dseg",
+    "dlabel": "dseg",
+    "pmj": "dseg",
+}
 CORD = "cord"
 # Label maps with a closed table; of vertebrae and discs, numbers without a level name are left out.
 CLOSED_LABELS = {"regions": range(1, 9)}
@@ -45,6 +52,11 @@ class ScanMask:
     reason: str = ""
     warning: str = ""
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_soft(self) -> bool:
+        """Whether its values are shares of a voxel."""
+        return READ_AS[self.kind] == "softseg"
 
     @property
     def base(self) -> dict[str, Any]:
@@ -122,7 +134,10 @@ def _read(entry: Mapping[str, Any], grid: Image | None) -> ScanMask:
         return ScanMask(method, structure, kind, None, status, reason)
     try:
         labels = CLOSED_LABELS.get(structure, ())
-        image = read_mask(entry["path"], grid, kind=READ_AS[kind], labels=labels).canonical()
+        if labels and READ_AS[kind] == "softseg":
+            image = read_shares(entry["path"], grid, len(labels)).canonical()
+        else:
+            image = read_mask(entry["path"], grid, kind=READ_AS[kind], labels=labels).canonical()
     except ImageError as error:
         return ScanMask(method, structure, kind, None, FAILED, fault(error))
     warning = entry.get("warning", "")

@@ -162,3 +162,18 @@ def outside_slices_n(pair: Pair) -> float:
 def scored_slices_n(pair: Pair) -> float:
     """Number of slices that are scored."""
     return float(pair.scored_slices)
+
+
+def both_voxels_n(pair: Pair) -> float:
+    """Voxels of the intersection."""
+    return float(pair.both)
+
+
+def mask_voxels_n(pair: Pair) -> float:
+    """Voxels of the mask in the scored slices."""
+    return float(pair.mask)
+
+
+def reference_voxels_n(pair: Pair) -> float:
+    """Voxels of the reference."""
+    return float(pair.reference)

@@ -28,6 +28,8 @@ class Task:
         For regions: ``fa, md, ad, rd`` to file.
     maps_reason : str
         For regions: why there are no maps.
+    maps_values, maps_warnings
+        For regions: quality of the tensor fit, and what to know of it.
     models : sequence of ModelUse
         For resolution: the models that segmented the scan at each voxel size.
     """
@@ -38,4 +40,6 @@ class Task:
     image: str = ""
     maps: Mapping[str, str] = field(default_factory=dict)
     maps_reason: str = ""
+    maps_values: Mapping[str, float] = field(default_factory=dict)
+    maps_warnings: Sequence[str] = ()
     models: Sequence[ModelUse] = ()

@@ -45,14 +45,16 @@ def measuring_task(
     if soft_truth and kind in TRUTH_KINDS:
         masks += truth_masks(scan)
     masks += level_labels(scan, registered=soft_truth)
-    maps, reason = _maps(scan) if kind == "regions" else ({}, "")
+    maps, fit = _maps(scan) if kind == "regions" else ({}, {})
     return Task(
         scan=scan,
         masks=masks,
         output=paths.measure_table(scan, kind),
         image=str(scan["image"]) if scan["status"] == "ok" else "",
         maps=maps,
-        maps_reason=reason,
+        maps_reason=str(fit.get("reason", "")),
+        maps_values=fit.get("quality", {}),
+        maps_warnings=fit.get("warnings", ()),
         models=tuple(models),
     )
 
@@ -165,9 +167,12 @@ def _recorded_masks(path: Path, model: str) -> list[dict[str, Any]]:
     ]
 
 
-def _maps(scan: paths.Row) -> tuple[dict[str, str], str]:
+def _maps(scan: paths.Row) -> tuple[dict[str, str], dict[str, Any]]:
+    """Files of the maps, and the record of their fit."""
     path = paths.image_record(scan, "tensor")
     record = read_record(path, RECORD_SCHEMA)
     if record["status"] != "ok":
-        return {}, str(record["reason"])
-    return {name: str(recorded_file(path, **file)) for name, file in record["files"].items()}, ""
+        return {}, record
+    return {
+        name: str(recorded_file(path, **file)) for name, file in record["files"].items()
+    }, record

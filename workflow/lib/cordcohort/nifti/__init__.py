@@ -15,11 +15,11 @@ files.
 
 from cordcohort.nifti.grids import MAX_GRID_SHIFT_VOXELS, check_same_grid, on_grid_of
 from cordcohort.nifti.image import Array, Image
-from cordcohort.nifti.masks import read_mask
+from cordcohort.nifti.masks import read_mask, read_shares
 from cordcohort.nifti.read import read_grid, read_image
 from cordcohort.nifti.write import write_image
 
 __all__ = [
     "MAX_GRID_SHIFT_VOXELS", "Array", "Image", "check_same_grid", "on_grid_of", "read_grid",
-    "read_image", "read_mask", "write_image",
+    "read_image", "read_mask", "read_shares", "write_image",
 ]  # fmt: skip

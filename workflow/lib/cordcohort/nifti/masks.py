@@ -14,6 +14,8 @@ from cordcohort.nifti.grids import on_grid_of
 from cordcohort.nifti.image import Array, Image
 from cordcohort.nifti.read import read_image
 
+SHARES_SLACK = 0.01  # rounding of eight volumes, also as 8-bit numbers
+
 
 def read_mask(
     path: Path | str, like: Image | None = None, *, kind: str = "seg", labels: Collection[int] = ()
@@ -46,6 +48,46 @@ def read_mask(
     if labels:
         _refuse_unknown_labels(mask.path, data, labels)
     return replace(mask, data=data)
+
+
+def read_shares(path: Path | str, like: Image | None, n_labels: int) -> Image:
+    """Read the soft maps of several labels and check that they belong to their image.
+
+    Parameters
+    ----------
+    path : path
+        Image of four dimensions, a volume a label: the share of each voxel that it fills.
+    like : Image, optional
+        The image that it was drawn on; the maps come back on its axes.
+    n_labels : int
+        Volumes that it must have.
+
+    Returns
+    -------
+    Image
+        float32, shape (X, Y, Z, ``n_labels``), 0 to 1.
+
+    Raises
+    ------
+    ImageError
+        As :func:`read_image` and :func:`on_grid_of`, and ``not_soft`` where values leave 0 to 1 or
+        sum to more, or ``label_count``.
+    """
+    shares = read_image(path, ndim=4, dtype=np.float32)
+    if like is not None:
+        shares = on_grid_of(shares, like)
+    if shares.data.shape[3] != n_labels:
+        raise ImageError(
+            shares.path, "label_count", f"{n_labels} volumes, one a label",
+            f"{shares.data.shape[3]}", "save the soft maps in the order of the labels' codes",
+        )  # fmt: skip
+    data = _as_soft(shares.path, shares.data)
+    most = float(data.sum(axis=3).max(initial=0.0))
+    if most > 1 + SHARES_SLACK:
+        raise ImageError(
+            shares.path, "not_soft", "shares that sum to 1 at most", f"{most:g}", "rescale them"
+        )
+    return replace(shares, data=data)
 
 
 def _as_binary(path: Path, data: Array) -> NDArray[np.uint8]:
