@@ -1,4 +1,4 @@
-"""Regions of a method against the reference: overlap, error of the index, soft, trimmed, quality."""
+"""Regions of a method against the reference: overlap, error of the index, trimmed, soft, fit."""
 
 from __future__ import annotations
 
