@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from cordcohort.digest import files_digest, science_digest
+from cordcohort import digest as digests
+from cordcohort.digest import files_digest, science_digest, use_known_digests
 
 
 @pytest.fixture
@@ -53,3 +54,37 @@ def test_a_changed_template_changes_the_digest_of_its_folder(tmp_path):
     assert files_digest("report/templates", root=tmp_path) == first
     (folder / "page.html").write_text("<p>two</p>")
     assert files_digest("report/templates", root=tmp_path) != first
+
+
+def forget():
+    """Read everything anew, as another process does."""
+    digests._module_digest.cache_clear()
+    science_digest.cache_clear()
+
+
+def test_known_digests_spare_the_reading_and_a_changed_module_is_read_again(
+    package, tmp_path, monkeypatch
+):
+    first = package(A, B, "one")
+    root, cache = tmp_path / "one", tmp_path / "modules.json"
+    forget()
+    use_known_digests(cache, keep=True, root=root)
+    forget()
+    use_known_digests(cache, keep=False, root=root)
+    with monkeypatch.context() as patched:
+        patched.setattr(digests.ast, "parse", None)
+        assert science_digest("measures.a", root=root) == first
+    (root / "b.py").write_text(B.replace("2", "33"))
+    forget()
+    use_known_digests(cache, keep=False, root=root)
+    assert science_digest("measures.a", root=root) != first
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"measures.a": 3}', "not json"])
+def test_a_damaged_file_of_known_digests_is_as_an_empty_one(package, tmp_path, text):
+    first = package(A, B, "one")
+    cache = tmp_path / "modules.json"
+    cache.write_text(text)
+    forget()
+    use_known_digests(cache, keep=False, root=tmp_path / "one")
+    assert science_digest("measures.a", root=tmp_path / "one") == first

@@ -15,6 +15,7 @@ RESULTS = "results"
 LISTED = "listed"  # on exclusions of a list of file names: the name as it stands there
 RECORD_SCHEMA = 1  # of the JSON records beside masks, derived images and pictures
 INDEX = f"{RESULTS}/bids/index.parquet"
+MODULE_DIGESTS = f"{RESULTS}/bids/modules.json"
 SCORES = f"{RESULTS}/bids/scores.parquet"
 COHORT = f"{RESULTS}/cohort/measures.parquet"
 SCANS = f"{RESULTS}/cohort/scans.parquet"

@@ -239,11 +239,18 @@ def read_index(study_dir: Path | str) -> Index:
 
 def rows_of(scans: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows of the index as plain dictionaries; numbers are ``int`` or ``None``."""
-    records = scans.to_dict("records")
-    for row in records:
-        for column in NUMBER_COLUMNS:
-            row[column] = None if pd.isna(row[column]) else int(row[column])
-    return [{str(k): v for k, v in row.items()} for row in records]
+    columns = {str(name): _plain(scans[name]) for name in scans.columns}
+    return [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
+
+
+def _plain(column: pd.Series) -> list[Any]:
+    """Values of a column; equal texts (sites, contrasts, subjects) share their memory."""
+    if column.name in NUMBER_COLUMNS:
+        return [None if pd.isna(v) else int(v) for v in column]
+    seen: dict[Any, Any] = {}
+    return [seen.setdefault(v, v) for v in column]
 
 
 def read_rows(scan_ids: Iterable[str], study_dir: Path | str = ".") -> list[dict[str, Any]]:
