@@ -123,7 +123,7 @@ def participants(study: PhantomStudy) -> tuple[Participant, ...]:
     counted = 0
     for site in study.sites:
         for number in range(1, site.subjects + 1):
-            travels = study.traveller and number == site.subjects
+            travels = study.traveller and site.visited and number == site.subjects
             subject = f"{site.prefix}{number:02d}"
             person_id = TRAVELLER if travels else f"{site.name}{number:02d}"
             patient = not travels and _chosen(counted, study.patient_share)
@@ -135,7 +135,8 @@ def participants(study: PhantomStudy) -> tuple[Participant, ...]:
                 person = _draw(study, person_id, counted, site.damage, region)
             else:
                 person = _healthy(study, person_id)
-            sessions = tuple(str(k) for k in range(1, (study.sessions if returns else 1) + 1))
+            n_sessions = site.sessions or (study.sessions if returns else 1)
+            sessions = tuple(str(k) for k in range(1, n_sessions + 1))
             group = "patient" if patient else "control"
             found.append(Participant(site, subject, person_id, person, group, sessions, region))
     return tuple(found)

@@ -97,7 +97,7 @@ class PhantomStudy:
     level_labels, rootlet_labels : bool
         Whether discs and vertebrae, and rootlets, are labelled.
     raters : tuple of Rater
-        The first and the second rater.
+        The first and the second rater; further ones draw rootlets only.
     difficulty : Difficulty
         See there.
     diffusion : Diffusion
@@ -130,7 +130,7 @@ class PhantomStudy:
     manual_share: float = 1.0
     level_labels: bool = True
     rootlet_labels: bool = True
-    raters: tuple[Rater, Rater] = (
+    raters: tuple[Rater, ...] = (
         Rater("rater-1", 1.0),
         Rater("rater-2", 1.015, shift_sd_mm=0.15, magnification_sd=0.02),
     )
@@ -242,6 +242,9 @@ def _check(study: PhantomStudy, where: str) -> None:
                 "correct shape or spacing_mm",
                 where,
             )
+    fewest = max([2, *(site.rootlet_raters for site in study.sites)])
+    if len(study.raters) < fewest:
+        raise ConfigError("raters", len(study.raters), f"{fewest} raters", "describe more", where)
     names = [site.name for site in study.sites]
     if len(set(names)) != len(names) or not names:
         raise ConfigError("sites", names, "at least one site, all names different", "rename", where)

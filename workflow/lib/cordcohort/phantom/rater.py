@@ -6,7 +6,7 @@ lasting habit (drawing a little too large or too small).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from cordcohort.phantom.acquisition import Acquisition
 from cordcohort.phantom.anatomy import mean_values
 from cordcohort.phantom.frame import build_frame
 from cordcohort.phantom.imaging import box_affine, box_shape, factors, near_cord
-from cordcohort.phantom.person import Person
+from cordcohort.phantom.person import N_ROOTLET_LEVELS, Person
 from cordcohort.phantom.tissues import CANAL, GREY_MATTER, N_TISSUES, REGIONS
 
 Array = NDArray[Any]
@@ -24,6 +24,7 @@ Array = NDArray[Any]
 RATER_STEP_MM = 0.5
 HALF = 0.5
 TIE = 1e-4
+LENGTH_SD_PER_MM = 0.2
 N_PARTS = len(REGIONS) + 1
 """Columns: the eight regions, then the dural sac."""
 
@@ -40,12 +41,18 @@ class Rater:
         Lasting: 1.01 draws 1 % too wide and 1 % too high.
     shift_sd_mm, magnification_sd : float
         From slice to slice.
+    level_shift_mm : float
+        Lasting: how much higher the rootlets of every level are drawn.
+    level_sd_mm : float
+        From level to level, of the middle; the length of the levels varies by 2 % for each 0.1 mm.
     """
 
     name: str = "rater-1"
     magnification: float = 1.0
     shift_sd_mm: float = 0.12
     magnification_sd: float = 0.012
+    level_shift_mm: float = 0.0
+    level_sd_mm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,28 @@ def draw(
     codes = np.where(cord, regions.argmax(axis=-1) + 1, 0)
     canal = filled_half(shares[..., -1])
     return Drawing(*(a.astype(np.uint8) for a in (cord, filled_half(grey) & cord, canal, codes)))
+
+
+def as_rater_sees(person: Person, rater: Rater, rng: np.random.Generator) -> Person:
+    """The person whose true rootlets are those that a rater draws.
+
+    Examples
+    --------
+    >>> from cordcohort.phantom.person import draw_person
+    >>> someone = draw_person(np.random.default_rng(0))
+    >>> as_rater_sees(someone, Rater(), np.random.default_rng(1)) == someone
+    True
+    """
+    if not (rater.level_sd_mm or rater.level_shift_mm):
+        return person
+    moved = rater.level_shift_mm + rater.level_sd_mm * rng.standard_normal(N_ROOTLET_LEVELS)
+    longer = 1.0 + LENGTH_SD_PER_MM * rater.level_sd_mm * float(rng.standard_normal())
+    shifts = np.asarray(person.rootlet_shift_mm) + moved
+    return replace(
+        person,
+        rootlet_shift_mm=tuple(float(v) for v in shifts),
+        rootlet_length_scale=person.rootlet_length_scale * longer,
+    )
 
 
 def filled_half(share: Array) -> Array:

@@ -20,7 +20,7 @@ from cordcohort.phantom.diffusion import Series, simulate
 from cordcohort.phantom.imaging import Noise, lesion_fraction, structural_image
 from cordcohort.phantom.parts import rootlet_levels, rootlet_volume
 from cordcohort.phantom.person import Person
-from cordcohort.phantom.rater import Drawing, Rater, draw, filled_half
+from cordcohort.phantom.rater import Drawing, Rater, as_rater_sees, draw, filled_half
 from cordcohort.phantom.sheets import write_tsv
 from cordcohort.phantom.signals import stream, tissue_signals
 from cordcohort.phantom.tensors import Protocol as TensorProtocol
@@ -114,6 +114,8 @@ def write_scan(study: PhantomStudy, scan: PlannedScan, dataset: Path) -> None:
         _write_labels(study, target, study.raters[0], "labels")
         if scan.protocol.rater_2 and _drawn_twice(scan):
             _write_labels(study, target, study.raters[1], "labels_rater-2")
+    for number in range(1, site.rootlet_raters + 1):
+        _write_rootlets(study, target, study.raters[number - 1], f"labels_rater-{number}")
 
 
 def _drawn_twice(scan: PlannedScan) -> bool:
@@ -243,6 +245,17 @@ def _write_labels(study: PhantomStudy, target: _Target, rater: Rater, root: str)
     for name, volume in labels.items():
         target.write(target.path(root, f"{name}.nii.gz"), volume, np.uint8)
         write_json(target.path(root, f"{name}.json"), {"Author": rater.name, "Date": LABEL_DATE})
+
+
+def _write_rootlets(study: PhantomStudy, target: _Target, rater: Rater, root: str) -> None:
+    """Rootlets as one of several raters draws them."""
+    scan, grid = target.scan, target.grid
+    rng = stream(study.seed, rater.name, "rootlets", scan.key)
+    seen = as_rater_sees(scan.participant.person, rater, rng)
+    volume = rootlet_volume(seen, grid.shape, grid.to_person)
+    name = "_label-rootlets_dseg"
+    target.write(target.path(root, f"{name}.nii.gz"), volume, np.uint8)
+    write_json(target.path(root, f"{name}.json"), {"Author": rater.name, "Date": LABEL_DATE})
 
 
 def _drawn(

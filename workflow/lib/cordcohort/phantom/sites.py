@@ -40,6 +40,12 @@ class Site:
         (degenerative: a lesion where the cord is compressed), or a mixture where empty.
     split : str
         Column `split` of its sheet: what models may do with its people; empty: no such column.
+    sessions : int
+        Sessions of everybody there; 0 takes the study's.
+    visited : bool
+        Whether a travelling person comes there.
+    rootlet_raters : int
+        How many of the study's raters draw the rootlets of each scan besides the truth.
     """
 
     name: str
@@ -55,6 +61,9 @@ class Site:
     regions: tuple[str, ...] = ()
     damage: str = ""
     split: str = ""
+    sessions: int = 0
+    visited: bool = True
+    rootlet_raters: int = 0
 
 
 @dataclass(frozen=True)

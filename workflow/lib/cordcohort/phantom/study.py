@@ -82,7 +82,9 @@ def _write_dataset(study: PhantomStudy, dataset: Path, people: list[Participant]
         dataset / "dataset_description.json",
         {"Name": name, "BIDSVersion": BIDS_VERSION, "DatasetType": "raw", "License": "CC0"},
     )
-    for folder in LABEL_FOLDERS:
+    site = next(one for one in study.sites if one.name == dataset.name)
+    raters = [f"labels_rater-{k}" for k in range(1, site.rootlet_raters + 1)]
+    for folder in dict.fromkeys([*LABEL_FOLDERS, *raters]):
         write_json(
             dataset / "derivatives" / folder / "dataset_description.json",
             {

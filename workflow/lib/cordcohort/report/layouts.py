@@ -22,6 +22,8 @@ OUTSIDE_NOTE = f"{OUTSIDE} lacks a contrast in some method, so enters no compari
 SMALL_P = 0.001
 SCORE_TABLE = "score_table"
 MARKS = ((0.001, " †"), (0.05, " ‡"))  # as in the publication
+ROWS_OF = {"level_table": ("level", "level_kind")}
+"""Strata that are rows of a layout; such a table is of one method unless methods are columns."""
 MUTED = "undefined"  # the flag of rows that hold no number
 
 
@@ -48,7 +50,10 @@ def laid_out_blocks(kind: str, table: pd.DataFrame) -> list[Block]:
         return []
     if "method" in table and (table["method"] == "").all() and (table["status"] == "").all():
         return []  # nothing was selected
-    strata = [c for c in (*STRATA, "left_out") if c in table and c not in ("method", "unit")]
+    inside = ("method", "unit", *ROWS_OF.get(kind, ()))
+    strata = [c for c in (*STRATA, "left_out") if c in table and c not in inside]
+    if kind in ROWS_OF and "method" in table:
+        strata.append("method")
     if kind == SCORE_TABLE:  # what the analysis is split by stands before its own columns
         strata = list(table.columns[: list(table.columns).index("method")])
     if not strata:
@@ -226,6 +231,25 @@ def _p(text: str) -> str:
     return f"< {SMALL_P}" if value < SMALL_P else f"{value:.3f}"
 
 
+def _levels(part: pd.DataFrame, unit: str) -> list[Block]:
+    """A row a level; a column a site, session or rater of each participant, then CoV and SD."""
+    several = part["participant"].nunique() > 1
+    people = [_person(str(p), "") for p in part["participant"]]
+    columns = [f"{who}, {c}" if several and c != "COV_mean" else c
+               for who, c in zip(people, part["column"], strict=True)]  # fmt: skip
+    shown = [public_text(c) for c in columns]
+    cells = part.assign(cell=[_number(v) for v in part["value"]], column=shown)
+    wide = _wide(cells.drop_duplicates(["level", "column"]), ["level"]).fillna("")
+    missing = int(pd.to_numeric(part["n_missing"], errors="coerce")[part["status"] != ""].sum())
+    note = f"Empty cells: {missing} missing levels, each with its reason in the table below." * (
+        missing > 0
+    )
+    if COLUMN in part:
+        stated = [v for v in dict.fromkeys(part[COLUMN]) if v]
+        note = " ".join([note, *(f"Published: {v}." for v in stated)]).strip()
+    return [Block(unit, wide, note)]
+
+
 LAYOUTS: dict[str, Callable[[pd.DataFrame, str], list[Block]]] = {
     "csa_by_person": _persons,
     "csa_by_method": _summaries,
@@ -233,4 +257,5 @@ LAYOUTS: dict[str, Callable[[pd.DataFrame, str], list[Block]]] = {
     "csa_method_tests": _tests,
     "mask_scores": _scores,
     SCORE_TABLE: _score_table,
+    "level_table": _levels,
 }

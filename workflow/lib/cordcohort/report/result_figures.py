@@ -12,6 +12,7 @@ import pandas as pd
 from cordcohort.report.canvas import FAINT, INK, below, figure_height_px, key, short, svg_axes
 from cordcohort.report.distributions import Drawn
 from cordcohort.report.inputs import Analysis, Inputs
+from cordcohort.report.level_figures import level_figures
 from cordcohort.report.links import FIGURES
 from cordcohort.report.palette import OKABE_ITO
 from cordcohort.report.privacy import public_text, safe_name
@@ -43,7 +44,8 @@ def result_figures(inputs: Inputs, report: Path) -> dict[str, list[Drawn]]:
     vendors = dict(zip(pairs["site"], pairs["vendor"], strict=True))
     return {
         analysis.name: [
-            *_forests(analysis, report), *_cov_bars(analysis, vendors, report)
+            *_forests(analysis, report), *_cov_bars(analysis, vendors, report),
+            *level_figures(analysis, report),
         ] for analysis in inputs.analyses
     }  # fmt: skip
 

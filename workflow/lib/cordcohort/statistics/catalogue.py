@@ -10,6 +10,7 @@ from cordcohort.statistics import (
     dependent,
     groups,
     harmonisation,
+    level_tables,
     method_comparison,
     models,
     normality,
@@ -25,8 +26,8 @@ from cordcohort.statistics.registry import check_analyses, check_analysis, kinds
 
 MODULES = (
     agreement, components, contrast_study, correlation, dependent, groups, harmonisation,
-    method_comparison, models, normality, paired, planning, reliability, repeated, score_table,
-    variability, variant_curve,
+    level_tables, method_comparison, models, normality, paired, planning, reliability, repeated,
+    score_table, variability, variant_curve,
 )  # fmt: skip
 
 __all__ = ["MODULES", "check_analyses", "check_analysis", "kinds"]
