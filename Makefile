@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
 
-.PHONY: demo test test-real test-envs test-slow test-slurm faults fuzz same-bytes lint bench bench-scale check-model study-contrast study-sciseg study-ablation clean lock
+.PHONY: demo test test-real test-envs test-slow test-slurm faults fuzz same-bytes lint bench bench-scale check-model study-contrast study-rootlets check-rootlets-model study-sciseg study-ablation clean lock
 
 # The locked packages with their hashes; then torch, whose CPU and CUDA builds share one version but
 # not one hash, and which pins its own CUDA packages exactly where its build needs them.
@@ -85,6 +85,15 @@ SCISEG ?= sciseg
 study-sciseg: $(READY)
 	$(BIN)/python -m cordcohort init $(SCISEG) --study sciseg
 	$(BIN)/python -m cordcohort run $(SCISEG) --cores $(CORES)
+# Spinal levels over sites, sessions, voxel sizes and raters, on phantoms (config/studies/rootlets.yaml).
+ROOTLETS ?= rootlets
+study-rootlets: $(READY)
+	$(BIN)/python -m cordcohort init $(ROOTLETS) --study rootlets
+	$(BIN)/python -m cordcohort run $(ROOTLETS) --cores $(CORES)
+
+# What the rootlet model reaches: from the study's tables, and on a real template where there is one.
+check-rootlets-model: $(READY)
+	PYTHONPATH=workflow/lib $(BIN)/python tests/benchmarks/check_rootlets.py --study $(ROOTLETS)
 
 # Resolve the lock anew from its direct pins (needs uv).
 lock: $(READY)

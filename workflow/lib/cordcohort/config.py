@@ -102,6 +102,18 @@ class Followups:
 
 
 @dataclass(frozen=True)
+class Rootlets:
+    """How spinal levels are made from rootlets."""
+
+    radius_mm: float
+    radius_voxels: int
+    rule: str
+    levels: str
+    pmj_confidence: float
+    staple: bool
+
+
+@dataclass(frozen=True)
 class Measures:
     """What is measured in every scan."""
 
@@ -119,6 +131,9 @@ class Measures:
     thresholds: tuple[float, ...]
     voxel_sizes_mm: tuple[float, ...]
     voxel_size_contrasts: tuple[str, ...]
+    voxel_size_datasets: tuple[str, ...]
+    level_kind: str
+    rootlets: Rootlets
     followups: Followups
 
 
@@ -305,6 +320,7 @@ def _images(block: Mapping[str, Any]) -> Images:
 def _measures(block: Mapping[str, Any]) -> Measures:
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in block.items()}
     values["followups"] = Followups(**values["followups"])
+    values["rootlets"] = Rootlets(**values["rootlets"])
     return Measures(**values)
 
 

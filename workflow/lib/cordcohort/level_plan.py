@@ -6,6 +6,7 @@ job that knows the rows of its own batch gets the same answer as the main proces
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from cordcohort import scan as paths
@@ -13,8 +14,10 @@ from cordcohort.level_choice import DISC_MODEL, chosen_sources
 
 if TYPE_CHECKING:
     from cordcohort.config import Config
+    from cordcohort.model_uses import ModelUse
 
 SESSION, DETECTED = "session", "detected"
+SPINAL, ROOTLETS = "spinal", "rootlets"
 LABELLED = ("discs", "vertebrae")
 
 
@@ -48,6 +51,23 @@ def is_searched(member: paths.Row, config: Config, row: paths.Row | None = None)
 def _is_usable(mask: dict[str, Any], sources: tuple[str, ...]) -> bool:
     structure = mask["structure"]
     return structure in LABELLED and structure in sources and mask["status"] == "ok"
+
+
+def spinal_files(row: paths.Row, config: Config, uses: Iterable[ModelUse]) -> list[str]:
+    """Records of the maps of spinal levels, of a scan and its session, where they are asked for."""
+    if config.measures.level_kind != SPINAL:
+        return []
+    session = SESSION in chosen_sources(config.measures.levels)
+    members = [row, *(paths.peers_of(row) if session else [])]
+    models = [use for use in uses if ROOTLETS in use.structures]
+    return [paths.level_map_record(m) for m in members if _has_rootlets(m, models)]
+
+
+def _has_rootlets(member: paths.Row, models: Iterable[ModelUse]) -> bool:
+    labels = member["labels"] if "labels" in member else paths.masks_of(member)
+    drawn = any(label["structure"] == ROOTLETS for label in labels)
+    seen = member["status"] != "no_image" and member["datatype"] == "anat"
+    return drawn or (seen and any(use.takes(member) for use in models))
 
 
 def level_files(row: paths.Row, config: Config) -> list[str]:

@@ -19,7 +19,7 @@ STRUCTURES = {
     "cord": ("cord",),
     "lesion": ("cord", "lesion"),
     "regions": ("regions",),
-    "rootlets": ("rootlets",),
+    "rootlets": ("rootlets", "pmj"),
 }
 """Structures that a model of each task draws."""
 IMAGE, FA = "image", "fa"

@@ -18,7 +18,7 @@ from cordcohort.bids.shards import rows_of_batches
 from cordcohort.config import Config, make_config
 from cordcohort.files import read_yaml
 from cordcohort.level_choice import DISC_MODEL
-from cordcohort.level_plan import is_searched, level_files
+from cordcohort.level_plan import ROOTLETS, is_searched, level_files, spinal_files
 from cordcohort.model_uses import CORD, FA, ModelUse, model_uses, registered
 from cordcohort.prepared import just_prepared, may_keep
 from cordcohort.report.links import PICTURES
@@ -45,10 +45,14 @@ MEASURE_KINDS = {
     "lesion": "measures.lesions",
     "threshold": "measures.threshold",
     "resolution": "measures.resolution",
+    "spinal": "measures.spinal_rows",
 }
 # Options of measures that concern one kind only: a change of them reruns nothing else.
-OPTIONS_OF_KIND = {"threshold": "thresholds", "resolution": "voxel_sizes_mm"}
+OPTIONS_OF_KIND = {"thresholds": ("threshold",), "voxel_sizes_mm": ("resolution",)}
+OPTIONS_OF_NONE = ("batch_size", "voxel_size_contrasts", "voxel_size_datasets", "followups")
 LEVELLED_KINDS = frozenset({"shape", "regions", "threshold", "lesion"})
+# Kinds of what must have been drawn.
+DRAWN_KINDS = {"lesion": "lesion", "spinal": ROOTLETS}
 # Rules whose inputs are made from every scan.
 WHOLE_STUDY_RULES = frozenset({"cohort", "subject_pages"})
 TRAINING_RULE = "train_"
@@ -146,6 +150,15 @@ class Plan:
             lambda row: [paths.image_record(row, "tensor")],
         )
 
+    def level_map_batches(self) -> list[Batch]:
+        """Maps of spinal levels of the scans on which somebody draws rootlets."""
+        return self._batches(
+            "level_maps",
+            self._measured("spinal"),
+            self._drawn_state_of,
+            lambda row: [paths.level_map_record(row)],
+        )
+
     def measure_batches(self, kind: str) -> list[Batch]:
         """Small tables of one kind for every scan that has, or should have, a mask."""
         return self._batches(
@@ -233,8 +246,8 @@ class Plan:
     def measure_options(self, kind: str) -> dict[str, Any]:
         """The section ``measures`` of the config, less what changes no number of a kind."""
         section = dict(self.config.as_dict()["measures"])
-        others = {key for of, key in OPTIONS_OF_KIND.items() if of != kind}
-        for key in ("batch_size", "voxel_size_contrasts", "followups", *others):
+        others = {key for key, kinds in OPTIONS_OF_KIND.items() if kind not in kinds}
+        for key in (*OPTIONS_OF_NONE, *others):
             section.pop(key)
         return section
 
@@ -336,8 +349,8 @@ class Plan:
     def _is_measured(self, kind: str, row: Row) -> bool:
         if kind == "regions":
             return _has_series(row)
-        if kind == "lesion":
-            return "lesion" in self._structures_of(row)
+        if kind in DRAWN_KINDS:
+            return DRAWN_KINDS[kind] in self._structures_of(row)
         if kind == "agreement":
             reference = self.config.measures.reference
             return reference in self._methods_of(row)
@@ -351,6 +364,7 @@ class Plan:
         measures = self.config.measures
         wanted = measures.voxel_size_contrasts or (row["contrast"],)
         usable = row["status"] == "ok" and not paths.is_series(row)
+        usable &= row["dataset"] in (measures.voxel_size_datasets or (row["dataset"],))
         return bool(measures.voxel_sizes_mm) and usable and row["contrast"] in wanted
 
     def _measure_inputs(self, kind: str, row: Row) -> list[str]:
@@ -367,7 +381,9 @@ class Plan:
             regions = [use for use in self._uses_of(row) if not use.finds_cord]
             drawn = [record for use in regions for record in use.records(row)]
             own = [paths.image_record(row, "tensor"), *drawn, *truth]
-        return [*own, *level_files(row, self.config)] if kind in LEVELLED_KINDS else own
+        if kind not in LEVELLED_KINDS:
+            return own
+        return [*own, *level_files(row, self.config), *spinal_files(row, self.config, self.uses)]
 
     def _state_of(self, row: Row) -> list[str]:
         """List the fewest files one of which is new whenever an image or a mask of a scan is.

@@ -29,6 +29,7 @@ MASK_SUFFIX = {
     "lesion": "label-lesion_seg",
     "regions": "label-regions_dseg",
     "rootlets": "label-rootlets_dseg",
+    "pmj": "label-PMJ_dlabel",
     "discs": "label-discs_dlabel",
 }
 
@@ -149,6 +150,12 @@ def soft_truth_record(scan: Row) -> str:
 def disc_record(scan: Row, model: str) -> str:
     """Path of the record of detected discs, which is written whatever happened."""
     return mask_record(scan, model, "discs")
+
+
+def level_map_record(scan: Row) -> str:
+    """Path of the record beside a scan's map of spinal levels, written whatever happened."""
+    folder = f"{RESULTS}/images/{scan['dataset']}/{scan['folder']}"
+    return f"{folder}/{scan['stem']}_label-spinal_dseg.json"
 
 
 def measure_table(scan: Row, kind: str) -> str:

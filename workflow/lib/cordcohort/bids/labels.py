@@ -22,7 +22,7 @@ class LabelName:
     ----------
     structure : str
         cord, gm, wm, csf, canal, lesion, regions (eight-region map), tissue (cord, canal ... map),
-        rootlets, vertebrae, discs or pmj.
+        rootlets, spinal (map of spinal levels), vertebrae, discs or pmj.
     kind : str
         seg (binary mask), softseg (0 to 1), dseg (label map), dlabel (points) or pmj (one point).
     method : str
@@ -58,6 +58,7 @@ LABEL_NAMES: dict[str, LabelName] = (
     | _named("tissue", "dseg", "label-tissue_dseg")
     | _named("rootlets", "dseg", "label-rootlets_dseg", "label-rootlet label-rootlet_dseg")
     | _named("rootlets", "softseg", "label-rootlets_softseg")
+    | _named("spinal", "dseg", "label-spinal_dseg")
     | _named("vertebrae", "dseg", "label-vertebrae_dseg", "seg_labeled")
     | _named("discs", "dlabel", "label-discs_dlabel", "labels-disc-manual labels-disc")
     | _named("pmj", "pmj", "pmj label-PMJ_dlabel", "pmj-manual label-pmj")

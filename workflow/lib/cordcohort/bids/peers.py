@@ -6,15 +6,15 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-LEVEL_STRUCTURES = ("discs", "vertebrae", "pmj")
-SHOWN = ("folder", "stem", "datatype", "status")
+LEVEL_STRUCTURES = ("discs", "vertebrae", "pmj", "rootlets", "spinal")
+SHOWN = ("folder", "stem", "datatype", "contrast", "status")
 
 
 def add_peers(scans: Iterable[dict[str, Any]]) -> None:
     """Fill in the column ``peers``: JSON text, a list of the other scans of the session.
 
-    Each has its ``folder, stem, datatype, status`` and ``labels``, its labels of discs, vertebrae
-    and the PMJ as in the column ``masks``.
+    Each has its ``folder, stem, datatype, contrast, status`` and ``labels``, its labels of discs,
+    vertebrae, rootlets, spinal levels and the PMJ as in the column ``masks``.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def add_peers(scans: Iterable[dict[str, Any]]) -> None:
     Examples
     --------
     >>> row = {"dataset": "a", "subject": "01", "session": "", "folder": "sub-01/anat",
-    ...        "datatype": "anat", "status": "ok", "masks": "[]"}
+    ...        "datatype": "anat", "contrast": "", "status": "ok", "masks": "[]"}
     >>> rows = [row | {"stem": "sub-01_T1w"}, row | {"stem": "sub-01_T2w"}]
     >>> add_peers(rows)
     >>> [peer["stem"] for peer in json.loads(rows[0]["peers"])]

@@ -67,6 +67,7 @@ def planned_jobs(plan: Plan) -> list[PlannedJob]:
     groups = [("images/mean_b0", plan.b0_batches()), ("images/tensor", plan.tensor_batches())]
     groups.append(("images/soft_truth", plan.soft_truth_batches()))
     groups.append(("segmentation/discs", plan.disc_batches()))
+    groups.append(("images/level_maps", plan.level_map_batches()))
     groups += [(f"measures/{kind}", plan.measure_batches(kind)) for kind in MEASURE_KINDS]
     groups.append(("measures/followup", plan.followup_batches()))
     groups.append(("report/pictures", plan.picture_batches()))

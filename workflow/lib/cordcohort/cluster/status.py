@@ -72,8 +72,9 @@ def _stage(rule: str, stages: Mapping[str, str] | None) -> str:
 
 STAGES = {
     "mean_b0": "images", "soft_truth": "images", "tensor": "images",
-    "segment": "segmentation", "discs": "segmentation", "shape": "measures",
-    "agreement": "measures", "regions": "measures", "followup": "measures", "pictures": "report",
+    "level_maps": "images", "segment": "segmentation", "discs": "segmentation", "shape": "measures",
+    "agreement": "measures", "regions": "measures", "followup": "measures", "spinal": "measures",
+    "pictures": "report",
     "subject_pages": "report", "report": "report", "analysis": "statistics",
 }  # fmt: skip
 

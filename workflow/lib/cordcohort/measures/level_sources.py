@@ -9,7 +9,7 @@ contradicts itself is left out with its reason; the next one is then tried.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,7 +26,7 @@ from cordcohort.measures.level_labels import (
     read_label,
     way,
 )
-from cordcohort.measures.levels import levels_from_heights, levels_from_map
+from cordcohort.measures.levels import level_name, levels_from_heights, levels_from_map
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.pmj import PmjDistances
 from cordcohort.measures.pmj_source import pmj_along
@@ -116,15 +116,21 @@ def _spinal(
 ) -> ScanLevels:
     """Spinal levels from the map of the scan: a person's, or the one made from its rootlets."""
     faults: list[str] = []
-    own = [m for m in masks if m["structure"] == SPINAL and not m.get("of")]
+    allowed = [m for m in masks if m["structure"] == SPINAL]
+    allowed = [m for m in allowed if not m.get("of") or SESSION in options.sources]
+    line = None if cord is None else own_centreline(np.asarray(cord.data), cord.spacing_mm)
     by_slice: dict[int, str] = {}
     note = ""
-    for entry in sorted(own, key=lambda m: not is_drawn(m)):
+    for entry in sorted(allowed, key=lambda m: (bool(m.get("of")), not is_drawn(m))):
         label, wrong = read_label(entry, grid)
         if label is not None:
-            by_slice = levels_from_map(np.asarray(label.data), spinal_name)
-            note = "" if is_drawn(entry) else str(entry.get("note", ""))
-            wrong = "" if by_slice else named(entry, "no level in it")
+            carried = bool(entry.get("of"))
+            by_slice, wrong = _from_map(
+                label, grid.canonical(), line, carried=carried, name=spinal_name
+            )
+            where = f"levels: of {entry['of']}, {way(entry)}" if carried else ""
+            note = "; ".join(t for t in (where, str(entry.get("note", ""))) if t)
+            wrong = named(entry, wrong)
         if by_slice:
             break
         faults.append(wrong)
@@ -214,12 +220,13 @@ def _carried(places_mm: Mapping[int, Floats], label: Image, scan: Image) -> dict
 
 
 def _from_map(
-    label: Image, scan: Image, line: Centreline | None, *, carried: bool
-) -> tuple[dict[int, str], str]:
-    """Levels of slices from a map of vertebrae, on the scan or at the cord's places in another."""
-    by_slice = levels_from_map(np.asarray(label.data))
+    label: Image, scan: Image, line: Centreline | None, *, carried: bool,
+    name: Callable[[int], str] = level_name,
+) -> tuple[dict[int, str], str]:  # fmt: skip
+    """Levels of slices from a map, on the scan or at the cord's places in another."""
+    by_slice = levels_from_map(np.asarray(label.data), name)
     if not by_slice:
-        return {}, "no vertebra is labelled"
+        return {}, "no vertebra is labelled" if name is level_name else "no level in it"
     if not carried:
         return by_slice, ""
     if line is None:

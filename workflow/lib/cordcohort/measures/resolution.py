@@ -1,4 +1,4 @@
-"""Area of the cord against the voxel size at which a scan is segmented and measured."""
+"""Area of the cord, and spinal levels, against the voxel size at which a scan is segmented."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from cordcohort import scan as paths
 from cordcohort.errors import ImageError
 from cordcohort.images.voxel_size import at_voxel_size
 from cordcohort.measures.masks import OK, READ_AS, fault
-from cordcohort.measures.options import MeasureOptions
+from cordcohort.measures.options import SPINAL, MeasureOptions
+from cordcohort.measures.spinal_rows import measure_spinal
 from cordcohort.measures.tasks import model_masks
 from cordcohort.measures.variants import area_rows, cord_and_labels, written_mask
 from cordcohort.model_uses import ModelUse
@@ -38,7 +39,7 @@ def measure_resolution(
     options: MeasureOptions,
     models: Sequence[ModelUse] = (),
 ) -> pd.DataFrame:
-    """Area of the cord at each voxel size of the options, for every method.
+    """Area of the cord and spinal levels at each voxel size of the options, for every method.
 
     Parameters
     ----------
@@ -55,9 +56,10 @@ def measure_resolution(
     Returns
     -------
     DataFrame
-        Long table of ``csa_mm2`` and ``csa_soft_mm2`` with the variants ``voxel 1.2 mm`` ...
+        Long table of ``csa_mm2``, ``csa_soft_mm2`` and, where rootlets were drawn, of spinal levels,
+        with the variants ``voxel 1.2 mm`` ...
     """
-    masks = cord_and_labels(masks)
+    masks = [m for m in cord_and_labels(masks) if m["structure"] != SPINAL]
     tables: list[pd.DataFrame] = []
     for size in options.voxel_sizes_mm:
         small = paths.at_voxel_size(scan, size)
@@ -67,6 +69,7 @@ def measure_resolution(
             name = voxel_name(size)
             every = cord_and_labels([*moved, *drawn])
             tables.append(area_rows(scan, every, options, "", variant=name))
+            tables.append(measure_spinal(scan, every, options).assign(variant=name))
     return pd.concat(tables, ignore_index=True) if tables else as_long(pd.DataFrame())
 
 

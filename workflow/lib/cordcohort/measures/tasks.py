@@ -13,13 +13,14 @@ from cordcohort import scan as paths
 from cordcohort.files import read_record, recorded_file
 from cordcohort.level_choice import DISC_MODEL
 from cordcohort.measures.masks import FAILED, OK
+from cordcohort.measures.options import MANUAL
 from cordcohort.measures.task import Task
 from cordcohort.model_uses import ModelUse
 from cordcohort.scan import RECORD_SCHEMA
 
 Matrix = NDArray[np.float64]
 TRUTH_KINDS = ("shape", "agreement", "threshold")
-SOFT_KIND = {"seg": "softseg", "dseg": "probseg"}
+SOFT_KIND = {"seg": "softseg", "dseg": "probseg", "dlabel": "softdlabel"}
 
 
 def measuring_task(
@@ -88,13 +89,14 @@ def level_labels(scan: paths.Row, *, registered: bool = False) -> list[dict[str,
     the session's soft ground truth lead from that scan to this one, have a ``world``; detected ones
     have a ``confidence``.
     """
-    labels = _detected(scan)
+    labels = [*_detected(scan), *_spinal_map(scan)]
     for peer in paths.peers_of(scan):
         lent: dict[str, Any] = {"of": peer["stem"]}
         world = _world_from(peer, scan) if registered else None
         if world is not None:
             lent["world"] = world.tolist()
-        labels += [label | lent for label in [*peer["labels"], *_detected(peer)]]
+        given = [label for label in peer["labels"] if label["structure"] != "rootlets"]
+        labels += [label | lent for label in [*given, *_detected(peer), *_spinal_map(peer)]]
     return labels
 
 
@@ -136,6 +138,24 @@ def _detected(scan: paths.Row) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def _spinal_map(scan: paths.Row) -> list[dict[str, Any]]:
+    """Map of spinal levels that was made from a scan's rootlets, or why it could not be made."""
+    path = Path(paths.level_map_record(scan))
+    if not path.is_file():
+        return []
+    record = read_record(path, RECORD_SCHEMA)
+    made = str(recorded_file(path, record["mask"], record["mask_sha256"])) if record["mask"] else ""
+    lost = "; ".join(f"{level}: {reason}" for level, reason in record["faults"].items())
+    told = f"levels: rootlets by {record['method']}" if record["method"] != MANUAL else ""
+    return [
+        {
+            "method": record["method"], "structure": "spinal", "kind": "dseg", "path": made,
+            "status": record["status"], "reason": record["reason"],
+            "note": "; ".join(text for text in (told, lost) if text),
+        }
+    ]  # fmt: skip
+
+
 def model_masks(scan: paths.Row, use: ModelUse) -> list[dict[str, Any]]:
     """Masks and fractions of all that a model draws, or the one line that says why there are none.
 
@@ -155,6 +175,7 @@ def _recorded_masks(path: Path, model: str) -> list[dict[str, Any]]:
         "reason": record["reason"],
         "warning": "; ".join(record.get("warnings", ())),
     }
+    common |= {"confidence": record["confidence"]} if "confidence" in record else {}
     kind = path.stem.rpartition("_")[2]
     if record["status"] != "ok":
         return [common | {"kind": kind, "path": ""}]

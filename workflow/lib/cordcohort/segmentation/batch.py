@@ -20,7 +20,7 @@ from cordcohort.segmentation.quality import Quality, as_record, mask_quality
 from cordcohort.segmentation.registry import Model
 
 CORD = "cord"
-SOFT_END = {"seg": "softseg", "dseg": "probseg"}
+SOFT_END = {"seg": "softseg", "dseg": "probseg", "dlabel": "softdlabel"}
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Output:
     Attributes
     ----------
     stem
-        Path without extension, ending in ``_seg`` or, of a label map, ``_dseg``: mask
+        Path without extension, ending in ``_seg``, ``_dseg`` or ``_dlabel``: mask
         ``<stem>.nii.gz``, fractions with ``_softseg`` or ``_probseg`` in its place, record
         ``<stem>.json``.
     structure
@@ -122,6 +122,7 @@ def _segment_one(task: Task, model: Model, batch_size: int, mirror: bool) -> lis
         for output, record in zip(task.outputs, records, strict=True):
             one = found[output.structure]
             record.update(status=one.status, reason=one.reason, image_sha256=digest)
+            record.update({} if one.confidence is None else {"confidence": one.confidence})
             if one.status == "ok":
                 _write(output, image, one, record)
     except ImageError as error:
@@ -167,6 +168,7 @@ def _write(output: Output, image: Image, found: Segmentation, record: dict[str, 
     write_image(output.mask, found.mask, image.affine, dtype=np.uint8, like=image)
     if output.structure == CORD:
         record.update(as_record(mask_quality(replace(image, data=found.mask))))
+    record["warnings"] = [*record["warnings"], *found.warnings]
     n_voxels = int(np.count_nonzero(found.mask))
     record.update(
         mask=output.mask.name, soft="" if found.soft is None else output.soft.name,

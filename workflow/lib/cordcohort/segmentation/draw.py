@@ -12,6 +12,7 @@ from cordcohort.segmentation.classical import segment_classical
 from cordcohort.segmentation.infer import Segmentation, segment_volume
 from cordcohort.segmentation.regions import REGIONS, segment_regions
 from cordcohort.segmentation.registry import CLASSICAL, NETWORK, Model
+from cordcohort.segmentation.rootlets import ROOTLETS, segment_rootlets
 
 Drawn = dict[str, Segmentation]
 CORD = "cord"
@@ -57,5 +58,6 @@ def _classical(model: Model, image: Image, batch_size: int, mirror: bool) -> Dra
 _DRAWERS: dict[tuple[str, str], Callable[[Model, Image, int, bool], Drawn]] = {
     (NETWORK, CORD): _cord,
     (NETWORK, REGIONS): segment_regions,
+    (NETWORK, ROOTLETS): segment_rootlets,
     (CLASSICAL, CORD): _classical,
 }

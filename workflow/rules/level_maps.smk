@@ -1,0 +1,30 @@
+# Maps of spinal levels from rootlets: of images, but after the masks and labels they are made of.
+for batch in PLAN.level_map_batches():
+
+    rule:
+        name:
+            batch.rule
+        input:
+            made_by_rules(batch.inputs),
+        output:
+            batch.outputs,
+        log:
+            log_of("images", f"level_maps_{batch.name}"),
+        benchmark:
+            benchmark_of("images", f"level_maps_{batch.name}")
+        conda:
+            "../../envs/images.yaml"
+        threads: 1
+        resources:
+            mem_mb=batch_memory_mb("measure", batch),
+            runtime=5 + len(batch.scans),
+        params:
+            scans=batch.scans,
+            identity=batch.identity,
+            models=PLAN.models(),
+            options=PLAN.measure_options("spinal"),
+            science=science("images.level_maps", "measures.tasks"),
+        script:
+            "../scripts/level_maps.py"
+
+    remember(batch.rule, "level_maps")
