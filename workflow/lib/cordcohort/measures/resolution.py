@@ -56,7 +56,7 @@ def measure_resolution(
     Returns
     -------
     DataFrame
-        Long table of ``csa_mm2``, ``csa_soft_mm2`` and, of scans with rootlets, of spinal levels, with
+        Long table of ``csa_mm2``, ``csa_soft_mm2`` and, of scans with rootlets, spinal levels, with
         the variants ``voxel 1.2 mm`` ...
     """
     masks = [m for m in cord_and_labels(masks) if m["structure"] != SPINAL]
