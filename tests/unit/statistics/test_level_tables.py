@@ -16,8 +16,8 @@ SITES = {"a": "GE", "b": "GE", "c": "Siemens", "d": "Siemens"}
 
 def row(**given) -> dict:
     base = dict.fromkeys(LONG_COLUMNS, "") | {"value": np.nan, "slice": None, "n_voxels": 9}
-    return base | {"structure": "rootlets", "measure": "pmj_distance_mm", "unit": "mm",
-                   "level_kind": "spinal", "method": "manual", "contrast": "T2w"} | given  # fmt: skip
+    kind = {"structure": "rootlets", "measure": "pmj_distance_mm", "unit": "mm"}
+    return base | kind | {"level_kind": "spinal", "method": "manual", "contrast": "T2w"} | given
 
 
 def travelling() -> pd.DataFrame:
@@ -25,8 +25,11 @@ def travelling() -> pd.DataFrame:
     for name, values in (("C2", C2), ("C3", C3)):
         for (site, vendor), value in zip(SITES.items(), values, strict=True):
             lost = {"flag": "undefined", "reason": f"no rootlets of {name}"}
-            rows.append(row(dataset=site, site=site, vendor=vendor, subject="01", person="p",
-                            level=name, value=value, **(lost if np.isnan(value) else {})))  # fmt: skip
+            one = row(
+                dataset=site, site=site, vendor=vendor, subject="01", person="p", level=name,
+                value=value,
+            )  # fmt: skip
+            rows.append(one | (lost if np.isnan(value) else {}))
     # Somebody who stayed at one site enters no table of sites.
     rows.append(row(dataset="a", site="a", vendor="GE", subject="02", person="q", level="C2",
                     value=90.0))  # fmt: skip
