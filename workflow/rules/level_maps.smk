@@ -1,4 +1,5 @@
-# Maps of spinal levels from rootlets: of images, but after the masks and labels they are made of.
+# Maps of spinal levels from rootlets: of images, but after the masks and labels they are made of, and
+# made with what the measures are made with.
 for batch in PLAN.level_map_batches():
 
     rule:
@@ -13,7 +14,7 @@ for batch in PLAN.level_map_batches():
         benchmark:
             benchmark_of("images", f"level_maps_{batch.name}")
         conda:
-            "../../envs/images.yaml"
+            "../../envs/measures.yaml"
         threads: 1
         resources:
             mem_mb=batch_memory_mb("measure", batch),

@@ -27,7 +27,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from cordcohort.measures.levels import VERTEBRAE
 from cordcohort.spinal_names import SPINAL_LEVELS
 from cordcohort.statistics.registry import Outcome, Parameters, analysis
 from cordcohort.statistics.select import Selection, parts
@@ -143,7 +142,7 @@ def in_order(levels: Iterable[str]) -> list[str]:
     >>> in_order(["T1", "C8", "C2"])
     ['C2', 'C8', 'T1']
     """
-    order = {name: i for i, name in enumerate(dict.fromkeys([*SPINAL_LEVELS, *VERTEBRAE]))}
+    order = {name: i for i, name in enumerate(SPINAL_LEVELS)}
     return sorted(levels, key=lambda name: (order.get(name, len(order)), name))
 
 
