@@ -13,9 +13,9 @@ from torch.nn import functional as nnf
 
 Floats = NDArray[np.floating[Any]]
 
-BLOCK = (192, 48, 48)
+BLOCK = (128, 40, 40)
 """Voxels (z, y, x): up, front, right."""
-STEP_MM = (1.0, 0.5, 0.5)
+STEP_MM = (1.5, 0.6, 0.6)
 ABOVE_MM = 30.0
 """How far a block begins above the upper end of the cord that was found."""
 END_MM = 15.0

@@ -129,7 +129,7 @@ class RootletPainter:
     --------
     >>> painter = RootletPainter({"persons": 1, "seed": 1}, seed=1)
     >>> [tuple(t.shape) for t in painter.batch(0, 1)]
-    [(1, 2, 192, 48, 48), (1, 9, 192, 48, 48)]
+    [(1, 2, 128, 40, 40), (1, 9, 128, 40, 40)]
     """
 
     def __init__(self, people: Mapping[str, Any], seed: int) -> None:
@@ -209,8 +209,8 @@ def _places(rng: np.random.Generator, block: PersonBlock) -> Tensor:
 def _view(rng: np.random.Generator, block: PersonBlock, places: Tensor) -> Tensor:
     """1 inside the field of view: rows are cut above and below in some scans."""
     n_z = BLOCK[0]
-    top = int(rng.uniform(0, 40)) if rng.random() < 0.4 else 0
-    bottom = int(rng.uniform(0, 90)) if rng.random() < 0.5 else 0
+    top = int(rng.uniform(0, 27)) if rng.random() < 0.4 else 0
+    bottom = int(rng.uniform(0, 55)) if rng.random() < 0.4 else 0
     row = torch.arange(n_z).view(-1, 1, 1)
     tilt = float(rng.normal(0, 0.08)) * (torch.arange(BLOCK[1]) - BLOCK[1] / 2).view(1, -1, 1)
     seen = ((row + tilt >= bottom) & (row + tilt < n_z - top)).float()
