@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
+from cordcohort.measures.catalogue import measures_of
 from cordcohort.table import SCAN_KEY
 
 Record = dict[str, Any]
@@ -34,6 +35,15 @@ def whole_scan_values(measures: pd.DataFrame) -> pd.DataFrame:
         & (measures["object"] == "")
         & measures["statistic"].isin(SUMMARY_STATISTICS)
     ]
+
+
+def scan_values(measures: pd.DataFrame) -> pd.DataFrame:
+    """As :func:`whole_scan_values`, with the sums and largest values over the lesions of a scan."""
+    of_lesions = {m.name: m.reduce for m in measures_of("lesion") if m.reduce}
+    lesions = measures[
+        (measures["statistic"] == measures["measure"].map(of_lesions)) & (measures["object"] == "")
+    ]
+    return pd.concat([whole_scan_values(measures), lesions]).sort_index()
 
 
 def used_values(measures: pd.DataFrame) -> pd.DataFrame:

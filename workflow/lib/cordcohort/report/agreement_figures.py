@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cordcohort.report.against_cohort import used_values, whole_scan_values
+from cordcohort.report.against_cohort import scan_values, used_values
 from cordcohort.report.canvas import (
     FAINT,
     INK,
@@ -29,7 +29,10 @@ from cordcohort.report.words import measure_text, number_text, structure_text, u
 from cordcohort.statistics.limits import Limits, limits_of_agreement
 from cordcohort.table import SCAN_KEY
 
-COMPARED = (("cord", "csa_mm2"), ("gm", "csa_mm2"), ("lesion", "volume_mm3"))
+COMPARED = (
+    ("cord", "csa_mm2"), ("gm", "csa_mm2"), ("lesion", "lesion_volume_mm3"),
+    ("lesion", "lesion_length_mm"), ("lesion", "lesion_damage_ratio"),
+)  # fmt: skip
 MIN_PAIRS = 3
 _HEIGHT_INCHES = 4.0
 _ANONYMOUS = {"color": OKABE_ITO[4], "marker": "o"}
@@ -72,7 +75,7 @@ def agreement_figures(
         Results that stand on the same page: the limits use the ddof of the analysis of the same
         values, and 1 where there is none.
     """
-    values = used_values(whole_scan_values(measures))
+    values = used_values(scan_values(measures))
     drawn: list[Drawn] = []
     for structure, measure in COMPARED:
         part = values[(values["structure"] == structure) & (values["measure"] == measure)]

@@ -25,7 +25,8 @@ from cordcohort.report.corrections import (
 from cordcohort.report.correlation_figures import correlation_figures
 from cordcohort.report.crate import CRATE_FILE, write_crate
 from cordcohort.report.distributions import distribution_figures
-from cordcohort.report.flow import write_study_flow
+from cordcohort.report.flow import write_split_flows, write_study_flow
+from cordcohort.report.gallery import galleries
 from cordcohort.report.grids import grid_of
 from cordcohort.report.inputs import (
     STATES,
@@ -189,6 +190,7 @@ def build_index_page(
         lead=_lead(inputs),
         few=FEW_SCANS,
         flow=write_study_flow(inputs.scans, report),
+        split_flows=write_split_flows(inputs.scans, inputs.measures, report),
         crate_file=CRATE_FILE,
         **_cohort(inputs, report),
         **_counts(inputs),
@@ -196,6 +198,7 @@ def build_index_page(
         agreement=agreement_figures(inputs.measures, reference, report, inputs.analyses),
         along=along_cord_figures(inputs, report),
         result_figures=result_figures(inputs, report),
+        galleries=galleries(inputs),
         reference=f"{public_text(reference)} masks",
         correlations=correlation_figures(inputs, report),
         analyses=[

@@ -105,7 +105,18 @@ def people_table(inputs: Inputs) -> pd.DataFrame:
             first = scores[scores["name"] == name].sort_values(["session"], kind="stable")
             first = first.drop_duplicates("key").set_index("key")["value"]
             table.loc[first.index, column] = first
-    return table
+    return table.assign(split=_splits(inputs, persons))
+
+
+def _splits(inputs: Inputs, persons: Sequence[str]) -> pd.Series:
+    """What each person was to the models: to the first trained one, else as the sheets say."""
+    if inputs.measures.empty:
+        return pd.Series("", index=list(persons), dtype="str")
+    rows = inputs.measures[inputs.measures["split"] != ""]
+    rows = rows.assign(key=person_keys(rows), trained=rows["split"].isin(("train", "test")))
+    rows = rows.sort_values(["trained", "method", "seed"], ascending=[False, True, True])
+    first = rows.drop_duplicates("key").set_index("key")["split"]
+    return first.reindex(list(persons)).fillna("")
 
 
 def voxel_table(inputs: Inputs) -> pd.DataFrame:
@@ -242,6 +253,7 @@ def _n_sessions(site: Site) -> str:
 _ROWS: dict[str, Callable[[Site], str]] = {
     "Persons": lambda site: str(len(site.people)),
     "Group": lambda site: _categories(site.people["group"]),
+    "Training and test (persons)": lambda site: _categories(site.people["split"]),
     "Sessions": _n_sessions,
     "Scans": lambda site: str(len(site.scans)),
     "Contrasts (scans)": _contrasts,

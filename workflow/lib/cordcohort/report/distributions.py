@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import gaussian_kde
 
-from cordcohort.report.against_cohort import SUMMARY_STATISTICS, used_values, whole_scan_values
+from cordcohort.report.against_cohort import SUMMARY_STATISTICS, scan_values, used_values
 from cordcohort.report.canvas import (
     FAINT,
     INK,
@@ -32,11 +32,12 @@ from cordcohort.table import SCAN_KEY
 
 # What a reader wants to see first; other measures are in the tables.
 SHOWN = (
-    ("cord", "csa_mm2"), ("gm", "csa_mm2"), ("wm", "csa_mm2"), ("lesion", "volume_mm3"),
-    ("cord", "dice"), ("gm", "dice"), ("wm", "fa"),
+    ("cord", "csa_mm2"), ("gm", "csa_mm2"), ("wm", "csa_mm2"), ("lesion", "lesion_volume_mm3"),
+    ("cord", "dice"), ("gm", "dice"), ("lesion", "dice"), ("wm", "fa"),
 )  # fmt: skip
 FOLDED = (
-    ("cord", "rve_percent"), ("cord", "fa"), ("cord", "md_mm2_per_s"), ("wm", "md_mm2_per_s"),
+    ("cord", "rve_percent"), ("lesion", "rve_percent"), ("cord", "fa"),
+    ("cord", "md_mm2_per_s"), ("wm", "md_mm2_per_s"),
 )  # fmt: skip
 QUARTILES = (0.25, 0.5, 0.75)
 MIN_SCANS = 3  # fewer make no distribution; their values stand on the subjects' pages
@@ -82,7 +83,7 @@ def distribution_figures(
     """
     values = used_values(measures)
     values = values[values["measure"].isin({m for _, m in (*SHOWN, *FOLDED)})]
-    whole = whole_scan_values(values)
+    whole = scan_values(values)
     drawn: list[Drawn] = []
     for structure, measure in (*SHOWN, *FOLDED):
         both = [_of(frame, structure, measure) for frame in (whole, values)]

@@ -12,12 +12,14 @@ from cordcohort.report.inputs import Analysis
 from cordcohort.report.links import FIGURES
 from cordcohort.report.pages import environment
 from cordcohort.report.privacy import public_text, safe_name
+from cordcohort.table import SCAN_KEY
 
 FLOW_FILE = f"{FIGURES}/flow.svg"
 BOX_WIDTH, BOX_HEIGHT, GAP = 230, 46, 26
 SIDE_LEFT = 330
 WIDTH = SIDE_LEFT + BOX_WIDTH + 10
 MAX_CHARACTERS = 34
+SPLITS = ("train", "validation", "test", "external")
 # What leaves the count at each step, in the order in which a scan is judged.
 STUDY_STEPS = (
     ("excluded", "excluded"), ("failed", "failed"), ("no_image", "without an image"),
@@ -46,6 +48,47 @@ def write_study_flow(scans: pd.DataFrame, report: Path) -> dict[str, str | int]:
     """
     lost = [(text, int((scans["state"] == state).sum())) for state, text in STUDY_STEPS]
     return _write(report / FLOW_FILE, ("scans found", "measured"), len(scans), lost)
+
+
+def write_split_flows(
+    scans: pd.DataFrame, measures: pd.DataFrame, report: Path
+) -> list[dict[str, str | int]]:
+    """Draw, for every method that was trained on people of the study, who trained and tested it.
+
+    Parameters
+    ----------
+    scans : DataFrame
+        One row a scan with ``state``.
+    measures : DataFrame
+        Long table, whose ``split`` says for a model's rows what the person was to it.
+    report : Path
+        The report's folder.
+
+    Returns
+    -------
+    list of dict
+        As :func:`write_study_flow`, with ``title``. Of a method with several seeds the first one is
+        drawn: each draws its own persons.
+    """
+    lost = [(text, int((scans["state"] == state).sum())) for state, text in STUDY_STEPS]
+    known = measures[(measures["split"] != "") & (measures["method"] != "")]
+    flows: list[dict[str, str | int]] = []
+    for method, own in known.groupby("method", sort=True):
+        seed = str(min(own["seed"], key=_by_value))
+        rows = own[own["seed"] == seed].drop_duplicates(SCAN_KEY)
+        counts = rows["split"].value_counts()
+        if not {"train", "test"} <= set(counts.index):
+            continue
+        told = ", ".join(f"{counts[s]} {s}" for s in SPLITS if s in counts)
+        name = f"flow_split_{safe_name(str(method))}.svg"
+        flow = _write(report / FIGURES / name, ("scans found", told), len(scans), lost)
+        about = f"{method}, seed {seed}" if seed else str(method)
+        flows.append(flow | {"title": public_text(about)})
+    return flows
+
+
+def _by_value(seed: str) -> tuple[int, str]:
+    return int(seed) if seed.isdigit() else 0, seed
 
 
 def write_analysis_flow(analysis: Analysis, report: Path) -> dict[str, str | int] | None:
@@ -78,10 +121,12 @@ def _write(
     last = BOX_HEIGHT + max(len(steps), 1) * pitch
     height = last + BOX_HEIGHT + 4
     alt = f"{n_found} {start}; " + "".join(f"{n} {text}; " for text, n in steps)
-    alt += f"{n_left} {end}"
+    ended = public_text(end if end[:1].isdigit() else f"{n_left} {end}", MAX_CHARACTERS)
+    alt += ended
     text = environment().get_template("flow.svg").render(
         width=WIDTH, height=height, box_width=BOX_WIDTH, box_height=BOX_HEIGHT, side=SIDE_LEFT,
-        start=f"{n_found} {start}", end=f"{n_left} {end}", sides=sides, last=last, alt=alt,
+        start=f"{n_found} {start}",
+        end=ended, sides=sides, last=last, alt=alt,
     )  # fmt: skip
     write_text(path, text)
     return {

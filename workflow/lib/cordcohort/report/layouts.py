@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from cordcohort.report.inputs import records
 from cordcohort.report.privacy import public_text
 from cordcohort.report.published import COLUMN
 from cordcohort.report.words import measure_text, number_text, structure_text, unit_text
@@ -173,7 +174,7 @@ def _score_table(part: pd.DataFrame, unit: str) -> list[Block]:
 def _by_site(own: pd.DataFrame) -> pd.DataFrame:
     """Cells ``mean ± SD (n)``, marked where a test was made; published values beside."""
     rows: dict[tuple[str, str], dict[str, str]] = {}
-    for cell in own.to_dict("records"):
+    for cell in records(own):
         key = (str(cell["structure"]), str(cell["measure"]))
         name = measure_text(key[1]) + _in_brackets(key[1])
         row = rows.setdefault(key, {"structure": structure_text(key[0]), "measure": name})

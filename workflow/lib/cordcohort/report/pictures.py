@@ -14,6 +14,7 @@ from cordcohort.binary import binarised
 from cordcohort.errors import CordcohortError, DamagedError, ImageError
 from cordcohort.files import write_bytes, write_record
 from cordcohort.nifti import Image, read_image, read_mask
+from cordcohort.report.gallery import draw_gallery
 from cordcohort.report.links import picture_file, picture_record
 from cordcohort.report.masks import DRAWN_KINDS, MaskFile, masks_of_scan
 from cordcohort.report.mosaic import Mosaic
@@ -79,6 +80,7 @@ def draw_scan(
             mosaic = Mosaic(_views(image, volumes, n_slices), image.data)
             record["pictures"] = _draw_groups(scan, mosaic, volumes, known_methods, report)
             record["note"] = "" if scan["image"] else NO_IMAGE
+            record["gallery"] = draw_gallery(scan, image, volumes, report)
         if with_truth:
             record["pictures"] += registration_picture(scan, results)
     except DamagedError:
