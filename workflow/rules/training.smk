@@ -8,7 +8,7 @@ for entry in PLAN.config.training:
         input:
             made_by_rules(PLAN.training_inputs(entry)),
         output:
-            model_outputs(entry["name"]),
+            model_outputs(entry["name"], entry["task"]),
             model_split(entry["name"]),
         log:
             log_of("training", entry["name"]),

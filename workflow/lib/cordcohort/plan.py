@@ -254,7 +254,7 @@ class Plan:
     def model_files(self, model: str) -> list[str]:
         """Files of a model, so that a new model reruns what it drew."""
         if self._trains(model):
-            return model_outputs(model)
+            return model_outputs(model, self.use(model).task)
         lender = registered().get(model, {}).get("localiser")
         folders = [workflow_root() / "models" / name for name in (model, lender) if name]
         return [

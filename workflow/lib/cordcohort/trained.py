@@ -13,6 +13,7 @@ from typing import Any
 
 from cordcohort import scan as paths
 from cordcohort.files import read_yaml
+from cordcohort.model_uses import STRUCTURES
 
 CORD, LOCALISER = "cord", "localiser"
 RECIPE_SUFFIX = ".yaml"
@@ -22,8 +23,8 @@ Declared = Mapping[str, Any]
 
 
 def recipes_of(entry: Declared) -> dict[str, str]:
-    """Recipe file of each stage that is trained."""
-    found = {CORD: str(entry["recipe"])}
+    """Recipe file of each stage that is trained; the stage that draws is named after the task."""
+    found = {str(entry.get("task", CORD)): str(entry["recipe"])}
     if str(entry["localiser"]).endswith(RECIPE_SUFFIX):
         found[LOCALISER] = str(entry["localiser"])
     return found
@@ -52,9 +53,9 @@ def model_folder(name: str) -> str:
     return f"{paths.RESULTS}/models/{name}"
 
 
-def model_outputs(name: str) -> list[str]:
-    """Files that the training rule promises: the card and the weights of the cord network."""
-    return [f"{model_folder(name)}/{file}" for file in ("model.yaml", f"{CORD}.safetensors")]
+def model_outputs(name: str, task: str = CORD) -> list[str]:
+    """Files that the training rule promises: the card and the weights of the network that draws."""
+    return [f"{model_folder(name)}/{file}" for file in ("model.yaml", f"{task}.safetensors")]
 
 
 def model_split(name: str) -> str:
@@ -79,11 +80,12 @@ def wants_truth(entry: Declared) -> bool:
 
 
 def training_inputs(entry: Declared, rows: Iterable[paths.Row]) -> list[str]:
-    """Recipes, images and cord masks: when one of them is new, the model is trained anew."""
+    """Recipes, images and masks: when one of them is new, the model is trained anew."""
     files = list(recipes_of(entry).values())
+    drawn = STRUCTURES[str(entry.get("task", CORD))]
     for row in scans_of(entry, rows):
         if row["status"] == "ok":
             files.append(str(row["image"]))
             files += [str(mask["path"]) for mask in paths.masks_of(row)
-                      if mask["structure"] == "cord" and mask["status"] == "ok"]  # fmt: skip
+                      if mask["structure"] in drawn and mask["status"] == "ok"]  # fmt: skip
     return list(dict.fromkeys(files))

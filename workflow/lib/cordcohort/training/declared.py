@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from cordcohort.files import read_json, write_json
+from cordcohort.model_uses import FA
 from cordcohort.scan import RESULTS, Row, soft_truth_record
 from cordcohort.trained import model_folder, model_split, recipes_of, scans_of
 from cordcohort.training.engine import train
 from cordcohort.training.publish import publish
-from cordcohort.training.split import joined_splits, said_of_persons, write_split
-from cordcohort.training.supply import SPLIT_FILE
+from cordcohort.training.split import SPLIT_FILE, joined_splits, said_of_persons, write_split
 
 MADE_OF = "made_of.json"
 _STATE = ("image", "image_size", "image_mtime_ns", "masks", "person", "split")
@@ -61,7 +61,9 @@ def train_declared(
         )
         train(Path(recipe), runs[stage], roots, rows=by_key, device=entry["device"],
               threads=threads)  # fmt: skip
-    borrowed = "" if "localiser" in runs else str(entry["localiser"])
+    # What sees FA looks where the tensor was fitted.
+    own = "localiser" in runs or entry.get("input") == FA
+    borrowed = "" if own else str(entry["localiser"])
     folder = study_dir / model_folder(str(entry["name"]))
     notes = {"description": f"Trained by the study from the recipe {Path(entry['recipe']).name}."}
     publish(folder, runs, name=str(entry["name"]), notes=notes, localiser_of=borrowed,

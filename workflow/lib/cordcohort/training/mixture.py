@@ -1,7 +1,8 @@
-"""Batches by number, from one source or mixed from two."""
+"""Batches by number, from one source or mixed from two, and what a training is supplied with."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 MIXTURE_SEED = 7
+VALIDATION_SEED_SHIFT = 1_000_003
 Batch = tuple[Tensor, Tensor]
 
 
@@ -36,3 +38,21 @@ class Mixture:
         found = [part.batch(step, n) for part, n in zip(self.parts, counts, strict=True) if n]
         image, target = (torch.cat([pair[i] for pair in found]) for i in (0, 1))
         return image, target
+
+
+@dataclass(frozen=True)
+class Supply:
+    """Batches to train on, fixed batches to validate on, and scans an epoch (0: all painted).
+
+    ``unseen`` is false where the recipe holds nobody back: then training shapes or scans validate.
+    """
+
+    train: Batches
+    checks: list[Batch]
+    epoch_samples: int
+    unseen: bool = True
+
+
+def fixed(batches: Batches, size: int, samples: int) -> list[Batch]:
+    """The first batches, about so many samples in all and at least one batch: to validate on."""
+    return [batches.batch(i, size) for i in range(max(1, samples // size))]

@@ -2,48 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cordcohort.errors import ConfigError
-from cordcohort.training.mixture import Batch
+from cordcohort.scan import Row, scan_id
+from cordcohort.training.cohort import check_entries
+from cordcohort.training.mixture import (
+    VALIDATION_SEED_SHIFT,
+    Batch,
+    Batches,
+    Mixture,
+    Supply,
+    fixed,
+)
 from cordcohort.training.recipe import Recipe
-from cordcohort.training.region_painter import RegionPainter
+from cordcohort.training.region_cohort import RegionScan, RegionScans, region_scans
+from cordcohort.training.region_painter import RegionPainter, checked_painting
 from cordcohort.training.region_sources import RegionStack, phantom_regions, region_stacks
+from cordcohort.training.split import (
+    SPLIT_FILE,
+    TRAIN,
+    VALIDATION,
+    said_of_persons,
+    split_persons,
+    write_scans,
+    write_split,
+)
 
 REGIONS = "regions"
 HELD_OUT_PERSONS = 10
+FindRows = Callable[[str], Sequence[Row]]
 
 
-def region_batches(
-    recipe: Recipe, roots: Mapping[str, Path], device: torch.device, held_out_seed_shift: int
-) -> tuple[RegionPainter, list[Batch]]:
-    """Painter of a recipe, and fixed batches of people (else of slices) that it never shows.
+def region_supply(
+    recipe: Recipe, roots: Mapping[str, Path], find_rows: FindRows, device: torch.device,
+    folder: Path, *, resume: bool,
+) -> Supply:  # fmt: skip
+    """Sources of a recipe, opened.
+
+    Parameters
+    ----------
+    folder
+        Gets, of a cohort, ``split.tsv`` and ``scans.tsv``.
+    resume
+        The split must be the one that the folder holds, if any.
 
     Raises
     ------
     ConfigError
-        No source to paint, or a folder that was not given.
+        No source, a folder that was not given, or no person to validate on.
     """
+    painted = _painted(recipe, roots, device)
+    drawn = _cohort(recipe, find_rows, device, folder, resume=resume)
+    if painted is None and drawn is None:
+        raise ConfigError("sources", dict(recipe.sources), "an atlas, phantom or cohort source",
+                          "name one", recipe.name)  # fmt: skip
+    if painted is None or drawn is None:
+        return painted or drawn  # pyright: ignore[reportReturnType] - one of them is there
+    share = float(recipe.sources["painted_share"])
+    mixed = Mixture(drawn.train, painted.train, share, recipe.seed)
+    return Supply(mixed, drawn.checks + painted.checks, drawn.epoch_samples,
+                  drawn.unseen and painted.unseen)  # fmt: skip
+
+
+def _painted(recipe: Recipe, roots: Mapping[str, Path], device: torch.device) -> Supply | None:
+    """Painter of label maps; people whom it never shows validate, else the same shapes."""
     stacks = region_stacks(recipe.sources, roots)
     if not stacks:
-        raise ConfigError("sources", dict(recipe.sources), "an atlas or phantom source",
-                          "name one", recipe.name)  # fmt: skip
-    seed = recipe.seed + held_out_seed_shift
+        return None
     people = recipe.sources["phantom"]
     others = (
-        phantom_regions(HELD_OUT_PERSONS, int(people["seed"]) + held_out_seed_shift)
-        if people else stacks
-    )  # fmt: skip
-    held = RegionPainter(others, [1.0] * len(others), recipe.painting, seed, device)
-    size = int(recipe.schedule["batch_size"])
-    count = max(1, int(recipe.validation["samples"]) // size)
-    checks = [held.batch(i, size) for i in range(count)]
+        phantom_regions(HELD_OUT_PERSONS, int(people["seed"]) + VALIDATION_SEED_SHIFT)
+        if people
+        else []
+    )
+    seed = recipe.seed + VALIDATION_SEED_SHIFT
+    shapes = others or stacks
+    held = RegionPainter(shapes, [1.0] * len(shapes), recipe.painting, seed, device)
     weights = _weights(stacks, recipe.sources["weights"])
-    return RegionPainter(stacks, weights, recipe.painting, recipe.seed, device), checks
+    train = RegionPainter(stacks, weights, recipe.painting, recipe.seed, device)
+    return Supply(train, _checks(recipe, held), 0, unseen=bool(others))
+
+
+def _cohort(
+    recipe: Recipe, find_rows: FindRows, device: torch.device, folder: Path, *, resume: bool
+) -> Supply | None:  # fmt: skip
+    """Scans with manual regions, split by person."""
+    entries = check_entries(recipe.sources["cohort"])
+    if not entries:
+        return None
+    rows_of = {entry.folder: find_rows(entry.folder) for entry in entries}
+    seen = checked_painting(recipe.painting)["input"]
+    scans, notes = region_scans(entries, rows_of, seen)
+    said = said_of_persons(row for rows in rows_of.values() for row in rows)
+    split = split_persons(
+        {p: said[p] for p in {s.person for s in scans}}, **recipe.sources["split"]
+    )
+    write_split(folder / SPLIT_FILE, split, keep=resume)
+    write_scans(folder, [
+        (scan_id(row), str(row["person"]), str(row["contrast"]), entry.masks,
+         split.get(str(row["person"]), ""), reason)
+        for row, entry, reason in notes
+    ])  # fmt: skip
+    parts: dict[str, list[RegionScan]] = {TRAIN: [], VALIDATION: []}
+    for scan in scans:
+        parts.get(split[scan.person], []).append(scan)
+    held = parts[VALIDATION]
+    if recipe.sources["split"]["validation"] and not held:
+        raise ConfigError("sources.split.validation", recipe.sources["split"]["validation"],
+                          "at least one person to validate on", "name more persons, or 0",
+                          recipe.name)  # fmt: skip
+    train = RegionScans(parts[TRAIN], recipe.painting, recipe.seed, device)
+    seed = recipe.seed + VALIDATION_SEED_SHIFT
+    checks = RegionScans(held or parts[TRAIN], recipe.painting, seed, device, changed=False)
+    return Supply(train, _checks(recipe, checks), len(parts[TRAIN]), unseen=bool(held))
+
+
+def _checks(recipe: Recipe, batches: Batches) -> list[Batch]:
+    size = int(recipe.schedule["batch_size"])
+    return fixed(batches, size, int(recipe.validation["samples"]))
 
 
 def _weights(stacks: Sequence[RegionStack], table: Mapping[str, Any]) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from cordcohort.files import write_text
 from cordcohort.trained import KEPT_OUT
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
+SPLIT_FILE, SCANS_FILE = "split.tsv", "scans.tsv"
 _ORDER = (TRAIN, VALIDATION, TEST)
 
 
@@ -120,3 +121,12 @@ def _table(rows: Iterable[tuple[str, str]]) -> str:
     writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
     writer.writerows([("person", "split"), *rows])
     return buffer.getvalue()
+
+
+def write_scans(folder: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Write which scans a training used, and why others not, into ``scans.tsv`` of a folder."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
+    writer.writerow(("scan", "person", "contrast", "masks", "split", "not_used_because"))
+    writer.writerows(rows)
+    write_text(folder / SCANS_FILE, buffer.getvalue())

@@ -2,53 +2,44 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cordcohort.errors import ConfigError, ImageError
-from cordcohort.files import write_text
 from cordcohort.scan import Row, scan_id
 from cordcohort.training.cohort import Candidate, candidates, check_entries, load_item
 from cordcohort.training.disc_painter import DISCS, disc_batches
 from cordcohort.training.load import load_sources
-from cordcohort.training.mixture import Batch, Batches, Mixture
+from cordcohort.training.mixture import (
+    VALIDATION_SEED_SHIFT,
+    Batch,
+    Batches,
+    Mixture,
+    Supply,
+    fixed,
+)
 from cordcohort.training.painter import Painter
 from cordcohort.training.patches import Item, PatchSampler
 from cordcohort.training.phantom_volumes import phantom_items
 from cordcohort.training.recipe import Recipe, is_of_volumes
-from cordcohort.training.region_supply import REGIONS, region_batches
+from cordcohort.training.region_supply import REGIONS, region_supply
 from cordcohort.training.rootlet_painter import ROOTLETS, rootlet_batches
 from cordcohort.training.sources import CordStack
 from cordcohort.training.split import (
+    SPLIT_FILE,
     TRAIN,
     VALIDATION,
     said_of_persons,
     split_persons,
+    write_scans,
     write_split,
 )
 
-VALIDATION_SEED_SHIFT = 1_000_003
-SPLIT_FILE, SCANS_FILE, VOLUMES = "split.tsv", "scans.tsv", "volumes"
+VOLUMES = "volumes"
 FindRows = Callable[[str], Sequence[Row]]
-
-
-@dataclass(frozen=True)
-class Supply:
-    """Batches to train on, fixed batches to validate on, and scans an epoch (0: all painted).
-
-    ``unseen`` is false where the recipe holds nobody back: then training shapes or scans validate.
-    """
-
-    train: Batches
-    checks: list[Batch]
-    epoch_samples: int
-    unseen: bool = True
 
 
 def make_supply(
@@ -81,8 +72,7 @@ def make_supply(
         painter, checks = rootlet_batches(recipe, VALIDATION_SEED_SHIFT)
         return Supply(painter, checks, 0)
     if recipe.task == REGIONS:
-        shapes, checks = region_batches(recipe, roots, device, VALIDATION_SEED_SHIFT)
-        return Supply(shapes, checks, 0)
+        return region_supply(recipe, roots, find_rows, device, folder, resume=resume)
     scans = _cohort(recipe, find_rows, device, folder, resume=resume)
     painted = _painted(recipe, roots, device)
     if scans is None and painted is None:
@@ -114,7 +104,7 @@ def _painted(recipe: Recipe, roots: Mapping[str, Path], device: torch.device) ->
     checks = _painter(recipe, stacks, device, validation=held)
     checks.seed = recipe.seed + VALIDATION_SEED_SHIFT
     train = _painter(recipe, stacks, device, validation=False)
-    return Supply(train, _fixed(recipe, checks), 0, unseen=held)
+    return Supply(train, _checks(recipe, checks), 0, unseen=held)
 
 
 def _painter(
@@ -137,11 +127,9 @@ def _weight(table: Mapping[str, Any], name: str) -> float:
     return float(table.get(name, table.get(kind, table.get("default", 1.0))))
 
 
-def _fixed(recipe: Recipe, batches: Batches) -> list[Batch]:
-    """Fixed batches for the validation."""
+def _checks(recipe: Recipe, batches: Batches) -> list[Batch]:
     size = int(recipe.schedule["batch_size"])
-    count = max(1, int(recipe.validation["samples"]) // size)
-    return [batches.batch(i, size) for i in range(count)]
+    return fixed(batches, size, int(recipe.validation["samples"]))
 
 
 def _sampled(
@@ -157,7 +145,7 @@ def _sampled(
     seed, patches = recipe.seed, recipe.patches
     sampler = PatchSampler(train, patches, recipe.augmentation, seed, device)
     checks = PatchSampler(held or train, patches, None, seed + VALIDATION_SEED_SHIFT, device)
-    return Supply(sampler, _fixed(recipe, checks), epoch_samples, unseen=bool(held))
+    return Supply(sampler, _checks(recipe, checks), epoch_samples, unseen=bool(held))
 
 
 def _cohort(
@@ -181,7 +169,7 @@ def _cohort(
             items[part].append(item)
         notes.append((scan_id(one.row), str(one.row["person"]), str(one.row["contrast"]),
                       one.entry.masks, part, reason))  # fmt: skip
-    _write_scans(folder / SCANS_FILE, notes)
+    write_scans(folder, notes)
     return _sampled(recipe, items[TRAIN], items[VALIDATION], device, len(items[TRAIN]))
 
 
@@ -193,11 +181,3 @@ def _loaded(one: Candidate, recipe: Recipe, folder: Path) -> tuple[Item | None, 
         return load_item(one, recipe.patches["spacing_mm"], folder / VOLUMES), ""
     except ImageError as error:
         return None, error.reason
-
-
-def _write_scans(path: Path, rows: Sequence[tuple[str, ...]]) -> None:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, delimiter="\t", lineterminator="\n")
-    writer.writerow(("scan", "person", "contrast", "masks", "split", "not_used_because"))
-    writer.writerows(rows)
-    write_text(path, buffer.getvalue())
