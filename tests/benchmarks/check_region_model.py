@@ -34,8 +34,9 @@ from scipy import ndimage
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "workflow" / "lib"))
 
 from cordcohort.binary import binarised
-from cordcohort.images.diffusion import dilated, mean_b0, tensor_maps
+from cordcohort.images.diffusion import dilated, tensor_maps
 from cordcohort.images.gradients import Gradients, read_gradients
+from cordcohort.images.preprocess import mean_b0
 from cordcohort.measures.regions import REGION_CODES
 from cordcohort.nifti import Image, read_image
 from cordcohort.phantom.cohort import PlannedScan, planned_scans

@@ -20,8 +20,9 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from cordcohort.errors import ConfigError, ImageError
-from cordcohort.images.diffusion import dilated, mean_b0, tensor_maps
+from cordcohort.images.diffusion import dilated, tensor_maps
 from cordcohort.images.gradients import read_gradients
+from cordcohort.images.preprocess import mean_b0
 from cordcohort.measures.regions import REGION_CODES, REGION_MAP
 from cordcohort.nifti import Image, read_image, read_mask
 from cordcohort.scan import Row, masks_of, scan_id
