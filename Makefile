@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
 
-.PHONY: demo test test-real test-envs test-slow test-slurm faults fuzz same-bytes lint bench bench-scale check-model study-contrast study-rootlets check-rootlets-model study-sciseg study-ablation clean lock
+.PHONY: demo test test-real test-envs test-slow test-slurm faults fuzz same-bytes lint bench bench-scale check-model check-region-model study-contrast study-rootlets check-rootlets-model study-sciseg study-ablation clean lock
 
 # The locked packages with their hashes; then torch, whose CPU and CUDA builds share one version but
 # not one hash, and which pins its own CUDA packages exactly where its build needs them.
@@ -73,6 +73,13 @@ bench-scale: $(READY)
 MODEL ?= cord-v1
 check-model: $(READY)
 	$(BIN)/python tests/benchmarks/check_model.py --model $(MODEL)
+
+# What the model of the eight regions does on 42 phantom patients; ATLAS, UPPER and LOWER (models of
+# recipes scsnet-levels-*) add held-out levels of an atlas, REAL a real diffusion series. Slow.
+REGION_MODEL ?= scsnet-v1
+check-region-model: $(READY)
+	$(BIN)/python tests/benchmarks/check_region_model.py --model $(REGION_MODEL) \
+	    $(if $(ATLAS),--atlas $(ATLAS) --upper $(UPPER) --lower $(LOWER)) $(if $(REAL),--real $(REAL))
 
 # The published multi-contrast study on its phantom cohort (config/studies/contrast-agnostic.yaml).
 STUDY ?= contrast-agnostic

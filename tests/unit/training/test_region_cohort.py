@@ -52,7 +52,8 @@ def write_person(folder: Path, person: str, axes: tuple[int, int] = (1, 1)) -> d
         "status": "ok", "reason": "", "dataset": "cohort", "subject": person, "session": "",
         "acquisition": "", "run": "", "contrast": "dwi", "person": person, "split": "",
         "folder": f"sub-{person}/dwi",
-        "stem": f"sub-{person}_dwi", "image": f"{stem}.nii.gz", "bval": f"{stem}.bval", "bvec": f"{stem}.bvec",
+        "stem": f"sub-{person}_dwi", "image": f"{stem}.nii.gz",
+        "bval": f"{stem}.bval", "bvec": f"{stem}.bvec",
         "masks": json.dumps([mask]),
     }  # fmt: skip
 
