@@ -21,6 +21,7 @@ from cordcohort.segmentation.registry import (
     check_card,
     models_folder,
 )
+from cordcohort.spinal_names import ROOTLET_CODES, spinal_name
 from cordcohort.training.losses import CLASS_LOSSES, LINEAR_LOSSES, SOFTMAX_LOSSES
 from cordcohort.training.recipe import Recipe, is_of_volumes, read_recipe
 from cordcohort.training.state import save_tensors
@@ -29,6 +30,7 @@ LABELS = {
     "cord": {"1": "cord"},
     "discs": {"2": "joint C1/C2", "3": "disc C2/C3", "25": "L5/S1"},
     "regions": {str(code): name for name, code in REGION_CODES.items()},
+    "rootlets": {str(code): spinal_name(code) for code in ROOTLET_CODES},
 }
 """What the labels of a task mean; discs count on from one to the next."""
 
@@ -46,8 +48,8 @@ def publish(
         For example ``models/cord-v1``; its parent holds ``registry.yaml``.
     runs
         Output folder of :func:`cordcohort.training.engine.train` for each stage
-        (``localiser`` and ``cord``; a cord network of volumes may stand alone; or ``discs``, or
-        ``regions``).
+        (``localiser`` and ``cord``; a cord network of volumes may stand alone; or ``discs``,
+        ``regions`` or ``rootlets``).
     notes
         Further keys of the card: ``description``, ``validation``, ``citation``.
 
