@@ -5,8 +5,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORES ?= 2
+NNUNET := .venv-nnunet
 
-.PHONY: demo test test-real test-envs test-slow test-slurm faults fuzz same-bytes lint bench bench-scale check-model check-region-model study-contrast study-rootlets check-rootlets-model study-sciseg study-ablation clean lock
+.PHONY: demo test test-real test-envs test-slow test-nnunet test-slurm faults fuzz same-bytes lint bench bench-scale check-model check-region-model study-contrast study-rootlets check-rootlets-model study-sciseg study-ablation clean lock
 
 # The locked packages with their hashes; then torch, whose CPU and CUDA builds share one version but
 # not one hash, and which pins its own CUDA packages exactly where its build needs them.
@@ -18,6 +19,15 @@ $(READY): requirements.lock requirements-torch.lock
 	echo "$(CURDIR)/workflow/lib" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/cordcohort-checkout.pth"
 	printf '#!/bin/sh\nexec "%s" -m cordcohort "$$@"\n' "$(CURDIR)/$(BIN)/python" > $(BIN)/cordcohort
 	chmod +x $(BIN)/cordcohort
+	touch $@
+
+# nnU-Net v2 in an environment of its own: the packages of $(VENV), linked, and what it adds to them.
+# Its lock is resolved beside the other one and holds no package of it, so nothing is there twice.
+$(NNUNET)/.ready: $(READY) requirements-nnunet.lock
+	rm -rf $(NNUNET)
+	$(BIN)/python -m venv $(NNUNET)
+	$(NNUNET)/bin/python envs/link.py $(BIN)/python
+	$(NNUNET)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements-nnunet.lock
 	touch $@
 
 demo: $(READY)
@@ -38,6 +48,10 @@ test-envs: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# A real nnU-Net v2 model, trained for a moment on the phantom, as a study and as a published folder.
+test-nnunet: $(NNUNET)/.ready
+	$(NNUNET)/bin/python -m pytest -m "slow or not slow" tests/nnunet
 
 # Faults put into runs (root, for full and read-only disks); cases that are done are not repeated.
 FAULTS ?= results/faults
@@ -107,4 +121,4 @@ lock: $(READY)
 	$(BIN)/python envs/lock.py
 
 clean:
-	rm -rf $(VENV) demo results/*/ .snakemake
+	rm -rf $(VENV) $(NNUNET) demo results/*/ .snakemake

@@ -11,7 +11,9 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib", "pyyaml": "PyYAML"}
-CONDA_ONLY = {"python", "cuda-version"}
+CONDA_ONLY = {"python", "cuda-version", "pip"}
+LOCKS = ("requirements.lock", "requirements-torch.lock", "requirements-nnunet.lock")
+SOURCES = ("envs/requirements.in", "envs/nnunet.in")
 
 
 def _name(text: str) -> str:
@@ -19,12 +21,12 @@ def _name(text: str) -> str:
 
 
 def _direct_pins(root) -> dict[str, str]:
-    text = (root / "envs" / "requirements.in").read_text()
+    text = "".join((root / source).read_text() for source in SOURCES)
     return {_name(n): v for n, v in re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)}
 
 
 def _locked(root) -> dict[str, set[str]]:
-    text = (root / "requirements.lock").read_text() + (root / "requirements-torch.lock").read_text()
+    text = "".join((root / lock).read_text() for lock in LOCKS)
     found: dict[str, set[str]] = {}
     for name, version in re.findall(r"^([\w.-]+)==([^\s;\\]+)", text, re.MULTILINE):
         found.setdefault(_name(name), set()).add(version)
@@ -38,22 +40,34 @@ def test_lock_holds_exactly_the_direct_pins(root):
 
 
 def test_lock_has_hashes_and_neither_addresses_nor_local_versions(root):
-    text = (root / "requirements.lock").read_text()
-    blocks = re.split(r"\n(?=\S)", text.strip())
-    assert all("--hash=sha256:" in block for block in blocks)
-    for file in ("requirements.lock", "requirements-torch.lock", "envs/requirements.in"):
+    for lock in ("requirements.lock", "requirements-nnunet.lock"):
+        blocks = re.split(r"\n(?=\S)", (root / lock).read_text().strip())
+        assert all("--hash=sha256:" in block for block in blocks)
+    for file in (*LOCKS, *SOURCES):
         content = (root / file).read_text()
         assert not re.search(r"://|--(extra-)?index-url|--find-links|==\S*\+", content), file
 
 
+def test_what_nnunet_adds_replaces_nothing(root):
+    pattern = re.compile(r"^([\w.-]+)==", re.MULTILINE)
+    found = [pattern.findall((root / lock).read_text()) for lock in LOCKS]
+    ours, _, added = ({_name(n) for n in names} for names in found)
+    assert not ours & added
+
+
 @pytest.mark.parametrize(
-    "stage", ["images", "segmentation", "segmentation-cuda", "measures", "statistics", "report"]
-)
+    "stage",
+    [
+        "images", "segmentation", "segmentation-cuda", "nnunet", "measures", "statistics", "report",
+    ],
+)  # fmt: skip
 def test_conda_environment_pins_the_same_versions(root, stage):
     locked = _locked(root)
     environment = yaml.safe_load((root / "envs" / f"{stage}.yaml").read_text())
-    for line in environment["dependencies"]:
-        name, version = line.split("=")[:2]
+    entries = environment["dependencies"]
+    pip = [line for block in entries if isinstance(block, dict) for line in block["pip"]]
+    for line in [*(e for e in entries if isinstance(e, str)), *pip]:
+        name, version = re.split("=+", line)[:2]
         if name not in CONDA_ONLY:
             assert locked[_name(CONDA_NAMES.get(name, name))] == {version}, line
 

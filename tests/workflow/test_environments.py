@@ -12,6 +12,7 @@ import yaml
 CONDA_TO_IMPORT = {
     "pytorch": "torch", "pyyaml": "yaml", "scikit-image": "skimage", "python": "sys",
     "matplotlib-base": "matplotlib", "connected-components-3d": "cc3d", "cuda-version": "",
+    "simpleitk": "SimpleITK",
 }  # fmt: skip
 # Packages that another one cannot be installed without.
 BROUGHT_BY = {"matplotlib": {"PIL", "contourpy"}}
@@ -80,9 +81,17 @@ def _third_party(root, adapter: Path) -> set[str]:
     return needed - set(sys.stdlib_module_names) - {"_bootstrap"}
 
 
+def _entries(recipe: Path) -> tuple[list[str], list[str]]:
+    """What a file takes from the channels, and what from pip."""
+    entries = yaml.safe_load(recipe.read_text())["dependencies"]
+    blocks = [entry for entry in entries if not isinstance(entry, str)]
+    assert all(set(block) == {"pip"} for block in blocks), recipe.name
+    return [e for e in entries if isinstance(e, str)], [e for b in blocks for e in b["pip"]]
+
+
 def _provided(root, environment: str) -> set[str]:
-    recipe = yaml.safe_load((root / "envs" / f"{environment}.yaml").read_text())
-    names = [entry.split("=")[0] for entry in recipe["dependencies"]]
+    channels, pip = _entries(root / "envs" / f"{environment}.yaml")
+    names = [entry.split("=")[0] for entry in channels + pip]
     provided = {CONDA_TO_IMPORT.get(name, name.replace("-", "_")) for name in names}
     return provided.union(*(BROUGHT_BY.get(name, set()) for name in provided))
 
@@ -110,8 +119,9 @@ def test_cpu_and_gpu_environment_differ_in_torch_only(root):
 def test_every_version_is_exact_and_no_pin_file_can_fall_back(root):
     assert not list((root / "envs").glob(PIN_FILES))
     for recipe in (root / "envs").glob("*.yaml"):
-        content = yaml.safe_load(recipe.read_text())
-        assert "defaults" not in content["channels"]
-        for entry in content["dependencies"]:
-            assert isinstance(entry, str), f"{recipe.name}: {entry}"
+        assert "defaults" not in yaml.safe_load(recipe.read_text())["channels"]
+        channels, pip = _entries(recipe)
+        for entry in channels:
             assert re.fullmatch(r"[\w.-]+=\d[\w.]*(=\S+)?", entry), f"{recipe.name}: {entry}"
+        for entry in pip:
+            assert re.fullmatch(r"[\w.-]+==\d[\w.]*", entry), f"{recipe.name}: {entry}"

@@ -7,6 +7,7 @@ an allow-list, and weights are tensors only.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,9 @@ class Model:
     device
         Where its networks are.
     backend
-        What draws with it: one of :data:`BACKENDS`.
+        What draws with it: one of :data:`BACKENDS`, or another one that brings its own ``drawer``.
+    drawer
+        From an image, and whether to mirror it, to what each structure looks like.
     """
 
     name: str
@@ -122,6 +125,7 @@ class Model:
     sha256: str
     device: torch.device
     backend: str = NETWORK
+    drawer: Callable[[Any, bool], dict[str, Any]] | None = None
 
 
 def models_folder() -> Path:
