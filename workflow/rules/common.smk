@@ -30,6 +30,7 @@ from cordcohort.digest import (
     use_known_digests,
 )  # noqa: E402
 from cordcohort.level_choice import DISC_MODEL  # noqa: E402,F401
+from cordcohort.nnunet.paths import nnunet_outputs, planned_record  # noqa: E402,F401
 from cordcohort.plan import MEASURE_KINDS, load_plan  # noqa: E402
 from cordcohort.trained import model_outputs, model_split  # noqa: E402
 

@@ -1,6 +1,6 @@
 # Scans brought to other voxel sizes and segmented there, where the config asks for it; the kind of
 # measure `resolution` measures them.
-for model in PLAN.config.segmentation.models:
+for model in PLAN.torch_models():
     for batch in PLAN.resolution_batches(model):
 
         rule:

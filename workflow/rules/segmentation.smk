@@ -1,6 +1,6 @@
 # Masks drawn by models. A job loads its model once and takes a batch of scans through it;
 # a record is written for every scan, whatever happened to it.
-for model in PLAN.config.segmentation.models:
+for model in PLAN.torch_models():
     for batch in PLAN.segmentation_batches(model):
 
         rule:

@@ -1,6 +1,6 @@
 # Models that the study trains itself. A run keeps its checkpoint beside its outputs, so a training
 # that was stopped goes on where it was; nothing is defined here where none is declared.
-for entry in PLAN.config.training:
+for entry in PLAN.trainings():
 
     rule:
         name:

@@ -10,7 +10,7 @@ import pytest
 from cordcohort.bids.single import rows_of_folders
 from cordcohort.errors import ConfigError
 from cordcohort.nnunet.export import cases, export, split_of, volumes
-from cordcohort.nnunet.recipe import parse_nnunet_recipe
+from cordcohort.nnunet.recipe import parse_nnunet_recipe, read_nnunet_recipe
 from unit.training.cohorts import put, write_cohort
 
 
@@ -129,6 +129,12 @@ def test_too_few_persons_are_refused(cohort, said, folds):
     chosen, _ = cases(recipe, cohort)
     with pytest.raises(ConfigError, match="persons"):
         split_of(chosen, recipe, said)
+
+
+def test_the_shipped_recipe_is_that_of_the_published_study(root):
+    recipe = read_nnunet_recipe(root / "config" / "training" / "sciseg-nnunet.yaml")
+    assert (recipe.configuration, recipe.orientation) == ("3d_fullres", "RPI")
+    assert (recipe.trainer["epochs"], recipe.trainer["learning_rate"]) == (1000, 0.01)
 
 
 @pytest.mark.parametrize(

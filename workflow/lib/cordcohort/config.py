@@ -63,6 +63,7 @@ class Segmentation:
     mirror: bool
     use_manual: tuple[str, ...]
     contrasts: Mapping[str, tuple[str, ...]]
+    external_models: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -255,7 +256,7 @@ def make_config(
         study=_study(filled["study"]),
         datasets=tuple(_dataset(d, i, study_dir) for i, d in enumerate(filled["datasets"])),
         contrasts=tuple(dict.fromkeys(contrast_of(c) for c in filled["contrasts"])),
-        segmentation=_segmentation(filled["segmentation"]),
+        segmentation=_segmentation(filled["segmentation"], study_dir),
         images=_images(filled["images"]),
         measures=_measures(filled["measures"]),
         training=_training(filled, study_dir),
@@ -296,7 +297,7 @@ def _dataset(block: Mapping[str, Any], number: int, study_dir: Path) -> Dataset:
     return Dataset(root=root, **block)
 
 
-def _segmentation(block: Mapping[str, Any]) -> Segmentation:
+def _segmentation(block: Mapping[str, Any], study_dir: Path) -> Segmentation:
     return Segmentation(
         models=tuple(block["models"]),
         device=block["device"],
@@ -307,7 +308,16 @@ def _segmentation(block: Mapping[str, Any]) -> Segmentation:
             name: tuple(dict.fromkeys(contrast_of(c) for c in found))
             for name, found in block["contrasts"].items()
         },
+        external_models=tuple(
+            _external_model(one, i, study_dir) for i, one in enumerate(block["external_models"])
+        ),
     )
+
+
+def _external_model(block: Mapping[str, Any], number: int, study_dir: Path) -> dict[str, Any]:
+    """A published model folder, its path resolved."""
+    key = f"segmentation.external_models[{number}].folder"
+    return {**block, "folder": str(expand_path(block["folder"], study_dir, key))}
 
 
 def _images(block: Mapping[str, Any]) -> Images:

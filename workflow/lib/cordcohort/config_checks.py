@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +77,13 @@ def _check_models(config: Config) -> None:
     registered = known_models()
     check_trainings(config.training, registered)
     known = [*registered, *(str(entry["name"]) for entry in config.training)]
+    known += _external_models(config, known)
     way_out_without = "set segmentation.models to [] or train a model: none is installed"
     for number, model in enumerate(config.segmentation.models):
         if model not in known:
             key = f"segmentation.models[{number}]"
             way_out = nearest(model, known) if known else way_out_without
-            expected = "a model of models/registry.yaml or of `training`"
+            expected = "a model of models/registry.yaml, of `training` or of `external_models`"
             raise ConfigError(key, model, expected, way_out)
     for model, contrasts in config.segmentation.contrasts.items():
         key = "segmentation.contrasts"
@@ -99,6 +101,20 @@ def _check_models(config: Config) -> None:
                 f"segmentation.use_manual[{number}]", name, "a data set or contrast of the config",
                 nearest(name, [*datasets, *config.contrasts]),
             )  # fmt: skip
+
+
+def _external_models(config: Config, taken: Sequence[str]) -> list[str]:
+    """Names of the published model folders, each checked with all of its files."""
+    declared = config.segmentation.external_models
+    if not declared:
+        return []
+    from cordcohort.nnunet.folder import checked_folder  # noqa: PLC0415 - few studies have any
+
+    names = [str(entry["name"]) for entry in declared]
+    _refuse_twice([*taken, "manual", *names], "models")
+    for number, entry in enumerate(declared):
+        checked_folder(entry, f"segmentation.external_models[{number}]")
+    return names
 
 
 def _check_external(config: Config) -> None:

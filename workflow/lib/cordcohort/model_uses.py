@@ -101,9 +101,10 @@ def model_uses(config: Config) -> tuple[ModelUse, ...]:
     """What the models of a study draw, and where.
 
     ``segmentation.contrasts`` wins over what the registry, or the declaration of a model that the
-    study trains, says.
+    study trains or has from elsewhere, says.
     """
-    own = {str(entry["name"]): entry for entry in config.training}
+    declared = (*config.training, *config.segmentation.external_models)
+    own = {str(entry["name"]): entry for entry in declared}
     uses: list[ModelUse] = []
     for name in config.segmentation.models:
         about = own.get(name) or registered().get(name, {})

@@ -20,6 +20,15 @@ from cordcohort.files import read_yaml
 from cordcohort.level_choice import DISC_MODEL
 from cordcohort.level_plan import ROOTLETS, is_searched, level_files, spinal_files
 from cordcohort.model_uses import CORD, FA, ModelUse, model_uses, registered
+from cordcohort.nnunet.paths import (
+    NNUNET,
+    TORCH,
+    backend_of,
+    fold_record,
+    folder_files,
+    n_folds,
+    nnunet_outputs,
+)
 from cordcohort.prepared import just_prepared, may_keep
 from cordcohort.report.links import PICTURES
 from cordcohort.root import workflow_root
@@ -55,7 +64,7 @@ LEVELLED_KINDS = frozenset({"shape", "regions", "threshold", "lesion"})
 DRAWN_KINDS = {"lesion": "lesion", "spinal": ROOTLETS}
 # Rules whose inputs are made from every scan.
 WHOLE_STUDY_RULES = frozenset({"cohort", "subject_pages"})
-TRAINING_RULE = "train_"
+TRAINING_RULE, NNUNET_RULE = "train_", "nnunet_"
 
 
 @dataclass(frozen=True)
@@ -254,7 +263,9 @@ class Plan:
     def model_files(self, model: str) -> list[str]:
         """Files of a model, so that a new model reruns what it drew."""
         if self._trains(model):
-            return model_outputs(model, self.use(model).task)
+            return self._trained_files(model)
+        if model in self._external:
+            return folder_files(self._external[model])
         lender = registered().get(model, {}).get("localiser")
         folders = [workflow_root() / "models" / name for name in (model, lender) if name]
         return [
@@ -264,9 +275,39 @@ class Plan:
             if file.suffix in (".yaml", ".safetensors")
         ]
 
-    def model_source(self, model: str) -> str:
-        """Name of a registered model, or folder of one that the study trains."""
+    def model_source(self, model: str) -> str | dict[str, Any]:
+        """Name of a registered model, folder of one that the study trains, or a declared folder."""
+        if model in self._external:
+            return dict(self._external[model])
         return model_folder(model) if self._trains(model) else model
+
+    def torch_models(self) -> list[str]:
+        """Models that the rules of the networks run."""
+        return [m for m in self.config.segmentation.models if m not in self.nnunet_models()]
+
+    def nnunet_models(self) -> list[str]:
+        """Models that nnU-Net runs, in its own environment."""
+        trained = {str(entry["name"]) for entry in self.trainings(NNUNET)}
+        drawing = {*trained, *self._external}
+        return [model for model in self.config.segmentation.models if model in drawing]
+
+    def trainings(self, backend: str = TORCH) -> list[Mapping[str, Any]]:
+        """Declared trainings of a backend."""
+        return [entry for entry in self.config.training if backend_of(entry) == backend]
+
+    def nnunet_folds(self, entry: Mapping[str, Any]) -> list[str]:
+        """Records of the folds that a declared training trains."""
+        return [fold_record(str(entry["name"]), fold) for fold in range(n_folds(entry))]
+
+    @functools.cached_property
+    def _external(self) -> dict[str, Mapping[str, Any]]:
+        return {str(entry["name"]): entry for entry in self.config.segmentation.external_models}
+
+    def _trained_files(self, model: str) -> list[str]:
+        ours = {str(entry["name"]) for entry in self.trainings(NNUNET)}
+        if model in ours:
+            return nnunet_outputs(model)
+        return model_outputs(model, self.use(model).task)
 
     def training_inputs(self, entry: Mapping[str, Any]) -> list[str]:
         """Recipes, scans and masks of a declared training; the study's soft truth where wanted."""
@@ -473,7 +514,7 @@ def load_plan(
 
 def _needs_every_row(rules: Collection[str]) -> bool:
     """The scans of a session or subject lie in batches of their own, unlike those of others."""
-    starts = (f"{truth_plan.RULE}_", f"{followup_plan.RULE}_", TRAINING_RULE)
+    starts = (f"{truth_plan.RULE}_", f"{followup_plan.RULE}_", TRAINING_RULE, NNUNET_RULE)
     return any(r in WHOLE_STUDY_RULES or r.startswith(starts) for r in rules)
 
 

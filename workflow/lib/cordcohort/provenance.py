@@ -171,7 +171,8 @@ def run_record(study: Path, config: Config, inputs: pd.DataFrame) -> dict[str, A
             for name, files in model_files(
                 study, config.segmentation.models, config.measures.levels
             ).items()
-        },
+        }
+        | {str(e["name"]): dict(e["sha256"]) for e in config.segmentation.external_models},
         "inputs": {
             "files": len(inputs),
             "unreadable": int((inputs["sha256"] == UNREADABLE).sum()),

@@ -16,6 +16,8 @@ from cordcohort.files import read_yaml
 from cordcohort.model_uses import STRUCTURES
 
 CORD, LOCALISER = "cord", "localiser"
+REGIONS = (CORD, "lesion", "oedema", "haemorrhage")
+"""Nested: the cord holds all, the lesion holds both of its subclasses."""
 RECIPE_SUFFIX = ".yaml"
 KEPT_OUT = frozenset({"test", "external"})
 """Words of a sheet's column ``split`` that keep a person out of every training."""
@@ -82,7 +84,8 @@ def wants_truth(entry: Declared) -> bool:
 def training_inputs(entry: Declared, rows: Iterable[paths.Row]) -> list[str]:
     """Recipes, images and masks: when one of them is new, the model is trained anew."""
     files = list(recipes_of(entry).values())
-    drawn = STRUCTURES[str(entry.get("task", CORD))]
+    task = str(entry.get("task", CORD))
+    drawn = REGIONS if task == "lesion" else STRUCTURES[task]
     for row in scans_of(entry, rows):
         if row["status"] == "ok":
             files.append(str(row["image"]))

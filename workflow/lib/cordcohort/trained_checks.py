@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from cordcohort.errors import ConfigError
+from cordcohort.nnunet.checks import check_backend
 from cordcohort.root import workflow_root
 from cordcohort.trained import RECIPE_SUFFIX, Declared, recipes_of, sources_of
 from cordcohort.validation import nearest
@@ -58,7 +59,8 @@ def check_trainings(declared: Sequence[Declared], taken: Collection[str]) -> Non
     Raises
     ------
     ConfigError
-        A name that a model has, an unknown localiser, a source of the recipe that is not given.
+        A name that a model has, an unknown localiser, a source of the recipe that is not given, a
+        recipe of another backend.
     """
     seen = set(taken) | {"manual"}
     for number, entry in enumerate(declared):
@@ -66,6 +68,7 @@ def check_trainings(declared: Sequence[Declared], taken: Collection[str]) -> Non
         if entry["name"] in seen:
             raise ConfigError(f"{key}.name", entry["name"], "a name that no model has", "rename it")
         seen.add(entry["name"])
+        check_backend(entry, key)
         localiser = str(entry["localiser"])
         if localiser and not localiser.endswith(RECIPE_SUFFIX) and localiser not in taken:
             raise ConfigError(f"{key}.localiser", localiser, "a registered model, a recipe or ''",

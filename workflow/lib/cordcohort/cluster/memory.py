@@ -10,12 +10,12 @@ VOXELS_PER_BYTE = 2.0
 # Working memory, in bytes a voxel of the largest image: float32 copies that live at one time.
 BYTES_PER_VOXEL = {
     "mean_b0": 32, "segment": 48, "discs": 24, "soft_truth": 160, "tensor": 40, "measure": 40,
-    "pictures": 24,
+    "pictures": 24, "nnunet": 160,
 }  # fmt: skip
 # Two engine processes of a cluster job, the libraries, and a margin; networks add torch.
 BASE_MB = {
     "mean_b0": 1000, "segment": 2500, "discs": 2500, "soft_truth": 1200, "tensor": 1500,
-    "measure": 1200, "pictures": 1500,
+    "measure": 1200, "pictures": 1500, "nnunet": 4000,
 }  # fmt: skip
 
 

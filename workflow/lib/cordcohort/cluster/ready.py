@@ -36,9 +36,13 @@ def make_ready(study: Path, config: Config, flags: Sequence[str]) -> int:
         Exit status of the engine, 0 where there was nothing to build.
     """
     trained = {entry["name"] for entry in config.training}
+    external = {entry["name"] for entry in config.segmentation.external_models}
     for model in config.segmentation.models:
         if model in trained:
             sys.stdout.write(f"model {model}: the study trains it\n")
+            continue
+        if model in external:  # the config was refused if not
+            sys.stdout.write(f"model {model}: files are as declared\n")
             continue
         check_model(model)
         sys.stdout.write(f"model {model}: weights are as registered\n")

@@ -17,8 +17,10 @@ from safetensors.torch import save_file
 from cordcohort.files import atomic_path, read_json, sha256_of, write_json, write_text
 from cordcohort.nnunet.checkpoint import CONFIGURATION, MIRROR_AXES, read_fold
 from cordcohort.nnunet.export import Case, cases, export, split_of
-from cordcohort.nnunet.folder import DATASET, PLANS
 from cordcohort.nnunet.paths import (
+    DATASET,
+    NNUNET,
+    PLANS,
     WEIGHTS,
     dataset_name,
     fold_record,
@@ -26,7 +28,7 @@ from cordcohort.nnunet.paths import (
     work_folder,
 )
 from cordcohort.nnunet.prepare import FOLDERS, plan_and_preprocess
-from cordcohort.nnunet.recipe import BACKEND, NnunetRecipe, read_nnunet_recipe
+from cordcohort.nnunet.recipe import NnunetRecipe, read_nnunet_recipe
 from cordcohort.nnunet.trainer import train_fold
 from cordcohort.scan import Row
 from cordcohort.segmentation.registry import CARD, SCHEMA
@@ -125,7 +127,7 @@ def publish_declared(entry: Mapping[str, Any], *, study_dir: Path = Path()) -> P
         folds.append({k: record[k] for k in ("device", "seconds")})
     shutil.copyfile(str(entry["recipe"]), folder / "recipe.yaml")
     card = {
-        "schema": SCHEMA, "backend": BACKEND, "name": name, "task": recipe.task,
+        "schema": SCHEMA, "backend": NNUNET, "name": name, "task": recipe.task,
         "structures": {s: [s] for s in recipe.regions[: 2 if recipe.task == "lesion" else 1]},
         "orientation": recipe.orientation, "folds": [], "checkpoint": WEIGHTS,
         "sha256": {file: sha256_of(folder / file) for file in files},

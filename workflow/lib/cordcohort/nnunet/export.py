@@ -165,8 +165,10 @@ def export(
     usable = [{k: [n for n in fold[k] if n in written] for k in fold} for fold in splits]
     if not all(fold[k] for fold in usable for k in ("train", "val")):
         told = "; ".join(f"{scan}: {reason}" for scan, reason in list(refused.items())[:3])
-        raise ConfigError("sources.cohort", f"{len(written)} usable scans of {len(chosen)}",
-                          "scans to train and to validate with in every fold", told, "recipe")  # fmt: skip
+        raise ConfigError(
+            "sources.cohort", f"{len(written)} usable scans of {len(chosen)}",
+            "scans to train and to validate with in every fold", told, "recipe",
+        )  # fmt: skip
     write_json(folder / SPLITS, usable)
     about = {
         "channel_names": {"0": "MRI"}, **dataset_labels(recipe.regions),

@@ -16,8 +16,8 @@ from cordcohort.errors import ConfigError
 from cordcohort.files import sha256_of
 from cordcohort.nnunet.labels import check_structures, read_labels
 from cordcohort.nnunet.orientation import axes_of
+from cordcohort.nnunet.paths import DATASET, PLANS
 
-PLANS, DATASET = "plans.json", "dataset.json"
 MAX_JSON_BYTES = 50_000_000
 REORIENTING_READER, ITS_ORIENTATION = "NibabelIOWithReorient", "LPI"
 _UNET = "dynamic_network_architectures.architectures"

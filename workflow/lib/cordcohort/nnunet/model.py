@@ -5,6 +5,9 @@ imports whatever class the plans name. Here plans are checked first, weights are
 only, and nnU-Net gets the finished network.
 """
 
+# nnU-Net is in an environment of its own, which type checks do not see.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import hashlib
@@ -27,10 +30,10 @@ from cordcohort.nnunet.checkpoint import Fold, read_fold
 from cordcohort.nnunet.folder import checked_folder, checkpoints_of
 from cordcohort.nnunet.labels import Labels, fraction_of, mask_of
 from cordcohort.nnunet.orientation import turned, turned_back
+from cordcohort.nnunet.paths import NNUNET
 from cordcohort.segmentation.infer import Segmentation
 from cordcohort.segmentation.registry import CARD, Model
 
-NNUNET = "nnunet"
 CORD = "cord"
 TILE_STEP = 0.5  # of a patch, as published
 

@@ -18,7 +18,7 @@ from cordcohort.errors import ConfigError
 from cordcohort.nifti import Array, Image
 
 OPPOSITE = {"R": "L", "L": "R", "A": "P", "P": "A", "I": "S", "S": "I"}
-_PAIRS = (frozenset("RL"), frozenset("AP"), frozenset("IS"))
+_PAIRS = {frozenset("RL"), frozenset("AP"), frozenset("IS")}
 _RAS = np.array([[0, 1], [1, 1], [2, 1]], dtype=float)
 
 
@@ -35,11 +35,12 @@ def axes_of(code: str, key: str = "orientation") -> NDArray[np.float64]:
     >>> axes_of("LPI").tolist(), axes_of("RPI").tolist()
     ([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]], [[0.0, -1.0], [1.0, 1.0], [2.0, 1.0]])
     """
-    pairs = [{letter, OPPOSITE.get(letter, "")} for letter in code]
-    if len(pairs) != len(_PAIRS) or any(pair not in pairs for pair in _PAIRS):
+    pairs = {frozenset({letter, OPPOSITE.get(letter, "")}) for letter in code}
+    if len(code) != len(_PAIRS) or pairs != _PAIRS:
         raise ConfigError(key, code, "three letters that say where the axes begin, as RPI or LPI",
                           "correct it")  # fmt: skip
-    return axcodes2ornt(tuple(OPPOSITE[letter] for letter in code))
+    found = axcodes2ornt(tuple(OPPOSITE[letter] for letter in code))
+    return np.asarray(found, dtype=np.float64)
 
 
 def turned(image: Image, code: str) -> tuple[Array, tuple[float, ...]]:

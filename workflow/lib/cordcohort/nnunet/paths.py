@@ -10,9 +10,21 @@ from cordcohort.files import read_yaml
 from cordcohort.scan import RESULTS
 from cordcohort.trained import model_folder
 
+TORCH, NNUNET = "torch", "nnunet"
 PLANNED = "planned.json"
+PLANS, DATASET = "plans.json", "dataset.json"
 WEIGHTS = "weights.safetensors"
 DATASET_ID = 1
+
+
+def backend_of(entry: Mapping[str, Any]) -> str:
+    """What trains a declared model."""
+    return str(entry.get("backend", TORCH))
+
+
+def folder_files(entry: Mapping[str, Any]) -> list[str]:
+    """Files of a declared model folder."""
+    return [f"{entry['folder']}/{file}" for file in sorted(entry["sha256"])]
 
 
 def work_folder(name: str) -> str:
@@ -45,7 +57,7 @@ def fold_record(name: str, fold: int) -> str:
 def nnunet_outputs(name: str) -> list[str]:
     """Files that the rule of the finished model promises."""
     folder = model_folder(name)
-    return [f"{folder}/model.yaml", f"{folder}/plans.json", f"{folder}/dataset.json"]
+    return [f"{folder}/{file}" for file in ("model.yaml", PLANS, DATASET)]
 
 
 def n_folds(entry: Mapping[str, Any]) -> int:

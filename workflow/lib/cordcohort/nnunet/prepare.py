@@ -4,6 +4,9 @@ nnU-Net starts worker processes that run the main module again; here that is a r
 its pools are threads of this process, which also saves loading torch in each.
 """
 
+# nnU-Net is in an environment of its own, which type checks do not see.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import contextlib
@@ -12,7 +15,6 @@ import os
 import shutil
 from collections.abc import Generator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
@@ -88,7 +90,7 @@ class _Threads:
 
 
 @contextlib.contextmanager
-def _threads(*modules: ModuleType) -> Generator[None]:
+def _threads(*modules: Any) -> Generator[None]:
     """Let some modules of nnU-Net work with threads."""
     before = [module.multiprocessing for module in modules]
     try:

@@ -14,10 +14,9 @@ from cordcohort.errors import ConfigError
 from cordcohort.files import read_yaml
 from cordcohort.model_uses import STRUCTURES
 from cordcohort.nnunet.orientation import axes_of
+from cordcohort.nnunet.paths import NNUNET
+from cordcohort.trained import REGIONS
 
-BACKEND = "nnunet"
-REGIONS = ("cord", "lesion", "oedema", "haemorrhage")
-"""Nested: cord holds all, lesion holds both of its subclasses."""
 CONFIGURATIONS = ("2d", "3d_fullres")
 LOSSES = ("dice_ce", "dice_ce_no_smooth")
 MOST = 100_000
@@ -99,7 +98,7 @@ def parse_nnunet_recipe(content: Mapping[str, Any], where: str = "recipe") -> Nn
         if key not in content:
             raise ConfigError(key, None, "a value", f"add '{key}' to the recipe", where)
     _known(content, _TOP, "", where)
-    _one_of("backend", content["backend"], (BACKEND,), where)
+    _one_of("backend", content["backend"], (NNUNET,), where)
     task = _one_of("task", content["task"], _TASKS, where)
     configuration = content.get("configuration", "3d_fullres")
     sources = _filled("sources", content.get("sources"), where)

@@ -1,5 +1,8 @@
 """nnU-Net's own trainer with a recipe's numbers, a seed, and checkpoints that execute nothing."""
 
+# nnU-Net is in an environment of its own, which type checks do not see.
+# pyright: reportMissingImports=false, reportUntypedBaseClass=false
+
 from __future__ import annotations
 
 import contextlib

@@ -41,6 +41,8 @@ def segment_image(
         One for each structure that the model's task has, on the axes of ``image``; ``soft`` is
         ``None`` where a method draws binary masks.
     """
+    if model.drawer is not None:
+        return model.drawer(image, mirror)
     return _DRAWERS[model.backend, str(model.card["task"])](model, image, batch_size, mirror)
 
 

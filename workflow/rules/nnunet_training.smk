@@ -1,0 +1,83 @@
+# Trainings by nnU-Net v2, as the papers did them, in an environment of its own. A fold that was
+# stopped goes on from its last checkpoint, which lies beside its outputs.
+for entry in PLAN.trainings("nnunet"):
+
+    rule:
+        name:
+            f"nnunet_prepare_{entry['name']}"
+        input:
+            made_by_rules(PLAN.training_inputs(entry)),
+        output:
+            planned_record(entry["name"]),
+        log:
+            log_of("training", f"{entry['name']}_prepare"),
+        benchmark:
+            benchmark_of("training", f"{entry['name']}_prepare")
+        conda:
+            "../../envs/nnunet.yaml"
+        threads: entry["threads"]
+        resources:
+            mem_mb=memory_mb(8000),
+            runtime=1440,
+        params:
+            entry=dict(entry),
+            science=science("nnunet.declared"),
+        script:
+            "../scripts/nnunet_prepare.py"
+
+    remember(f"nnunet_prepare_{entry['name']}", "train")
+    for fold, record in enumerate(PLAN.nnunet_folds(entry)):
+
+        rule:
+            name:
+                f"nnunet_train_{entry['name']}_fold{fold}"
+            input:
+                made_by_rules([planned_record(entry["name"])]),
+            output:
+                record,
+            log:
+                log_of("training", f"{entry['name']}_fold{fold}"),
+            benchmark:
+                benchmark_of("training", f"{entry['name']}_fold{fold}")
+            conda:
+                "../../envs/nnunet.yaml"
+            threads: entry["threads"]
+            resources:
+                mem_mb=memory_mb(16000),
+                runtime=5760,
+                gpu=int(entry["device"] == "cuda"),
+            params:
+                entry=dict(entry),
+                fold=fold,
+                science=science("nnunet.declared"),
+            script:
+                "../scripts/nnunet_train.py"
+
+        remember(f"nnunet_train_{entry['name']}_fold{fold}", "train")
+
+    rule:
+        name:
+            f"nnunet_publish_{entry['name']}"
+        input:
+            made_by_rules([planned_record(entry["name"])]),
+            folds=made_by_rules(PLAN.nnunet_folds(entry)),
+        output:
+            nnunet_outputs(entry["name"]),
+            model_split(entry["name"]),
+        log:
+            log_of("training", f"{entry['name']}_publish"),
+        benchmark:
+            benchmark_of("training", f"{entry['name']}_publish")
+        conda:
+            "../../envs/nnunet.yaml"
+        threads: 1
+        resources:
+            mem_mb=memory_mb(4000),
+            runtime=30,
+        params:
+            entry=dict(entry),
+            science=science("nnunet.declared"),
+        script:
+            "../scripts/nnunet_publish.py"
+
+    remember(f"nnunet_publish_{entry['name']}", "train")
