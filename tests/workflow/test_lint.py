@@ -70,7 +70,7 @@ def test_snakemake_finds_nothing_to_improve(root, demo_study):
 
 
 # Logs of the running process, locks, and files of a training run, which no table is made from.
-WRITES_IN_PLACE = {"engine_output.py", "progress.py", "adapter.py", "study_lock.py"}
+WRITES_IN_PLACE = {"engine_output.py", "progress.py", "adapter.py", "study_lock.py", "quiet.py"}
 # These write into the temporary path that files.atomic_path gives them.
 WRITES_INTO_TEMPORARY = {"files.py", "write.py", "table.py", "state.py", "canvas.py", "cohort.py"}
 

@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors.torch import save_file
 
-from cordcohort.files import atomic_path, read_json, sha256_of, write_json, write_text
+from cordcohort.files import read_json, sha256_of, write_json, write_text
 from cordcohort.nnunet.checkpoint import CONFIGURATION, MIRROR_AXES, read_fold
 from cordcohort.nnunet.export import Case, cases, export, split_of
 from cordcohort.nnunet.paths import (
@@ -34,6 +33,7 @@ from cordcohort.scan import Row
 from cordcohort.segmentation.registry import CARD, SCHEMA
 from cordcohort.trained import model_folder, model_split
 from cordcohort.training.split import said_of_persons, write_split
+from cordcohort.training.state import save_tensors
 
 _STATE = ("image", "image_size", "image_mtime_ns", "masks", "person", "split")
 
@@ -148,13 +148,12 @@ def save_weights(checkpoint: Path, path: Path) -> None:
     for name, tensor in fold.weights.items():
         if tensor.data_ptr() not in seen:
             seen.add(tensor.data_ptr())
-            tensors[name] = tensor.contiguous()
+            tensors[name] = tensor
     same = {n: next(k for k, t in tensors.items() if t.data_ptr() == v.data_ptr())
             for n, v in fold.weights.items() if n not in tensors}  # fmt: skip
     about = {CONFIGURATION: fold.configuration, "same": json.dumps(same),
              MIRROR_AXES: ",".join(map(str, fold.mirror_axes))}  # fmt: skip
-    with atomic_path(path) as temporary:
-        save_file(tensors, str(temporary), metadata=about)
+    save_tensors(path, tensors, about)
 
 
 def _made_of(recipe: str, used: Sequence[Case]) -> str:

@@ -15,6 +15,8 @@ from cordcohort.model_uses import STRUCTURES
 BACKGROUND, IGNORE = "background", "ignore"
 CODES = {"regions": range(1, 9), "rootlets": range(2, 10)}
 """Label maps and the codes that they may hold."""
+POINT = "pmj"
+"""A landmark, which a map of labels does not hold."""
 MOST_LABELS = 256
 Array = NDArray[Any]
 
@@ -103,8 +105,9 @@ def check_structures(
     >>> check_structures("lesion", {"cord": "sc", "lesion": ["lesion"]}, labels, "structures")
     {'cord': {1: ('sc',)}, 'lesion': {1: ('lesion',)}}
     """
-    if set(given) != set(STRUCTURES[task]):
-        raise ConfigError(key, sorted(given), " and ".join(STRUCTURES[task]),
+    needed = [s for s in STRUCTURES[task] if s != POINT]
+    if set(given) != set(needed):
+        raise ConfigError(key, sorted(given), " and ".join(needed),
                           f"name the labels of each structure of the task {task}")  # fmt: skip
     found: dict[str, dict[int, tuple[str, ...]]] = {}
     for structure, made_of in given.items():

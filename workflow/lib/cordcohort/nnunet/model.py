@@ -25,10 +25,11 @@ from torch import nn
 
 from cordcohort.errors import ConfigError
 from cordcohort.files import read_yaml
+from cordcohort.model_uses import STRUCTURES
 from cordcohort.nifti import Image
 from cordcohort.nnunet.checkpoint import Fold, read_fold
 from cordcohort.nnunet.folder import checked_folder, checkpoints_of
-from cordcohort.nnunet.labels import Labels, fraction_of, mask_of
+from cordcohort.nnunet.labels import POINT, Labels, fraction_of, mask_of
 from cordcohort.nnunet.orientation import turned, turned_back
 from cordcohort.nnunet.paths import NNUNET
 from cordcohort.segmentation.infer import Segmentation
@@ -44,6 +45,8 @@ class Drawer:
 
     Attributes
     ----------
+    task
+        Key of :data:`cordcohort.model_uses.STRUCTURES`.
     predictor
         nnU-Net's, with its networks' weights.
     labels, structures
@@ -52,6 +55,7 @@ class Drawer:
         Code of the axes on which it was trained.
     """
 
+    task: str
     predictor: Any
     labels: Labels
     structures: Mapping[str, Mapping[int, tuple[str, ...]]]
@@ -79,6 +83,9 @@ class Drawer:
         found = {s: self._structure(image, s, drawn, probabilities) for s in self.structures}
         if CORD in found and not found[CORD].mask.any():
             return self._nothing(image, "no voxel was drawn as cord")
+        if POINT in STRUCTURES[self.task]:
+            empty = np.zeros(image.data.shape, np.uint8)
+            found[POINT] = Segmentation(None, empty, "no_pmj", "the model draws no PMJ", 0)
         return found
 
     def _structure(self, image: Image, name: str, drawn: Any, outputs: Any) -> Segmentation:
@@ -95,7 +102,9 @@ class Drawer:
 
     def _nothing(self, image: Image, reason: str) -> dict[str, Segmentation]:
         empty = np.zeros(image.data.shape, np.uint8)
-        return {name: Segmentation(None, empty, "no_cord", reason, 0) for name in self.structures}
+        return {
+            name: Segmentation(None, empty, "no_cord", reason, 0) for name in STRUCTURES[self.task]
+        }
 
 
 def load_nnunet(source: Mapping[str, Any] | str | Path, device: str | torch.device) -> Model:
@@ -138,7 +147,9 @@ def load_nnunet(source: Mapping[str, Any] | str | Path, device: str | torch.devi
         network.to(device).eval(), plans, configuration, [f.weights for f in folds.values()],
         known["dataset"], "nnUNetTrainer", first.mirror_axes or None,
     )  # fmt: skip
-    drawer = Drawer(predictor, labels, known["structures"], str(entry["orientation"]))
+    drawer = Drawer(
+        str(entry["task"]), predictor, labels, known["structures"], str(entry["orientation"])
+    )
     digest = hashlib.sha256("".join(entry["sha256"][f] for f in files).encode()).hexdigest()
     card = {"name": entry["name"], "task": entry["task"], "backend": NNUNET}
     return Model(str(entry["name"]), card, {}, digest, device, NNUNET, drawer)

@@ -25,6 +25,7 @@ from nnunetv2.preprocessing.preprocessors import default_preprocessor
 
 from cordcohort.errors import ConfigError
 from cordcohort.nnunet.paths import DATASET_ID
+from cordcohort.nnunet.quiet import printed_to
 from cordcohort.nnunet.recipe import NnunetRecipe
 
 PLANS_NAME = "nnUNetPlans"
@@ -54,7 +55,7 @@ def plan_and_preprocess(recipe: NnunetRecipe, work: Path, *, threads: int = 1) -
     """
     shutil.rmtree(work / FOLDERS["nnUNet_preprocessed"], ignore_errors=True)
     use_folders(work, threads)
-    with _log(work / "plan.log"), _threads(fingerprint_extractor, default_preprocessor):
+    with printed_to(work / "plan.log"), _threads(fingerprint_extractor, default_preprocessor):
         extractor = fingerprint_extractor.DatasetFingerprintExtractor(DATASET_ID, threads)
         extractor.show_progress_bar = False
         extractor.run(overwrite_existing=True)
@@ -100,11 +101,3 @@ def _threads(*modules: Any) -> Generator[None]:
     finally:
         for module, kept in zip(modules, before, strict=True):
             module.multiprocessing = kept
-
-
-@contextlib.contextmanager
-def _log(path: Path) -> Generator[None]:
-    """What nnU-Net prints goes to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
-        yield

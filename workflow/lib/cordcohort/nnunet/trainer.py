@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from cordcohort.files import atomic_path, read_json
 from cordcohort.nnunet.checkpoint import read_untrusted
 from cordcohort.nnunet.paths import dataset_name
 from cordcohort.nnunet.prepare import FOLDERS, PLANS_NAME, use_folders
+from cordcohort.nnunet.quiet import printed_to
 from cordcohort.nnunet.recipe import NnunetRecipe
 
 LATEST, FINAL = "checkpoint_latest.pth", "checkpoint_final.pth"
@@ -93,7 +93,7 @@ def train_fold(
     """
     use_folders(work, threads - 1)
     dataset = work / FOLDERS["nnUNet_preprocessed"] / dataset_name(name or recipe.name)
-    with (work / f"fold_{fold}.log").open("a") as log, contextlib.redirect_stdout(log):
+    with printed_to(work / f"fold_{fold}.log"):
         trainer = _trainer(recipe, fold, dataset, device)
         folder = Path(str(trainer.output_folder))
         if (folder / FINAL).is_file():

@@ -17,11 +17,13 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")
 """Of Adam the first three, of gradient descent the last."""
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors atomically."""
+def save_tensors(
+    path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None
+) -> None:
+    """Write tensors, and what a reader should know of them, atomically."""
     ready = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file(ready, str(temporary))
+        save_file(ready, str(temporary), metadata=about)
 
 
 def save_state(
