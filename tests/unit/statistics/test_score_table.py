@@ -111,3 +111,15 @@ def test_nothing_selected_is_a_row_with_a_reason():
     result, _ = scores([row("01", 0.5, reference="other")])
     assert result.table["flag"].tolist() == ["undefined"]
     assert laid_out_blocks("score_table", result.table.astype(str)) == []
+
+
+def test_a_method_that_draws_no_lesions_has_no_rows_of_them_and_published_values_stand_once():
+    rows = [row(s, 0.9, structure="cord", method=m) for s in SUBJECTS for m in ("net", "plain")]
+    rows += [row(s, 0.5 + 0.01 * int(s)) for s in SUBJECTS]
+    result, _ = scores(rows)
+    blocks = laid_out_blocks("score_table", with_published(result.table, "sciseg").astype(str))
+    assert [b.title for b in blocks] == ["net", "plain"]
+    assert blocks[0].table["structure"].tolist() == ["spinal cord", "lesion"]
+    assert blocks[1].table["structure"].tolist() == ["spinal cord"]
+    assert "zurich, published" in blocks[0].table
+    assert "zurich, published" not in blocks[1].table

@@ -33,6 +33,8 @@ _RESULTS = (
     "ci_method", "p_adjusted", "correction", "family", "n_family", "n_found", "n_excluded",
     "n_failed", "n_undefined", "n_unpaired", "n_used",
 )  # fmt: skip
+MIN_METHODS = 2
+_TOGETHER = ("measure", "with", "time_point", "method")
 _NOT_SELECTING = ("flag", "reason", "value", "n_voxels", "slice")
 
 
@@ -54,14 +56,37 @@ def correlation_figures(inputs: Inputs, report: Path) -> list[Drawn]:
     for analysis in inputs.analyses:
         if analysis.kind != "correlation" or "with" not in analysis.table.columns:
             continue
-        for number, row in enumerate(records(analysis.whole)):
+        told = analysis.about.get("parameters", {}).get("declared", {}).get("select", {})
+        mine = _selected(values, inputs.scores, told)
+        for number, row in _methods_together(records(analysis.whole)):
             if len(drawn) >= MAX_FIGURES:
                 return drawn
-            points = _points(values, inputs.scores, row)
+            points = _points(mine, inputs.scores, row)
             if _agrees(points, row):
                 file = f"{FIGURES}/correlation_{safe_name(analysis.name)}_{number + 1}.svg"
                 drawn.append(_draw(points, row, analysis, report, file))
     return drawn
+
+
+def _methods_together(rows: list[dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
+    """Numbered rows, those of one measure and score side by side whoever drew the masks."""
+    numbered = list(enumerate(rows))
+    if len({row.get("method") for row in rows}) < MIN_METHODS:
+        return numbered
+    return sorted(numbered, key=lambda item: [str(item[1].get(c, "")) for c in _TOGETHER])
+
+
+def _selected(values: pd.DataFrame, scores: pd.DataFrame, select: dict[str, Any]) -> pd.DataFrame:
+    """Rows of the data sets, persons' groups and the like that an analysis was declared for."""
+    for column, labels in select.items():
+        wanted = [str(v) for v in (labels if isinstance(labels, list) else [labels])]
+        if column in LONG_COLUMNS:
+            values = values[values[column].astype("str").isin(wanted)]
+        else:
+            group = scores[(scores["variable"] == column) & scores["value"].isin(wanted)]
+            members = group["dataset"] + "/" + group["subject"]
+            values = values[values["subject_key"].isin(members)]
+    return values
 
 
 def _points(values: pd.DataFrame, scores: pd.DataFrame, row: dict[str, Any]) -> pd.DataFrame:

@@ -165,13 +165,22 @@ def _score_table(part: pd.DataFrame, unit: str) -> list[Block]:
         if (own["status"] == NOT_SUPPLIED).all():
             absent.append(f"{method} ({NOT_SUPPLIED})")
             continue
-        blocks.append(Block(str(method), _by_site(own), _hidden(own)))
+        told = own[own.groupby("structure")["mean"].transform(_any_number)]
+        if told.empty:
+            absent.append(f"{method} ({NO_VALUE})")
+            continue
+        table = _by_site(told, published=not blocks)  # beside the first method alone
+        blocks.append(Block(str(method), table, _hidden(told)))
     if absent:
         blocks.append(Block("Without a table", pd.DataFrame(), f"{', '.join(absent)}."))
     return blocks
 
 
-def _by_site(own: pd.DataFrame) -> pd.DataFrame:
+def _any_number(cells: pd.Series) -> bool:
+    return bool(pd.to_numeric(cells, errors="coerce").notna().any())
+
+
+def _by_site(own: pd.DataFrame, *, published: bool) -> pd.DataFrame:
     """Cells ``mean ± SD (n)``, marked where a test was made; published values beside."""
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for cell in records(own):
@@ -180,7 +189,7 @@ def _by_site(own: pd.DataFrame) -> pd.DataFrame:
         row = rows.setdefault(key, {"structure": structure_text(key[0]), "measure": name})
         site = "all sites" if cell["site"] == "all" else public_text(cell["site"])
         row[site] = _mean_sd(cell)
-        if cell.get(COLUMN):
+        if published and cell.get(COLUMN):
             row[f"{site}, {COLUMN}"] = str(cell[COLUMN])
     wide = pd.DataFrame(list(rows.values())).fillna("")
     wide["structure"] = wide["structure"].where(~wide["structure"].duplicated(), "")
