@@ -86,6 +86,7 @@ def slide(model: Model, image: Image) -> np.ndarray:
             inside = in_y[:, :, None] & in_x[:, None, :]
             crops = (rows, columns, inside)
             fine = infer._run(stage, grid, index, crops, step=step, batch_size=32, mirror=False)
+            fine = fine[:, 0]
             back = [
                 from_crop(a, c, stage.patch, stage.spacing_mm)
                 for a, c in zip((grid.y, grid.x), at, strict=True)

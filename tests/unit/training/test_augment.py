@@ -15,11 +15,12 @@ from cordcohort.training.augment import (
     change_intensities,
     check_augmentation,
     coarser,
+    mirrored_axes,
     random_affine,
     random_displacement,
     smoothed,
-    turns_over,
 )
+from cordcohort.training.patches import Item, PatchSampler
 from scipy import ndimage
 
 
@@ -43,7 +44,7 @@ def test_the_published_probabilities_are_the_defaults() -> None:
 def test_each_change_happens_as_often_as_its_probability_says() -> None:
     rng, options = np.random.default_rng(1), check_augmentation({})
     n = 4000
-    turned = sum(turns_over(rng, options) for _ in range(n))
+    turned = sum(bool(mirrored_axes(rng, options)) for _ in range(n))
     assert turned / n == pytest.approx(0.3, abs=4 * math.sqrt(0.3 * 0.7 / n))
     moved = sum(not np.array_equal(random_affine(rng, options), np.eye(3)) for _ in range(n))
     assert moved / n == pytest.approx(0.9, abs=4 * math.sqrt(0.9 * 0.1 / n))
@@ -163,3 +164,22 @@ def test_without_changes_an_image_stays_as_it_is() -> None:
 def test_unknown_changes_are_refused_by_name(given: dict, word: str) -> None:
     with pytest.raises(ConfigError, match=word):
         check_augmentation(given)
+
+
+def test_contrast_and_mirror_happen_only_where_they_are_asked_for() -> None:
+    assert not {"contrast", "mirror"} & set(check_augmentation({}))
+    found = check_augmentation({"contrast": {}, "mirror": {"probability": 1.0}})
+    assert found["contrast"] == {"probability": 0.15, "range": (0.75, 1.25)}
+    assert mirrored_axes(np.random.default_rng(0), {"mirror": found["mirror"]}) == [0, 1, 2]
+
+
+def test_mirroring_turns_image_and_target_over_together() -> None:
+    cord = np.zeros((8, 8, 8), np.float16)
+    cord[1:3, 1:4, 2:4] = 1
+    item = Item("a", "p", "T2w", cord, cord, (1.0, 1.0, 1.0))
+    options = dict.fromkeys(PUBLISHED, False) | {"mirror": {"probability": 1.0}}
+    sampler = PatchSampler([item], {"size": [8, 8, 8]}, check_augmentation(options), seed=1)
+    image, target = sampler.batch(0, 1)
+    turned = torch.from_numpy(cord.astype(np.float32)).flip((0, 1, 2))
+    assert torch.allclose(target[0, 0], turned, atol=1e-5)  # places of voxels in single precision
+    assert torch.equal(image[0, 0] > 0, target[0, 0] > 0.5)

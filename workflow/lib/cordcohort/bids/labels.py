@@ -21,8 +21,9 @@ class LabelName:
     Attributes
     ----------
     structure : str
-        cord, gm, wm, csf, canal, lesion, regions (eight-region map), tissue (cord, canal ... map),
-        rootlets, spinal (map of spinal levels), vertebrae, discs or pmj.
+        cord, gm, wm, csf, canal, lesion and its parts oedema and haemorrhage, regions (eight-region
+        map), tissue (cord, canal ... map), rootlets, spinal (map of spinal levels), vertebrae,
+        discs or pmj.
     kind : str
         seg (binary mask), softseg (0 to 1), dseg (label map), dlabel (points) or pmj (one point).
     method : str
@@ -54,6 +55,8 @@ LABEL_NAMES: dict[str, LabelName] = (
     | _named("canal", "seg", "label-canal_seg", "label-canal_mask canalseg-manual")
     | _named("lesion", "seg", "label-lesion label-lesion_seg", "lesion-manual lesion")
     | _named("lesion", "softseg", "label-lesion_softseg")
+    | _named("oedema", "seg", "label-oedema_seg", "label-edema_seg")
+    | _named("haemorrhage", "seg", "label-haemorrhage_seg", "label-hemorrhage_seg")
     | _named("regions", "dseg", "label-SCregions_dseg")
     | _named("tissue", "dseg", "label-tissue_dseg")
     | _named("rootlets", "dseg", "label-rootlets_dseg", "label-rootlet label-rootlet_dseg")

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from cordcohort.phantom.acquisition import Pose
+from cordcohort.phantom.central_canal import draw_central_canal
 from cordcohort.phantom.config import PhantomStudy, damage_levels
 from cordcohort.phantom.course import at_compressions, lesions_at
 from cordcohort.phantom.frame import build_frame
-from cordcohort.phantom.person import Person, draw_person
+from cordcohort.phantom.person import Person, draw_person, height_of_level
 from cordcohort.phantom.signals import stream
 from cordcohort.phantom.sites import COMPRESSIONS, Protocol, Site
 from cordcohort.phantom.tensors import damage_profile
@@ -148,9 +149,13 @@ def _chosen(number: int, share: float) -> bool:
 
 
 def _healthy(study: PhantomStudy, person_id: str) -> Person:
-    return draw_person(
-        stream(study.seed, "person", person_id), distractors=study.difficulty.distractors
-    )
+    hard = study.difficulty
+    someone = draw_person(stream(study.seed, "person", person_id), distractors=hard.distractors)
+    rng = stream(study.seed, "central canal", person_id)
+    if rng.random() >= hard.central_canal_share:
+        return someone
+    middle = height_of_level(someone.vertebra_mm, float(np.mean(study.damage_levels)))
+    return replace(someone, central_canal=draw_central_canal(rng, middle))
 
 
 def _draw(study: PhantomStudy, person_id: str, number: int, damage: str, region: str) -> Person:

@@ -26,11 +26,13 @@ class Difficulty:
 
     From one session to the next a lesion's radii change by a factor of spread `lesion_growth_sd`;
     with the probability `lesion_turnover` one is gone, and with the same one appears.
+    ``central_canal_share`` alone is of the controls: a canal that shows looks like a lesion.
     """
 
     compression_share: float = 0.5
     lesion_share: float = 0.7
     implant_share: float = 1.0 / 3.0
+    central_canal_share: float = 0.0
     lesion_diameter_mm: tuple[float, float] = (2.0, 9.0)
     lesion_cnr: tuple[float, float] = (1.0, 6.0)
     fa_sd: float = 0.06

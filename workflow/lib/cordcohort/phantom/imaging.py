@@ -14,6 +14,7 @@ in Medicine 1995;34:910-914.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from cordcohort.phantom.acquisition import Acquisition
 from cordcohort.phantom.anatomy import label_volume, lesion_volume, mean_values
 from cordcohort.phantom.frame import build_frame
 from cordcohort.phantom.grid import Shape, voxel_step
+from cordcohort.phantom.parts import central_canal_volume
 from cordcohort.phantom.person import Person
 from cordcohort.phantom.tissues import Tissue
 
@@ -149,15 +151,22 @@ def mean_over_voxels(person: Person, grid: Acquisition, values: Array) -> Array:
 
 def lesion_fraction(person: Person, grid: Acquisition) -> Array:
     """Share of each voxel that lesions fill, float32, canonical axes."""
+    return _fraction(person, grid, lesion_volume if person.lesions else None)
+
+
+def _fraction(
+    person: Person, grid: Acquisition, volume: Callable[[Person, Shape, Array], Array] | None
+) -> Array:
+    """Share of each voxel that a part near the cord fills; 0 everywhere without it."""
     out = np.zeros(grid.shape, dtype=np.float32)
     box = near_cord(person, grid)
     shape = box_shape(box)
-    if not person.lesions or min(shape) == 0:
+    if volume is None or min(shape) == 0:
         return out
     fx, fy, fz = factors(grid.spacing_mm, FINE_STEP_MM)
     offset = [(1.0 / f - 1.0) / 2.0 for f in (fx, fy, fz)]
     affine = box_affine(grid.to_person, box) @ voxel_step((fx, fy, fz), offset)
-    fine = lesion_volume(person, (shape[0] * fx, shape[1] * fy, shape[2] * fz), affine) > 0
+    fine = volume(person, (shape[0] * fx, shape[1] * fy, shape[2] * fz), affine) > 0
     out[box] = fine.reshape(shape[0], fx, shape[1], fy, shape[2], fz).mean(axis=(1, 3, 5))
     return out
 
@@ -197,6 +206,9 @@ def structural_image(
     sigma = float(signals[Tissue.LEFT_LATERAL_WM]) / noise.snr
     lesion = lesion_fraction(person, grid)
     clean += lesion * np.float32(LESION_SIGN[contrast] * noise.lesion_cnr * sigma)
+    if person.central_canal is not None:
+        fluid = signals[Tissue.CSF] - signals[Tissue.LEFT_GM]
+        clean += _fraction(person, grid, central_canal_volume) * np.float32(fluid)
     if contrast == "T2w":
         clean *= _flow(grid.shape[2], rng)
     clean *= implant_survival(person, grid)

@@ -1,4 +1,4 @@
-"""Parts that have label volumes of their own: lesions, and the dorsal nerve rootlets C2 to T1."""
+"""Parts with label volumes of their own: lesions, central canal, dorsal rootlets C2 to T1."""
 
 from __future__ import annotations
 
@@ -207,3 +207,26 @@ def _in_lesion(lesion: Lesion, points: Points) -> Array:
     dz = (points.z - lesion.z_mm) / lesion.radius_z_mm
     ripple = np.sin(3.0 * du + lesion.x_mm) * np.sin(3.0 * dv) * np.sin(3.0 * dz + lesion.y_mm)
     return du * du + dv * dv + dz * dz < 1.0 + lesion.roughness * ripple
+
+
+def central_canal_volume(person: Person, shape: Shape, affine: ArrayLike) -> Array:
+    """Open central canal of a person on a grid; parameters as in `rootlet_volume`.
+
+    Returns
+    -------
+    array of uint8, shape `shape`
+        1 inside it.
+    """
+    out = np.zeros(shape, dtype=np.uint8)
+    matrix = checked_affine(shape, affine, 1)
+    canal = person.central_canal
+    if canal is None:
+        return out
+    frame = build_frame(person)
+    for part, world in world_chunks(shape, matrix):
+        points = locate(frame, world)
+        du, dv = 2 * points.u / canal.width_mm, 2 * points.v / canal.depth_mm
+        open_there = (points.z >= canal.low_mm) & (points.z <= canal.high_mm)
+        tube = (du * du + dv * dv < 1.0) & open_there
+        out[:, :, part] = tube.reshape(shape[0], shape[1], -1)
+    return out

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from cordcohort.phantom.central_canal import CentralCanal
+
 N_VERTEBRAE = 24
 """C1 to C7, T1 to T12, L1 to L5: vertebra number 1 is C1."""
 N_SHAPE_KNOTS = 9
@@ -108,6 +110,7 @@ class Person:
     lesions: tuple[Lesion, ...] = ()
     blobs: tuple[Blob, ...] = ()
     implant_levels: tuple[float, ...] = ()
+    central_canal: CentralCanal | None = None
 
 
 def draw_person(

@@ -10,6 +10,7 @@ import numpy as np
 from cordcohort.nifti import Image
 from cordcohort.segmentation.classical import segment_classical
 from cordcohort.segmentation.infer import Segmentation, segment_volume
+from cordcohort.segmentation.lesion import LESION, segment_lesions
 from cordcohort.segmentation.regions import REGIONS, segment_regions
 from cordcohort.segmentation.registry import CLASSICAL, NETWORK, Model
 from cordcohort.segmentation.rootlets import ROOTLETS, segment_rootlets
@@ -59,6 +60,7 @@ def _classical(model: Model, image: Image, batch_size: int, mirror: bool) -> Dra
 
 _DRAWERS: dict[tuple[str, str], Callable[[Model, Image, int, bool], Drawn]] = {
     (NETWORK, CORD): _cord,
+    (NETWORK, LESION): segment_lesions,
     (NETWORK, REGIONS): segment_regions,
     (NETWORK, ROOTLETS): segment_rootlets,
     (CLASSICAL, CORD): _classical,

@@ -104,16 +104,20 @@ def segment_volume(
     """
     volume, problem = open_volume(image.canonical(), model.device)
     if volume is None:
-        return _nothing(image, problem)
+        return nothing(image, problem)
     with deterministic():
         soft, problem = _find(model, volume, batch_size, mirror=mirror)
     problem = problem or implausible(soft, volume.step_mm)
     if problem:
-        return _nothing(image, problem)
+        return nothing(image, problem)
+    return on_native(image, soft)
+
+
+def on_native(image: Image, soft: FloatArray) -> Segmentation:
+    """Fractions ``(z, y, x)`` as soft and binary mask on the scan's own axes."""
     native = np.ascontiguousarray(image.to_native(soft.transpose(2, 1, 0)))
     mask = binarised(native).astype(np.uint8)
-    n_slices = int(binarised(soft).any((1, 2)).sum())
-    return Segmentation(native, mask, "ok", "", n_slices)
+    return Segmentation(native, mask, "ok", "", int(binarised(soft).any((1, 2)).sum()))
 
 
 def cord_line(stage: Stage, volume: Volume, batch_size: int) -> tuple[Centreline | None, str]:
@@ -139,7 +143,7 @@ def _find(model: Model, volume: Volume, batch_size: int, *, mirror: bool) -> tup
     if stage.block:
         soft = refine_blocks(stage, volume, line, mirror=mirror)
     else:
-        soft = refine(stage, volume, line, batch_size=batch_size, mirror=mirror)
+        soft = refine(stage, volume, line, batch_size=batch_size, mirror=mirror)[0]
     return keep_on_path(soft, line, volume), ""
 
 
@@ -156,7 +160,7 @@ def implausible(soft: FloatArray, step_mm: float) -> str:
     return ""
 
 
-def _nothing(image: Image, reason: str) -> Segmentation:
+def nothing(image: Image, reason: str) -> Segmentation:
     """Empty result with a reason."""
     shape = image.data.shape[:3]
     return Segmentation(
@@ -189,7 +193,7 @@ def locate(stage: Stage, volume: Volume, batch_size: int) -> tuple[CordPath | No
     inside = in_y[:, :, None] & in_x[:, None, :]
     grid = (rows, columns, inside)
     heat = _run(stage, volume, index, grid, step=step, batch_size=batch_size, mirror=False)
-    heat = heat * inside
+    heat = heat[:, 0] * inside
     path = trace_cord(heat.cpu().numpy(), stage.spacing_mm, step * volume.step_mm)
     if path is not None:
         path = CordPath(index.cpu().numpy()[path.slices], path.centres, path.score, path.heat)
@@ -211,7 +215,7 @@ def _run(
     stage: Stage, volume: Volume, index: Tensor, grid: tuple[Tensor, Tensor, Tensor],
     *, step: int, batch_size: int, mirror: bool,
 ) -> Tensor:  # fmt: skip
-    """Cord fraction ``(b, n, m)`` on the crops of the given slices."""
+    """Fractions ``(b, c, n, m)`` of each output on the crops of the given slices."""
     rows, columns, inside = grid
     size = max(batch_size, SMALLEST_BATCH)
     parts: list[Tensor] = []
@@ -237,24 +241,23 @@ def _predict(
     stage: Stage, stack: Tensor, grid: tuple[Tensor, Tensor, Tensor], least_sd: float,
     *, mirror: bool,
 ) -> Tensor:  # fmt: skip
-    """One network call (two with mirroring); blank crops hold no cord."""
+    """One network call (two with mirroring); blank crops hold nothing."""
     rows, columns, inside = grid
     crop = rows[:, None] @ stack @ columns[:, None].transpose(2, 3)
     crop, seen = normalise(crop, inside, least_sd)
-    out = stage.probability(stage.network(crop).float())[:, 0]
+    out = stage.probability(stage.network(crop).float())
     if mirror:
-        other = stage.probability(stage.network(crop.flip(3)).float())[:, 0].flip(2)
-        out = (out + other) / 2
-    return out * seen
+        out = (out + stage.probability(stage.network(crop.flip(3)).float()).flip(3)) / 2
+    return out * seen[:, None]
 
 
 def refine(
     stage: Stage, volume: Volume, line: Centreline, *, batch_size: int, mirror: bool
 ) -> FloatArray:
-    """Soft mask ``(z, y, x)`` from crops around the path."""
+    """Soft masks ``(c, z, y, x)``, one for each output, from crops around the path."""
     step = max(1, round(stage.neighbour_mm / volume.step_mm))
     n, h = stage.patch, stage.spacing_mm
-    soft = np.zeros(tuple(volume.slices.shape), np.float32)
+    parts: list[FloatArray] = []
     device = volume.slices.device
     for start in range(0, len(line.index), batch_size):
         part = slice(start, start + batch_size)
@@ -266,9 +269,12 @@ def refine(
         grid = (rows, columns, inside)
         fine = _run(stage, volume, index, grid, step=step, batch_size=batch_size, mirror=mirror)
         back_y, back_x = from_crop(volume.y, y, n, h), from_crop(volume.x, x, n, h)
-        whole = back_y @ (fine * inside) @ back_x.transpose(1, 2)
-        soft[line.index[part]] = whole.cpu().numpy()
-    return _blend(soft, volume.step_mm)
+        whole = back_y[:, None] @ (fine * inside[:, None]) @ back_x[:, None].transpose(2, 3)
+        parts.append(whole.cpu().numpy())
+    found = np.concatenate(parts)
+    soft = np.zeros((found.shape[1], *volume.slices.shape), np.float32)
+    soft[:, line.index] = found.swapaxes(0, 1)
+    return np.stack([_blend(one, volume.step_mm) for one in soft])
 
 
 def _blend(soft: FloatArray, step_mm: float) -> FloatArray:

@@ -44,6 +44,15 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "smooth": {"probability": 0.3, "largest_sigma": 2.0},
     "flip": {"probability": 0.3},
 }
+OPTIONAL: dict[str, dict[str, Any]] = {
+    "contrast": {"probability": 0.15, "range": (0.75, 1.25)},
+    "mirror": {"probability": 0.5, "axes": (0, 1, 2)},
+}
+"""Changes of nnU-Net that a recipe must ask for.
+
+Its factor of brightness is none of them: the z-score that follows undoes it exactly, as it undoes
+all of the contrast's factor but the clipping.
+"""
 BIAS_DEGREE = 3
 KERNEL_REACH = 3.0  # sigmas
 FEW_SLICES = 4  # a stack of slices is not blurred or made coarser across
@@ -54,6 +63,8 @@ def check_augmentation(
     given: Mapping[str, Any], where: str = "recipe"
 ) -> dict[str, dict[str, Any]]:
     """Fill in the published values; ``false`` for a change leaves it out.
+
+    What is in ``OPTIONAL`` happens only where it is given (``{}`` for its own values).
 
     Raises
     ------
@@ -67,19 +78,21 @@ def check_augmentation(
     (False, (0.5, 3.0))
     """
     found = {name: dict(values) for name, values in PUBLISHED.items()}
+    known = PUBLISHED | OPTIONAL
     for name, values in given.items():
-        if name not in PUBLISHED:
-            raise ConfigError(f"augmentation.{name}", values, "one of " + ", ".join(PUBLISHED),
+        if name not in known:
+            raise ConfigError(f"augmentation.{name}", values, "one of " + ", ".join(known),
                               "remove or correct the key", where)  # fmt: skip
         if values is False:
-            del found[name]
+            found.pop(name, None)
             continue
+        chosen = found.setdefault(name, dict(known[name]))
         for key, value in dict(values).items():
-            if key not in PUBLISHED[name]:
+            if key not in known[name]:
                 raise ConfigError(f"augmentation.{name}.{key}", value,
-                                  "one of " + ", ".join(PUBLISHED[name]),
+                                  "one of " + ", ".join(known[name]),
                                   "remove or correct the key", where)  # fmt: skip
-            found[name][key] = value
+            chosen[key] = value
     return found
 
 
@@ -161,6 +174,8 @@ def change_intensities(
     if _happens(rng, options, "gamma"):
         low, span = image.amin(), (image.amax() - image.amin()).clamp(min=LEAST_RANGE)
         image = ((image - low) / span) ** float(gamma) * span + low
+    if "contrast" in options and _happens(rng, options, "contrast"):
+        image = stretched(image, _between(rng, options, "contrast", "range", 1.0))
     coefficients = rng.uniform(-1, 1, len(_bias_powers()))
     if _happens(rng, options, "bias"):
         image = image * bias_field(
@@ -175,6 +190,20 @@ def change_intensities(
         sigmas = [float(s) * float(options["smooth"]["largest_sigma"]) for s in shares]
         image = smoothed(image[None], sigmas)[0]
     return image
+
+
+def stretched(image: Tensor, factor: float) -> Tensor:
+    """Distance from the mean times a factor, kept within the image's own range.
+
+    Examples
+    --------
+    >>> stretched(torch.tensor([[[0.0, 4.0, 8.0]]]), 1.5).tolist()
+    [[[0.0, 4.0, 8.0]]]
+    >>> stretched(torch.tensor([[[0.0, 4.0, 8.0]]]), 0.5).tolist()
+    [[[2.0, 4.0, 6.0]]]
+    """
+    mean = image.mean()
+    return ((image - mean) * factor + mean).clamp(image.amin(), image.amax())
 
 
 def _between(rng: Rng, options: Mapping[str, Any], name: str, key: str, default: float) -> float:
@@ -215,6 +244,11 @@ def bias_field(shape: Sequence[int], coefficients: np.ndarray, device: torch.dev
     return torch.as_tensor(np.exp(field), dtype=torch.float32, device=device)
 
 
-def turns_over(rng: Rng, options: Mapping[str, Any]) -> bool:
-    """Whether left and right are exchanged."""
-    return _happens(rng, options, "flip")
+def mirrored_axes(rng: Rng, options: Mapping[str, Any]) -> list[int]:
+    """Axes (z, y, x as 0, 1, 2) that are turned over: by ``flip`` the last, by ``mirror`` each."""
+    axes = [2] if _happens(rng, options, "flip") else []
+    wanted = options.get("mirror")
+    if wanted is None:
+        return axes
+    drawn = rng.random(3)
+    return [int(a) for a in wanted["axes"] if drawn[int(a)] < float(wanted["probability"])]

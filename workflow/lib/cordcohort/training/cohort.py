@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ from cordcohort.measures.tasks import truth_masks
 from cordcohort.nifti import Image, read_image, read_mask
 from cordcohort.scan import SOFT_TRUTH, SOFT_TRUTH_BINARY, Row, masks_of, scan_id
 from cordcohort.segmentation.volumes import IMAGE_ORDER, on_grid, whole_grid
+from cordcohort.training.nested import ABSENT, CORD, SKIP, nested_target, region_masks
 from cordcohort.training.patches import Item
 
 SOFT, HARD = "soft", "hard"
 DEFAULT_ENTRY: dict[str, Any] = {
     "folder": "", "masks": "manual", "contrasts": [], "target": SOFT, "dwi": "mean",
-    "slices": "", "painted": 0.0,
+    "slices": "", "painted": 0.0, "without_lesion": SKIP,
 }  # fmt: skip
 DWI_IMAGES = ("mean", "b0")
 ALL, LABELLED = "all", "labelled"
@@ -64,6 +66,9 @@ class Entry:
         given: ``labelled`` for masks averaged over contrasts (``AVERAGED``), else ``all``.
     painted
         Share of draws whose brightness is painted anew.
+    without_lesion
+        Of a recipe with lesions, a scan on which nobody drew one: ``skip`` it, or take it as a scan
+        without lesion (``empty``), as healthy people are.
     """
 
     folder: str
@@ -73,6 +78,7 @@ class Entry:
     dwi: str
     slices: str
     painted: float
+    without_lesion: str = SKIP
 
 
 def check_entries(given: Any, where: str = "recipe") -> list[Entry]:
@@ -99,7 +105,9 @@ def _entry(given: Mapping[str, Any], key: str, where: str) -> Entry:
                               "remove or correct the key", where)  # fmt: skip
     filled = {**DEFAULT_ENTRY, **given}
     filled["slices"] = filled["slices"] or (LABELLED if filled["masks"] in AVERAGED else ALL)
-    for name, allowed in (("target", (SOFT, HARD)), ("dwi", DWI_IMAGES), ("slices", SLICES)):
+    choices = {"target": (SOFT, HARD), "dwi": DWI_IMAGES, "slices": SLICES,
+               "without_lesion": ABSENT}  # fmt: skip
+    for name, allowed in choices.items():
         if filled[name] not in allowed:
             raise ConfigError(f"{key}.{name}", filled[name], "one of " + ", ".join(allowed),
                               "correct the recipe", where)  # fmt: skip
@@ -111,34 +119,40 @@ def _entry(given: Mapping[str, Any], key: str, where: str) -> Entry:
                           "correct the recipe", where)  # fmt: skip
     return Entry(str(filled["folder"]), str(filled["masks"]), tuple(filled["contrasts"]),
                  str(filled["target"]), str(filled["dwi"]), str(filled["slices"]),
-                 float(filled["painted"]))  # fmt: skip
+                 float(filled["painted"]), str(filled["without_lesion"]))  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A scan of the index with the mask that it is trained with, or why it is not used."""
+    """A scan of the index with the masks that it is trained with, or why it is not used.
+
+    ``inner`` holds the masks of each region inside the cord.
+    """
 
     row: Row
     entry: Entry
     mask: str = ""
     kind: str = ""
     reason: str = ""
+    inner: tuple[tuple[str, ...], ...] = ()
 
 
-def candidates(entry: Entry, rows: Iterable[Row]) -> list[Candidate]:
-    """Scans of the wanted contrasts, each with its mask.
+def candidates(
+    entry: Entry, rows: Iterable[Row], regions: Sequence[str] = (CORD,)
+) -> list[Candidate]:
+    """Scans of the wanted contrasts, each with its masks of the regions.
 
     Raises
     ------
     ConfigError
         No scan at all has a wanted contrast and such a mask.
     """
-    found = [_candidate(row, entry) for row in rows if _is_wanted(row, entry)]
+    found = [_candidate(row, entry, regions) for row in rows if _is_wanted(row, entry)]
     if not any(not c.reason for c in found):
         wanted = ", ".join(entry.contrasts) or "any contrast"
         raise ConfigError(
             f"sources.cohort ({entry.folder})", f"{len(found)} scans of {wanted}",
-            f"at least one with a cord mask by '{entry.masks}'",
+            f"at least one with masks of {', '.join(regions)} by '{entry.masks}'",
             "correct `masks` or `contrasts`", "recipe",
         )  # fmt: skip
     return found
@@ -148,16 +162,20 @@ def _is_wanted(row: Row, entry: Entry) -> bool:
     return not entry.contrasts or row["contrast"] in entry.contrasts
 
 
-def _candidate(row: Row, entry: Entry) -> Candidate:
+def _candidate(row: Row, entry: Entry, regions: Sequence[str]) -> Candidate:
     if row["status"] != "ok":
         return Candidate(row, entry, reason=str(row["reason"]) or "no image")
-    masks = {
-        m["kind"]: m for m in [*masks_of(row), *truth_masks(row)]
-        if m["method"] == entry.masks and m["structure"] == "cord" and m["status"] == "ok"
-    }  # fmt: skip
+    drawn = [m for m in [*masks_of(row), *truth_masks(row)]
+             if m["method"] == entry.masks and m["status"] == "ok"]  # fmt: skip
+    cords = {m["kind"]: str(m["path"]) for m in drawn if m["structure"] == CORD}
+    inner = region_masks(
+        {str(m["structure"]): str(m["path"]) for m in drawn if m["kind"] == "seg"}, regions
+    )
+    if inner and not inner[0] and entry.without_lesion == SKIP:
+        return Candidate(row, entry, reason=f"no lesion mask by '{entry.masks}'")
     for kind in CORD_KINDS[entry.target]:
-        if kind in masks:
-            return Candidate(row, entry, str(masks[kind]["path"]), kind)
+        if kind in cords:
+            return Candidate(row, entry, cords[kind], kind, inner=inner)
     return Candidate(row, entry, reason=f"no cord mask by '{entry.masks}'")
 
 
@@ -195,22 +213,21 @@ def load_item(one: Candidate, spacing_mm: Sequence[float], folder: Path) -> Item
 def _fingerprint(one: Candidate, spacing_mm: Sequence[float]) -> str:
     """Name of the stored volumes: of the files' states and of what is done to them."""
     states = [(p, Path(p).stat().st_mtime_ns, Path(p).stat().st_size)
-              for p in (str(one.row["image"]), one.mask)]  # fmt: skip
+              for p in (str(one.row["image"]), one.mask, *chain(*one.inner))]  # fmt: skip
     wanted = (one.entry.target, one.entry.dwi, one.entry.slices)
-    text = repr((states, one.kind, wanted, list(spacing_mm)))
+    text = repr((states, one.kind, wanted, list(spacing_mm), [len(m) for m in one.inner]))
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def _volumes(
     one: Candidate, spacing_mm: Sequence[float]
 ) -> tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.float64]]:
-    """Image in [0, 1] and target ``(z, y, x)`` on the stored grid, and its spacing."""
+    """Image in [0, 1], target ``(z, y, x)`` or of regions ``(c, z, y, x)``, and the spacing."""
     scan = scan_image(one)
-    mask = read_mask(one.mask, scan, kind=one.kind)
-    image, target = (
-        np.ascontiguousarray(np.asarray(part.canonical().data, np.float32).transpose(2, 1, 0))
-        for part in (scan, mask)
-    )
+    image = _upwards(scan)
+    cord = _upwards(read_mask(one.mask, scan, kind=one.kind))
+    inner = [[_upwards(read_mask(p, scan)) for p in paths] for paths in one.inner]
+    target = nested_target(cord, inner) if inner else cord[None]
     x, y, z = (float(v) for v in scan.canonical().spacing_mm)
     own = (z, y, x)
     top = float(np.percentile(image, CLIP_PERCENT))
@@ -220,18 +237,24 @@ def _volumes(
                          "an empty mask" if top > low else "a constant image",
                          "draw the mask or leave the scan out")  # fmt: skip
     if one.entry.slices == LABELLED:
-        drawn = np.flatnonzero(target.any((1, 2)))
+        drawn = np.flatnonzero(target[0].any((1, 2)))
         slab = slice(drawn[0], drawn[-1] + 1)
-        image, target = image[slab], target[slab]
+        image, target = image[slab], target[:, slab]
     image = np.clip((image - low) / (top - low), 0, 1)
     if len(set(spacing_mm)) == 1:
         grid = whole_grid(image.shape, own, spacing_mm[0])
         image = on_grid(image, own, grid, IMAGE_ORDER)
-        target = np.clip(on_grid(target, own, grid, LABEL_ORDER), 0, 1)
+        target = np.stack([np.clip(on_grid(t, own, grid, LABEL_ORDER), 0, 1) for t in target])
         own = (grid.step_mm,) * 3
     if one.entry.target == HARD:
         target = binarised(target).astype(np.float32)
+    target = target if one.inner else target[0]
     return image.astype(np.float16), target.astype(np.float16), np.array(own)
+
+
+def _upwards(image: Image) -> NDArray[np.float32]:
+    """Values on axes z (up), y (front), x (right)."""
+    return np.ascontiguousarray(np.asarray(image.canonical().data, np.float32).transpose(2, 1, 0))
 
 
 def scan_image(one: Candidate) -> Image:

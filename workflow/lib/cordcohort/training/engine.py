@@ -27,7 +27,12 @@ from cordcohort.segmentation.device import choose_device
 from cordcohort.segmentation.networks import build_network
 from cordcohort.training.heat_maps import best_thresholds
 from cordcohort.training.losses import make_loss
-from cordcohort.training.optimiser import learning_rate, make_optimiser, start_weights
+from cordcohort.training.optimiser import (
+    freeze,
+    learning_rate,
+    make_optimiser,
+    start_weights,
+)
 from cordcohort.training.progress import add_row, drop_rows_after
 from cordcohort.training.recipe import Recipe, in_steps, read_recipe
 from cordcohort.training.scores import score
@@ -138,6 +143,7 @@ def _start(recipe: Recipe, folder: Path, device: torch.device, resume: bool) -> 
     network = build_network(recipe.network["name"], recipe.network["options"]).to(device)
     if recipe.network["start_from"] and not resume:
         start_weights(network, str(recipe.network["start_from"]), recipe.name)
+    freeze(network, recipe.network["frozen"], recipe.name)
     optimiser = make_optimiser(network, recipe)
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     numbers: dict[str, Any] = {

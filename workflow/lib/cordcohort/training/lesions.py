@@ -22,15 +22,13 @@ from cordcohort.errors import ConfigError
 from cordcohort.training.acquire import Grid, column, smooth_field
 
 DEFAULT_LESIONS: dict[str, Any] = {
-    "counts": (0.35, 0.35, 0.2, 0.1), "diameter_mm": (1.6, 14.0), "elongation": (0.8, 5.0),
-    "contrast_to_noise": (0.8, 12.0), "dark": 0.2, "core": 0.15, "in_grey": 0.1,
-    "canal": 0.35, "fissure": 0.3, "bright_grey": 0.6, "implant": 0.2,
+    "counts": (0.35, 0.35, 0.2, 0.1), "diameter_mm": (2.0, 14.0), "elongation": (0.8, 5.0),
+    "contrast_to_noise": (1.5, 15.0), "least_contrast": (0.1, 0.5), "dark": 0.12, "core": 0.1,
+    "in_grey": 0.05, "canal": 0.3, "fissure": 0.2, "bright_grey": 0.5, "implant": 0.12,
 }  # fmt: skip
 """``counts``: shares of scenes with 0, 1, 2, ... lesions; the other single numbers are shares."""
 FAR = 1e4
 KNOTS = 20
-LEAST_STEP = (0.03, 0.3)
-"""Least contrast of a lesion where there is no noise, as a share of white matter."""
 LARGEST_STEP = 0.9
 IMPLANT_EDGE = (0.08, 0.3)
 
@@ -199,12 +197,12 @@ def lesion_steps(
     --------
     >>> rng = np.random.default_rng(0)
     >>> step, core = lesion_steps(rng, DEFAULT_LESIONS, np.full(50, 0.1), np.full(50, 0.5))
-    >>> bool((abs(step) >= 0.015).all() and (np.sign(step) == -np.sign(core)).all())
+    >>> bool((abs(step) >= 0.05).all() and (np.sign(step) == -np.sign(core)).all())
     True
     """
     b = len(noise)
     size = _log_uniform(rng, options["contrast_to_noise"], b) * noise
-    least = _log_uniform(rng, LEAST_STEP, b) * white
+    least = _log_uniform(rng, options["least_contrast"], b) * white
     size = np.clip(size, least, LARGEST_STEP * np.maximum(white, 0.2))
     sign = np.where(rng.random(b) < options["dark"], -1.0, 1.0)
     size = np.where(sign < 0, np.minimum(size, 0.85 * white), size)

@@ -21,15 +21,16 @@ from cordcohort.errors import ConfigError
 from cordcohort.segmentation.volumes import standardised
 from cordcohort.training.augment import (
     change_intensities,
+    mirrored_axes,
     random_affine,
     random_displacement,
-    turns_over,
 )
 from cordcohort.training.repaint import repaint
 
 FloatArray = NDArray[np.floating[Any]]
 
-CENTRES = ("image", "cord")
+CENTRES = ("image", "cord", "regions")
+INNER_SHARE = 1 / 3
 DEFAULT_PATCHES: dict[str, Any] = {
     "size": [320, 192, 64], "spacing_mm": [1.0, 1.0, 1.0], "centre": "image", "shift_mm": 0.0,
 }  # fmt: skip
@@ -49,7 +50,7 @@ class Item:
     image
         float16 ``(z, y, x)``, or uint8 tissue codes where ``codes`` is set.
     target
-        float16 fraction of cord in each voxel.
+        float16 fraction of cord in each voxel, or of each nested region ``(c, z, y, x)``.
     spacing_mm
         Along z, y, x.
     painted
@@ -68,6 +69,11 @@ class Item:
     def codes(self) -> bool:
         """Whether the volume holds tissue codes instead of an image."""
         return self.image.dtype == np.uint8
+
+
+def _layers(item: Item) -> NDArray[Any]:
+    """Target of an item as ``(regions, z, y, x)``."""
+    return item.target if item.target.ndim > item.image.ndim else item.target[None]
 
 
 def cord_centres(target: NDArray[Any]) -> FloatArray:
@@ -98,7 +104,8 @@ class PatchSampler:
     options
         Overrides of ``DEFAULT_PATCHES``: ``size`` (z, y, x voxels; 3 slices make a stack for a
         network of slices, whose target is the middle one), ``spacing_mm`` (z, y, x), ``centre``
-        (``image``: the middle of the scan, as published; ``cord``: a random slice's cord) and
+        (``image``: the middle of the scan, as published; ``cord``: a random slice's cord;
+        ``regions``: as nnU-Net, every third patch around the innermost region, else the cord) and
         ``shift_mm`` (the centre is moved by up to this along each axis).
     augmentation
         As checked by :func:`~cordcohort.training.augment.check_augmentation`, or None.
@@ -127,28 +134,29 @@ class PatchSampler:
         self.augmentation = augmentation
         self.seed = seed
         self.device = torch.device(device)
-        self.centres = [cord_centres(item.target) for item in self.items]
+        self.centres = [cord_centres(_layers(item)[0]) for item in self.items]
+        self.inner = [cord_centres(_layers(item)[-1]) for item in self.items]
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
         """Batch number ``step``: images and targets, z-scored.
 
-        Images (size, 1, z, y, x) with targets alike, or stacks (size, 3, y, x) with the target
-        (size, 1, y, x) of the middle slice.
+        Images (size, 1, z, y, x) with targets (size, regions, z, y, x), or stacks (size, 3, y, x)
+        with the target (size, regions, y, x) of the middle slice.
         """
         with torch.no_grad():
             pairs = [self._one(step * size + i) for i in range(size)]
             image = torch.stack([p[0] for p in pairs])
             target = torch.stack([p[1] for p in pairs])
         if self._is_stack:
-            return image, target[:, image.shape[1] // 2][:, None]
-        return image[:, None], target[:, None]
+            return image, target[:, :, image.shape[1] // 2]
+        return image[:, None], target
 
     @property
     def _is_stack(self) -> bool:
         return bool(self.options["size"][0] < FEWEST_SLICES_OF_A_VOLUME)
 
     def _one(self, number: int) -> tuple[Tensor, Tensor]:
-        """Draw number ``number``: image and target ``(z, y, x)``."""
+        """Draw number ``number``: image ``(z, y, x)`` and target ``(regions, z, y, x)``."""
         epoch, place = divmod(number, len(self.items))
         order = np.random.default_rng((self.seed, 1, epoch)).permutation(len(self.items))
         index = int(order[place])
@@ -156,23 +164,25 @@ class PatchSampler:
         generator = torch.Generator(self.device)
         generator.manual_seed(int(rng.integers(2**62)))
         item, chosen = self.items[index], self.augmentation or {}
-        centre = self._centre(rng, item, self.centres[index])
+        centre = self._centre(rng, item, index)
         matrix = random_affine(rng, chosen)
         moved = random_displacement(rng, generator, self.options["size"], chosen)
         image, target, inside = self._cut(item, centre, matrix, moved)
         if item.codes or rng.random() < item.painted:
-            image = repaint(rng, generator, image, target, codes=item.codes)
+            image = repaint(rng, generator, image, target[0], codes=item.codes)
         image = change_intensities(rng, generator, image, chosen)
         image = standardised(image, inside)
-        if turns_over(rng, chosen):
-            return image.flip(2), target.flip(2)
-        return image, target
+        axes = mirrored_axes(rng, chosen)
+        return image.flip(axes), target.flip([axis + 1 for axis in axes])
 
-    def _centre(self, rng: np.random.Generator, item: Item, centres: FloatArray) -> FloatArray:
+    def _centre(self, rng: np.random.Generator, item: Item, index: int) -> FloatArray:
         """Centre of a patch, mm from the centre of voxel 0."""
         share, shift = rng.random(), rng.uniform(-1, 1, 3) * float(self.options["shift_mm"])
         spacing = np.array(item.spacing_mm)
-        if self.options["centre"] == "cord" and len(centres):
+        centres, wanted = self.centres[index], str(self.options["centre"])
+        if wanted == "regions" and rng.random() < INNER_SHARE and len(self.inner[index]):
+            centres = self.inner[index]
+        if wanted != "image" and len(centres):
             return centres[int(share * len(centres))] * spacing + shift
         return (np.array(item.image.shape) - 1) / 2 * spacing + shift
 
@@ -188,12 +198,13 @@ class PatchSampler:
                 for p, n in zip(places, item.image.shape, strict=True)]  # fmt: skip
         if any(b <= a for a, b in zip(low, high, strict=True)):
             empty = torch.zeros(places.shape[1:], device=self.device)
-            return empty, empty, inside
+            return empty, empty.expand(len(_layers(item)), *empty.shape), inside
         part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        stored = np.stack([np.asarray(v[part], np.float32) for v in (item.image, item.target)])
+        both = (item.image, *_layers(item))
+        stored = np.stack([np.asarray(v[part], np.float32) for v in both])
         values = torch.from_numpy(stored).to(self.device)
         grid = _normalised(places, low, stored.shape[1:])
-        target = _sampled(values[1:], grid, "bilinear", "zeros")[0]
+        target = _sampled(values[1:], grid, "bilinear", "zeros")
         image = _sampled(values[:1], grid, "nearest" if item.codes else "bilinear", "border")[0]
         return image, target.clamp(0, 1) * inside, inside
 

@@ -31,6 +31,7 @@ LABELS = {
     "discs": {"2": "joint C1/C2", "3": "disc C2/C3", "25": "L5/S1"},
     "regions": {str(code): name for name, code in REGION_CODES.items()},
     "rootlets": {str(code): spinal_name(code) for code in ROOTLET_CODES},
+    "lesion": {"1": "cord, lesions included", "2": "lesion"},
 }
 """What the labels of a task mean; discs count on from one to the next."""
 
@@ -49,7 +50,7 @@ def publish(
     runs
         Output folder of :func:`cordcohort.training.engine.train` for each stage
         (``localiser`` and ``cord``; a cord network of volumes may stand alone; or ``discs``,
-        ``regions`` or ``rootlets``).
+        ``regions``, ``rootlets`` or ``lesion``).
     notes
         Further keys of the card: ``description``, ``validation``, ``citation``.
 

@@ -12,6 +12,7 @@ from cordcohort.files import read_yaml
 from cordcohort.segmentation.networks import VOLUME_NETWORKS
 from cordcohort.training.augment import check_augmentation
 from cordcohort.training.cohort import check_entries
+from cordcohort.training.nested import check_regions
 from cordcohort.training.patches import check_patches
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -28,7 +29,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "painting": {},
     "patches": {},
     "augmentation": {},
-    "network": {"name": "slice_unet", "options": {}, "start_from": ""},
+    "network": {"name": "slice_unet", "options": {}, "start_from": "", "frozen": []},
     "loss": {"name": "dice_bce", "options": {}},
     "optimiser": {
         "name": "adamw",
@@ -129,6 +130,8 @@ def parse_recipe(content: Mapping[str, Any], where: str = "recipe") -> Recipe:
     if "regions" in content and outputs != len(regions):
         expected = f"{outputs} names, as network.options.out_channels says"
         raise ConfigError("regions", list(regions), expected, "name every output", where)
+    if sections["sources"]["cohort"] and len(regions) > 1:
+        check_regions(regions, where)
     return Recipe(str(content["name"]), task, int(content["seed"]), regions, **sections)
 
 

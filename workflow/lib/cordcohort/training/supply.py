@@ -21,6 +21,7 @@ from cordcohort.training.mixture import (
     Supply,
     fixed,
 )
+from cordcohort.training.nested import CORD
 from cordcohort.training.painter import Painter
 from cordcohort.training.patches import Item, PatchSampler
 from cordcohort.training.phantom_volumes import phantom_items
@@ -155,7 +156,10 @@ def _cohort(
     entries = check_entries(recipe.sources["cohort"])
     if not entries:
         return None
-    found = [one for entry in entries for one in candidates(entry, find_rows(entry.folder))]
+    regions = recipe.regions if len(recipe.regions) > 1 else (CORD,)
+    found = [
+        one for entry in entries for one in candidates(entry, find_rows(entry.folder), regions)
+    ]
     said = said_of_persons(row for entry in entries for row in find_rows(entry.folder))
     usable = {str(one.row["person"]) for one in found if not one.reason}
     split = split_persons({p: said[p] for p in usable}, **recipe.sources["split"])

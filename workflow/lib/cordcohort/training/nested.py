@@ -1,0 +1,88 @@
+"""Targets of nested regions from masks of a cohort: cord, and in it lesions and their parts.
+
+As published, the cord's region is cord and lesion together, and hyper- and hypointense parts of a
+lesion are one class. Where a rater drew oedema and haemorrhage apart, both belong to ``lesion``;
+either may be a region of its own inside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cordcohort.errors import ConfigError
+
+FloatArray = NDArray[np.floating[Any]]
+
+CORD, LESION = "cord", "lesion"
+PARTS = ("oedema", "haemorrhage")
+SKIP, EMPTY = "skip", "empty"
+ABSENT = (SKIP, EMPTY)
+
+
+def check_regions(regions: Sequence[str], where: str = "recipe") -> None:
+    """Refuse regions that no cohort mask can teach, or that are not nested.
+
+    Raises
+    ------
+    ConfigError
+        Not ``[cord]``, ``[cord, lesion]`` or ``[cord, lesion, PART]``.
+
+    Examples
+    --------
+    >>> check_regions(["cord", "lesion", "haemorrhage"])
+    """
+    inner = list(regions[2:])
+    if list(regions[:2]) == [CORD, LESION][: len(regions)] and (
+        not inner or (len(inner) == 1 and inner[0] in PARTS)
+    ):
+        return
+    expected = f"[{CORD}, {LESION}], or these and one of {', '.join(PARTS)}"
+    raise ConfigError("regions", list(regions), expected, "correct the recipe", where)
+
+
+def region_masks(masks: Mapping[str, str], regions: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Mask files whose union is each region inside the cord, outermost first.
+
+    Parameters
+    ----------
+    masks
+        Path of each structure that was drawn on a scan.
+    regions
+        As checked by :func:`check_regions`.
+
+    Examples
+    --------
+    >>> region_masks({"lesion": "l", "haemorrhage": "h"}, ["cord", "lesion", "haemorrhage"])
+    (('l', 'h'), ('h',))
+    """
+    drawn = {LESION: (LESION, *PARTS)}
+    return tuple(
+        tuple(masks[one] for one in drawn.get(region, (region,)) if one in masks)
+        for region in regions[1:]
+    )
+
+
+def nested_target(cord: FloatArray, inner: Sequence[Sequence[FloatArray]]) -> FloatArray:
+    """Fractions ``(regions, z, y, x)``, each at least as large as the ones inside it.
+
+    Parameters
+    ----------
+    cord
+        As drawn ``(z, y, x)``; raters often leave the lesion out of it.
+    inner
+        Masks of each further region.
+
+    Examples
+    --------
+    >>> cord, lesion = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
+    >>> nested_target(cord, [[lesion]]).tolist()
+    [[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
+    """
+    layers = [cord, *(np.maximum.reduce([np.zeros_like(cord), *masks]) for masks in inner)]
+    for outer in range(len(layers) - 2, -1, -1):
+        layers[outer] = np.maximum(layers[outer], layers[outer + 1])
+    return np.stack(layers)
