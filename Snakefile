@@ -6,6 +6,7 @@ include: "workflow/rules/training.smk"
 include: "workflow/rules/nnunet_training.smk"
 include: "workflow/rules/segmentation.smk"
 include: "workflow/rules/nnunet.smk"
+include: "workflow/rules/experiments.smk"
 include: "workflow/rules/resolution.smk"
 include: "workflow/rules/soft_truth.smk"
 include: "workflow/rules/discs.smk"
@@ -22,3 +23,4 @@ rule all:
     default_target: True
     input:
         "results/report/index.html",
+        made_by_rules(PLAN.experiment_tables()),

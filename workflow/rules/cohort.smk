@@ -24,6 +24,8 @@ rule cohort:
     params:
         exclusions=PLAN.config.exclusions,
         external=PLAN.config.external_measures,
+        seeds=PLAN.seeds(),
+        tested=PLAN.tested(),
         science=science("cohort"),
     script:
         "../scripts/cohort.py"

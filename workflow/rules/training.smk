@@ -22,7 +22,7 @@ for entry in PLAN.trainings():
             runtime=2880,
             gpu=int(entry["device"] == "cuda"),
         params:
-            entry=dict(entry),
+            entry=PLAN.training_params(entry),
             science=science("training.declared"),
         script:
             "../scripts/train.py"

@@ -2,7 +2,7 @@
 
 import _bootstrap  # noqa: F401
 from cordcohort.adapter import job
-from cordcohort.cohort import build_cohort, read_external, scans_table
+from cordcohort.cohort import build_cohort, read_external, scans_table, with_test_persons
 from pathlib import Path
 
 from cordcohort.table import read_parquet, read_tsv, write_folder_schema, write_parquet, write_tsv
@@ -11,8 +11,10 @@ with job(snakemake) as j:
     index = read_parquet(j.input.index)
     exclusions = list(j.params.exclusions)
     external = [read_external(table) for table in j.params.external]
-    splits = {Path(path).parent.name: read_tsv(path) for path in j.input.splits}
-    table = build_cohort(j.unnamed_inputs(), index, exclusions, external, splits)
+    read = {Path(path).parent.name: read_tsv(path) for path in j.input.splits}
+    splits = with_test_persons(read, j.params.tested)
+    seeds = {model: tuple(pair) for model, pair in j.params.seeds.items()}
+    table = build_cohort(j.unnamed_inputs(), index, exclusions, external, splits, seeds=seeds)
     write_parquet(j.output.table, table)
     write_tsv(j.output.text, table)
     write_folder_schema(Path(j.output.text).parent)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,7 +156,10 @@ class Config:
     study, datasets, contrasts, segmentation, images, measures, report
         As in the schema.
     training : tuple of mapping
-        Models that the study trains, with the paths of their recipes and folders resolved.
+        Models that the study trains, with the paths of their recipes and folders resolved; those of
+        the experiments, one a phase and seed, are among them and among the models that segment.
+    experiments : tuple of mapping
+        Declared experiments, alike.
     exclude : tuple of Path
         The exclusion lists; they may not exist.
     exclusions : tuple of dict
@@ -176,6 +179,7 @@ class Config:
     images: Images
     measures: Measures
     training: tuple[Mapping[str, Any], ...]
+    experiments: tuple[Mapping[str, Any], ...]
     exclude: tuple[Path, ...]
     exclusions: tuple[dict[str, str], ...]
     external_measures: tuple[dict[str, Any], ...]
@@ -252,14 +256,19 @@ def make_config(
     plain = deepcopy(dict(content)) if isinstance(content, Mapping) else content
     filled: dict[str, Any] = validated(plain, "config", where)
     lists = exclusion_lists(filled["exclude"], study_dir)
+    experiments = _experiments(filled, study_dir)
+    phases = _trainings(experiments)
     config = Config(
         study=_study(filled["study"]),
         datasets=tuple(_dataset(d, i, study_dir) for i, d in enumerate(filled["datasets"])),
         contrasts=tuple(dict.fromkeys(contrast_of(c) for c in filled["contrasts"])),
-        segmentation=_segmentation(filled["segmentation"], study_dir),
+        segmentation=_segmentation(
+            filled["segmentation"], study_dir, [str(e["name"]) for e in phases]
+        ),
         images=_images(filled["images"]),
         measures=_measures(filled["measures"]),
-        training=_training(filled, study_dir),
+        training=(*_training(filled, study_dir), *phases),
+        experiments=experiments,
         exclude=tuple(path for path, _ in lists),
         exclusions=tuple(entry for one in lists for entry in read_exclusions(*one)),
         external_measures=tuple(
@@ -297,9 +306,11 @@ def _dataset(block: Mapping[str, Any], number: int, study_dir: Path) -> Dataset:
     return Dataset(root=root, **block)
 
 
-def _segmentation(block: Mapping[str, Any], study_dir: Path) -> Segmentation:
+def _segmentation(
+    block: Mapping[str, Any], study_dir: Path, further: Sequence[str]
+) -> Segmentation:
     return Segmentation(
-        models=tuple(block["models"]),
+        models=(*block["models"], *further),
         device=block["device"],
         batch_size=block["batch_size"],
         mirror=block["mirror"],
@@ -341,6 +352,23 @@ def _training(filled: Mapping[str, Any], study_dir: Path) -> tuple[Mapping[str, 
 
     names = [d["name"] for d in filled["datasets"]]
     return tuple(resolved(t, i, study_dir, names) for i, t in enumerate(filled["training"]))
+
+
+def _experiments(filled: Mapping[str, Any], study_dir: Path) -> tuple[Mapping[str, Any], ...]:
+    if not filled["experiments"]:
+        return ()
+    from cordcohort.experiments.checks import resolved_experiment  # noqa: PLC0415 - few have any
+
+    return tuple(resolved_experiment(e, i, study_dir) for i, e in enumerate(filled["experiments"]))
+
+
+def _trainings(experiments: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Trainings of all phases and seeds that can be trained now."""
+    if not experiments:
+        return []
+    from cordcohort.experiments.declared import experiment_of, trainings  # noqa: PLC0415
+
+    return [entry for block in experiments for entry in trainings(experiment_of(block))]
 
 
 def _external(block: Mapping[str, Any], number: int, study_dir: Path) -> dict[str, Any]:

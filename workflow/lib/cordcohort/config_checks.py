@@ -75,6 +75,7 @@ def known_models() -> list[str]:
 
 def _check_models(config: Config) -> None:
     registered = known_models()
+    _check_experiments(config, registered)
     check_trainings(config.training, registered)
     known = [*registered, *(str(entry["name"]) for entry in config.training)]
     known += _external_models(config, known)
@@ -115,6 +116,17 @@ def _external_models(config: Config, taken: Sequence[str]) -> list[str]:
     for number, entry in enumerate(declared):
         checked_folder(entry, f"segmentation.external_models[{number}]")
     return names
+
+
+def _check_experiments(config: Config, registered: list[str]) -> None:
+    if not config.experiments:
+        return
+    from cordcohort.experiments.checks import check_experiments  # noqa: PLC0415 - few have any
+
+    own = [str(entry["name"]) for entry in config.training if "experiment" not in entry]
+    datasets = [d.name for d in config.datasets]
+    taken = [*registered, *own, *datasets, "manual"]
+    check_experiments(config.experiments, registered, taken)
 
 
 def _check_external(config: Config) -> None:

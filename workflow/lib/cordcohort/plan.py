@@ -16,6 +16,16 @@ from cordcohort import scan as paths
 from cordcohort.batches import Batch, batches, numbers_of
 from cordcohort.bids.shards import rows_of_batches
 from cordcohort.config import Config, make_config
+from cordcohort.experiments.declared import Experiment, experiment_of, seeds_of_models
+from cordcohort.experiments.plan import (
+    CORRECTED_RULE,
+    RANK_RULE,
+    PhaseJob,
+    corrected_jobs,
+    ranking_jobs,
+    tested_persons,
+    training_files,
+)
 from cordcohort.files import read_yaml
 from cordcohort.level_choice import DISC_MODEL
 from cordcohort.level_plan import ROOTLETS, is_searched, level_files, spinal_files
@@ -311,11 +321,46 @@ class Plan:
 
     def training_inputs(self, entry: Mapping[str, Any]) -> list[str]:
         """Recipes, scans and masks of a declared training; the study's soft truth where wanted."""
+        if "experiment" in entry:
+            return training_files(entry, self.rows)
         files = training_inputs(entry, self.rows)
         if wants_truth(entry):
             scans = [row for row in scans_of(entry, self.rows) if self._has_truth(row)]
             files += [paths.soft_truth_record(row) for row in scans]
         return files
+
+    @functools.cached_property
+    def experiments(self) -> list[Experiment]:
+        """The declared experiments."""
+        return [experiment_of(block) for block in self.config.experiments]
+
+    def ranking_jobs(self) -> list[PhaseJob]:
+        """Scans of experiments that are ranked and exported for correction."""
+        return ranking_jobs(self.experiments, self.rows, self._is_drawn_by)
+
+    def corrected_jobs(self) -> list[PhaseJob]:
+        """Corrected masks that came back to experiments."""
+        return corrected_jobs(self.experiments, self.rows)
+
+    def experiment_tables(self) -> list[str]:
+        """What experiments leave besides models, masks and measures."""
+        return [file for job in (*self.ranking_jobs(), *self.corrected_jobs())
+                for file in job.outputs]  # fmt: skip
+
+    def seeds(self) -> dict[str, list[str]]:
+        """Models of experiments to their method and seed in the long table."""
+        return {m: list(told) for m, told in seeds_of_models(self.config.training).items()}
+
+    def tested(self) -> dict[str, list[str]]:
+        """Models of experiments to the persons whom their seed keeps for the test."""
+        return tested_persons(self.experiments, self.rows)
+
+    def _is_drawn_by(self, row: Row, model: str) -> bool:
+        return self._is_drawn(row, self.use(model))
+
+    def training_params(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """What a training depends on besides files: not which scans its model is run on."""
+        return {key: value for key, value in entry.items() if key != "scans"}
 
     def split_files(self) -> list[str]:
         """Who trained the study's own models, of those that segment."""
@@ -514,7 +559,8 @@ def load_plan(
 
 def _needs_every_row(rules: Collection[str]) -> bool:
     """The scans of a session or subject lie in batches of their own, unlike those of others."""
-    starts = (f"{truth_plan.RULE}_", f"{followup_plan.RULE}_", TRAINING_RULE, NNUNET_RULE)
+    whole = (truth_plan.RULE, followup_plan.RULE, RANK_RULE, CORRECTED_RULE)
+    starts = (*(f"{rule}_" for rule in whole), TRAINING_RULE, NNUNET_RULE)
     return any(r in WHOLE_STUDY_RULES or r.startswith(starts) for r in rules)
 
 

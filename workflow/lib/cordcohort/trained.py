@@ -7,7 +7,7 @@ it loads neither a network nor a schema library.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +65,43 @@ def model_split(name: str) -> str:
     return f"{model_folder(name)}/split.tsv"
 
 
-def scans_of(entry: Declared, rows: Iterable[paths.Row]) -> list[paths.Row]:
-    """Rows of the data sets that a declaration names."""
-    wanted = set(entry["sources"].values())
-    return [row for row in rows if row["dataset"] in wanted]
+def said_of_persons(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What sheets say of each person; one row that keeps a person out decides.
+
+    Examples
+    --------
+    >>> said_of_persons([{"person": "a", "split": "test"}, {"person": "a", "split": ""}])
+    {'a': 'test'}
+    """
+    found: dict[str, str] = {}
+    for row in rows:
+        person, said = str(row["person"]), str(row["split"])
+        if said in KEPT_OUT or not found.get(person):
+            found[person] = said
+    return found
+
+
+def rows_by_key(entry: Declared, rows: Sequence[paths.Row]) -> dict[str, list[paths.Row]]:
+    """Rows of each data set that a declaration names, by the recipe's key.
+
+    The rows of an experiment were chosen before, whatever data set they are of: each cohort key of
+    its recipe stands for all of them.
+    """
+    if "experiment" in entry:
+        own = entry["experiment"]["name"]
+        return {key: list(rows) for key, source in entry["sources"].items() if source == own}
+    named = {row["dataset"] for row in rows}
+    return {
+        key: [row for row in rows if row["dataset"] == source]
+        for key, source in entry["sources"].items()
+        if source in named
+    }
+
+
+def scans_of(entry: Declared, rows: Sequence[paths.Row]) -> list[paths.Row]:
+    """Rows of the data sets that a declaration names, each once."""
+    found = {paths.scan_id(row): row for own in rows_by_key(entry, rows).values() for row in own}
+    return [row for row in rows if paths.scan_id(row) in found]
 
 
 def wants_truth(entry: Declared) -> bool:
@@ -81,7 +114,7 @@ def wants_truth(entry: Declared) -> bool:
     )
 
 
-def training_inputs(entry: Declared, rows: Iterable[paths.Row]) -> list[str]:
+def training_inputs(entry: Declared, rows: Sequence[paths.Row]) -> list[str]:
     """Recipes, images and masks: when one of them is new, the model is trained anew."""
     files = list(recipes_of(entry).values())
     task = str(entry.get("task", CORD))

@@ -21,17 +21,17 @@ def resolved(block: Declared, number: int, study_dir: Path, datasets: Collection
         A recipe or a folder that is not there.
     """
     key = f"training[{number}]"
-    found = {**block, "recipe": str(_recipe(block["recipe"], study_dir, f"{key}.recipe"))}
+    found = {**block, "recipe": str(recipe_file(block["recipe"], study_dir, f"{key}.recipe"))}
     if str(block["localiser"]).endswith(RECIPE_SUFFIX):
-        found["localiser"] = str(_recipe(block["localiser"], study_dir, f"{key}.localiser"))
+        found["localiser"] = str(recipe_file(block["localiser"], study_dir, f"{key}.localiser"))
     found["sources"] = {
-        name: text if text in datasets else _folder(text, study_dir, f"{key}.sources.{name}")
+        name: text if text in datasets else source_folder(text, study_dir, f"{key}.sources.{name}")
         for name, text in block["sources"].items()
     }
     return found
 
 
-def _recipe(text: str, study_dir: Path, key: str) -> Path:
+def recipe_file(text: str, study_dir: Path, key: str) -> Path:
     """A recipe of the study, or one that is shipped."""
     shipped = workflow_root() / "config" / "training"
     for path in (study_dir / text, shipped / text, shipped / f"{text}{RECIPE_SUFFIX}"):
@@ -41,7 +41,8 @@ def _recipe(text: str, study_dir: Path, key: str) -> Path:
                       nearest(text, [p.name for p in shipped.glob("*.yaml")]))  # fmt: skip
 
 
-def _folder(text: str, study_dir: Path, key: str) -> str:
+def source_folder(text: str, study_dir: Path, key: str) -> str:
+    """A folder that a recipe's source stands for, resolved."""
     folder = study_dir / Path(text).expanduser()
     if not folder.is_dir():
         raise ConfigError(key, text, "a data set of the study or a folder", "mend the name")

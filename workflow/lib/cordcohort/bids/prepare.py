@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from cordcohort.bids.first_look import look_at
-from cordcohort.bids.index import Index, build_index, masks_of, write_index
+from cordcohort.bids.index import Index, build_index, masks_of, rows_of, write_index
 from cordcohort.config import Config, exclusion_lists, load_config, make_config
 from cordcohort.errors import ConfigError
 from cordcohort.exclusion_files import read_exclusions
@@ -102,6 +102,7 @@ def check_against_index(config: Config, index: Index) -> None:
     _check_contrasts(config, index, external)
     _check_exclusions(config, index, external)
     _check_soft_truth(config, index)
+    _check_experiments(config, index)
     known = _known_values(config, index, external)
     _check_values("measures.reference", [config.measures.reference], known["method"], "method")
     scores = _known_scores(config, index)
@@ -127,6 +128,18 @@ def _check_soft_truth(config: Config, index: Index) -> None:
     _check_values(f"{key}.reference_contrast", [wanted.reference_contrast], contrasts, "contrast")
 
 
+def _check_experiments(config: Config, index: Index) -> None:
+    """Refuse experiments whose scans or persons the study does not have."""
+    if not config.experiments:
+        return
+    from cordcohort.experiments.checks import check_experiment_scans  # noqa: PLC0415
+    from cordcohort.experiments.declared import experiment_of  # noqa: PLC0415
+
+    rows = rows_of(index.scans)
+    for number, block in enumerate(config.experiments):
+        check_experiment_scans(experiment_of(block), number, rows)
+
+
 def _known_values(config: Config, index: Index, external: pd.DataFrame) -> dict[str, set[str]]:
     """Values of the columns that are known before anything is measured."""
     known = {c: {*index.scans[c], *external.get(c, [])} for c in _INDEX_VALUES}
@@ -150,7 +163,14 @@ def known_methods(config: Config, index: Index) -> set[str]:
     """Every method of this study: manual, raters, models, external folders, and those declared."""
     drawn = set(masks_of(index.scans)["method"])
     truth = (SOFT_TRUTH, SOFT_TRUTH_BINARY) if config.images.soft_truth.make else ()
-    return {"manual", *drawn, *config.segmentation.models, *truth, *config.other_methods}
+    methods = {"manual", *drawn, *config.segmentation.models, *truth, *config.other_methods}
+    if not config.experiments:
+        return methods
+    from cordcohort.experiments.declared import experiment_of, seeds_of_models  # noqa: PLC0415
+
+    phases = [(experiment_of(block), block["phases"]) for block in config.experiments]
+    named = {one.method(i) for one, own in phases for i in range(1, len(own) + 1)}
+    return (methods - set(seeds_of_models(config.training))) | named
 
 
 def _external_rows(config: Config) -> pd.DataFrame:

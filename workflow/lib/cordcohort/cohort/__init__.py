@@ -3,6 +3,7 @@
 from cordcohort.cohort.exclusion import check_entries, read_entries
 from cordcohort.cohort.external import external_scores, read_external, with_external_scores
 from cordcohort.cohort.gather import build_cohort
+from cordcohort.cohort.known import with_test_persons
 from cordcohort.cohort.persons import person_keys
 from cordcohort.cohort.scans import scans_table
 from cordcohort.cohort.schema import check_long
@@ -17,4 +18,5 @@ __all__ = [
     "read_external",
     "scans_table",
     "with_external_scores",
+    "with_test_persons",
 ]

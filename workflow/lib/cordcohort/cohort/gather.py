@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cordcohort.cohort.exclusion import apply_entries, check_entries, read_entries
-from cordcohort.cohort.known import SAID_ONCE, filled_from, with_trained_splits
+from cordcohort.cohort.known import SAID_ONCE, filled_from, with_seeds, with_trained_splits
 from cordcohort.cohort.order import ordered
 from cordcohort.cohort.schema import check_long
 from cordcohort.errors import SheetError
@@ -45,6 +45,8 @@ def build_cohort(
     exclusions: Sequence[Mapping[str, Any]] = (),
     external: Iterable[pd.DataFrame] = (),
     splits: Mapping[str, pd.DataFrame] | None = None,
+    *,
+    seeds: Mapping[str, tuple[str, str]] | None = None,
 ) -> pd.DataFrame:
     """Make the one long table of a study.
 
@@ -63,6 +65,8 @@ def build_cohort(
     splits : mapping of str to DataFrame
         Method to the persons (``person``, ``split``) of a model that the study trained; their rows
         of that method say in ``split`` whether the model saw the person.
+    seeds : mapping of str to (str, str)
+        Models of experiments to their method and seed.
 
     Returns
     -------
@@ -77,7 +81,7 @@ def build_cohort(
         If a small table is no long table, holds a scan that is not in the index, or a value appears
         twice; if an exclusion matches no scan.
     """
-    own = _join_index(_read_small_tables(small_tables), index)
+    own = with_seeds(_join_index(_read_small_tables(small_tables), index), seeds or {})
     others = list(external)
     columns = [*SCAN_KEY[:3], *SAID_ONCE]
     said = [index.reindex(columns=columns).fillna(""), *(t[columns] for t in others)]
@@ -94,7 +98,7 @@ def build_cohort(
         came = identity_text(table, int(np.argmax(repeated)))
         way_out = "map the column that tells the rows apart, or remove the stale table"
         raise SheetError("long table", "each value once", f"twice {came}", way_out)
-    return check_long(without_folders(with_trained_splits(table, splits or {})))
+    return check_long(without_folders(with_trained_splits(table, splits or {}, seeds)))
 
 
 def without_folders(table: pd.DataFrame) -> pd.DataFrame:

@@ -43,6 +43,12 @@ COMMON_PARAMETERS: dict[str, dict[str, Any]] = {
     "split_by": COLUMN_LIST
     | {"description": "columns or score variables; each combination is analysed on its own"},
     "pool": COLUMN_LIST | {"description": "columns that are normally kept apart, averaged instead"},
+    "average_over": COLUMN_LIST
+    | {
+        "items": {"enum": ["seed", "run"]},
+        "description": "columns over which the values of a scan are averaged before anything else, "
+        "so that it counts once: the seeds of an experiment, repeated runs",
+    },
     "leave_one_out": {
         "enum": ["", "site", "vendor", "dataset", "person"],
         "default": "",

@@ -15,6 +15,7 @@ from cordcohort.cohort.order import ordered, packed_keys
 from cordcohort.cohort.persons import person_keys
 from cordcohort.errors import ConfigError
 from cordcohort.report.privacy import AGE_VARIABLES, binned_age_text
+from cordcohort.statistics.average import averaged, refuse_average
 from cordcohort.statistics.boundary import records
 from cordcohort.table import JOINED_COLUMNS, LONG_COLUMNS, SCAN_KEY
 
@@ -91,7 +92,7 @@ def select_rows(
     cohort : DataFrame
         The long table.
     spec : mapping
-        A checked declaration: ``select``, ``split_by``, ``pool``, ``per``.
+        A checked declaration: ``select``, ``split_by``, ``pool``, ``per``, ``average_over``.
     merged : sequence of str
         Strata that the analysis itself compares or averages over.
     scores : DataFrame, optional
@@ -108,6 +109,7 @@ def select_rows(
     if both:
         way_out = "leave it out of split_by"
         raise ConfigError(where, both, "columns that the analysis does not compare", way_out)
+    refuse_average(spec, merged, where)
     known = scores if scores is not None else pd.DataFrame(columns=["variable"])
     keep = _rows_in_scope(cohort, spec)
     rows = cohort
@@ -129,6 +131,7 @@ def select_rows(
     for column in [c for c in split_by if c.lower() in AGE_VARIABLES]:
         rows[column] = rows[column].map(binned_age_text).astype("str")  # the table is shared
     rows = _failed_in_every_level(rows, strata)
+    rows = averaged(rows, list(spec.get("average_over", [])), combination_codes)
     return Selection(rows.assign(stratum=combination_codes(rows, strata)), strata, known)
 
 

@@ -11,10 +11,17 @@ from typing import Any
 from cordcohort.files import read_json, write_json
 from cordcohort.model_uses import FA
 from cordcohort.scan import RESULTS, Row, soft_truth_record
-from cordcohort.trained import model_folder, model_split, recipes_of, scans_of
+from cordcohort.trained import (
+    model_folder,
+    model_split,
+    recipes_of,
+    rows_by_key,
+    said_of_persons,
+    scans_of,
+)
 from cordcohort.training.engine import train
 from cordcohort.training.publish import publish
-from cordcohort.training.split import SPLIT_FILE, joined_splits, said_of_persons, write_split
+from cordcohort.training.split import SPLIT_FILE, joined_splits, write_split
 
 MADE_OF = "made_of.json"
 _STATE = ("image", "image_size", "image_mtime_ns", "masks", "person", "split")
@@ -47,12 +54,12 @@ def train_declared(
     base = study_dir / RESULTS / "training" / str(entry["name"])
     said = said_of_persons(rows)  # of all data sets: any of their sheets may keep a person out
     rows = [{**row, "split": said[str(row["person"])]} for row in rows]
-    named = {row["dataset"] for row in rows}
-    by_key = {
-        key: [row for row in rows if row["dataset"] == source]
-        for key, source in entry["sources"].items()
-        if source in named
-    }
+    tested: dict[str, str] = {}
+    if "experiment" in entry:
+        from cordcohort.experiments.training import ready_to_train  # noqa: PLC0415 - few have any
+
+        entry, rows, tested = ready_to_train(entry, rows, study_dir)
+    by_key = rows_by_key(entry, rows)
     roots = {k: Path(v) for k, v in entry["sources"].items() if k not in by_key}
     for stage, recipe in recipes_of(entry).items():
         runs[stage] = base / stage
@@ -69,7 +76,8 @@ def train_declared(
     publish(folder, runs, name=str(entry["name"]), notes=notes, localiser_of=borrowed,
             register=False)  # fmt: skip
     splits = [run / SPLIT_FILE for run in runs.values() if (run / SPLIT_FILE).is_file()]
-    write_split(study_dir / model_split(str(entry["name"])), joined_splits(splits), keep=False)
+    split = dict(sorted((joined_splits(splits) | tested).items()))
+    write_split(study_dir / model_split(str(entry["name"])), split, keep=False)
     return folder
 
 

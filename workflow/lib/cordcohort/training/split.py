@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,22 +16,6 @@ from cordcohort.trained import KEPT_OUT
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLIT_FILE, SCANS_FILE = "split.tsv", "scans.tsv"
 _ORDER = (TRAIN, VALIDATION, TEST)
-
-
-def said_of_persons(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """What sheets say of each person; one row that keeps a person out decides.
-
-    Examples
-    --------
-    >>> said_of_persons([{"person": "a", "split": "test"}, {"person": "a", "split": ""}])
-    {'a': 'test'}
-    """
-    found: dict[str, str] = {}
-    for row in rows:
-        person, said = str(row["person"]), str(row["split"])
-        if said in KEPT_OUT or not found.get(person):
-            found[person] = said
-    return found
 
 
 def joined_splits(paths: Iterable[Path]) -> dict[str, str]:

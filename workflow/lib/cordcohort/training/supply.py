@@ -10,6 +10,7 @@ import torch
 
 from cordcohort.errors import ConfigError, ImageError
 from cordcohort.scan import Row, scan_id
+from cordcohort.trained import said_of_persons
 from cordcohort.training.cohort import Candidate, candidates, check_entries, load_item
 from cordcohort.training.disc_painter import DISCS, disc_batches
 from cordcohort.training.load import load_sources
@@ -33,7 +34,6 @@ from cordcohort.training.split import (
     SPLIT_FILE,
     TRAIN,
     VALIDATION,
-    said_of_persons,
     split_persons,
     write_scans,
     write_split,
