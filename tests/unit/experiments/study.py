@@ -111,7 +111,7 @@ def correct(root: Path, persons: Sequence[str], shift: int = 0) -> list[Path]:
     """Put corrected masks of axial scans of the north into the folder of the config."""
     files: list[Path] = []
     for person in persons:
-        middle = [(n - 1) / 2 * mm for n, mm in zip(SHAPE, SPACING_MM, strict=False)]
+        middle = [(n - 1) / 2 * mm for n, mm in zip(SHAPE[:2], SPACING_MM[:2], strict=True)]
         cord = np.roll(fraction(SHAPE, SPACING_MM, middle) >= 0.5, shift, axis=0)
         path = root / "corrected" / f"sub-{person}_acq-ax_T2w_label-SC_seg.nii.gz"
         put(path, cord.astype(np.uint8), SPACING_MM)
