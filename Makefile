@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 CORES ?= 2
 NNUNET := .venv-nnunet
 
-.PHONY: demo test test-real test-envs test-slow test-nnunet test-slurm faults fuzz same-bytes lint bench bench-scale check-model check-region-model study-contrast study-rootlets check-rootlets-model study-sciseg study-ablation clean lock
+.PHONY: demo test test-real test-envs test-slow test-phases test-nnunet test-slurm faults fuzz same-bytes lint bench bench-scale check-model check-region-model study-contrast study-rootlets check-rootlets-model study-sciseg study-ablation clean lock
 
 # The locked packages with their hashes; then torch, whose CPU and CUDA builds share one version but
 # not one hash, and which pins its own CUDA packages exactly where its build needs them.
@@ -45,6 +45,10 @@ test-real: $(READY)
 
 test-envs: $(READY)
 	$(BIN)/python -m pytest -m "slow or not slow" tests/workflow/test_rule_environments.py tests/workflow/test_environments.py
+
+# An experiment of three phases and two seeds from the data to the long table, in miniature.
+test-phases: $(READY)
+	$(BIN)/python -m pytest -m "slow or not slow" tests/unit/experiments tests/workflow/test_experiment.py
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow

@@ -263,7 +263,7 @@ def _keys(schema, path=""):
 def _all_keys():
     schema = schema_of("config")
     yield from _keys(schema)
-    for part in ("dataset", "external"):
+    for part in ("dataset", "external", "experiment", "phase", "correction"):
         yield from _keys(schema["$defs"][part])
     yield from ((k, a) for k, a in schema_of("exclude")["items"]["properties"].items())
 

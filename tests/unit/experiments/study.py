@@ -26,7 +26,7 @@ RECIPE: dict[str, Any] = {
     "patches": {"size": [16, 16, 16], "centre": "cord", "shift_mm": 3.0},
     "augmentation": {"gamma": False},
     "network": {"name": "unet_3d", "options": {"features": [4, 8], "strided": True}},
-    "loss": {"name": "adaptive_wing"},
+    "loss": {"name": "dice_bce"},
     "optimiser": {"learning_rate": 0.01, "weight_decay": 0.0, "ema": 0.9},
     "schedule": {"steps": 20, "warmup": 2, "batch_size": 2, "skip_empty": True},
     "validation": {"every": 20, "samples": 4}, "checkpoint": {"every": 20},

@@ -9,9 +9,11 @@ import pytest
 from cordcohort.bids.prepare import prepare
 from cordcohort.errors import ConfigError
 from cordcohort.experiments.declared import experiment_of, seeds_of_models, started_from
+from cordcohort.experiments.overview import experiment_lines
 from cordcohort.experiments.people import dealt
 from cordcohort.experiments.scans import candidates, returned
 from cordcohort.plan import Plan, load_plan
+from unit.bids.tree import put_json
 from unit.experiments.study import (
     DECLARED,
     SEEDS,
@@ -202,3 +204,24 @@ def test_methods_of_phases_may_be_named_before_they_are_trained(study):
     wrong = {**wanted, "select": {"method": ["own-phase4"]}}
     with pytest.raises(ConfigError, match=r"did you mean own-phase"):
         prepare(study, content(analyses=[wrong]), keep=False)
+
+
+def test_check_tells_what_each_phase_adds_ranks_and_waits_for(tmp_path):
+    study = write_study(tmp_path)
+
+    def lines() -> list[str]:
+        config, rows = opened(study)
+        return experiment_lines(experiment_in(config), rows, study)
+
+    assert lines() == [
+        "own, phase 1: adds 8 scans with masks by manual",
+        "own, phase 2: ranks 5 scans and exports 3; waits for corrected masks in corrected, which "
+        "is not there yet; is not trained yet",
+        "own, phase 3: adds 2 scans with masks by manual; is not trained yet",
+    ]
+    correct(study, ["n1", "n9"])
+    put_json(study, "results/experiments/own/phase2/export.json",
+             {"status": "kept", "reason": "somebody worked in it", "n": 3})  # fmt: skip
+    second = lines()[1]
+    assert "1 came back corrected in corrected; 1 files there match no scan (sub-n9_" in second
+    assert second.endswith("; somebody worked in it")

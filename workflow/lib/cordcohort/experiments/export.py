@@ -20,7 +20,15 @@ from cordcohort.experiments.corrected import voxel_digest
 from cordcohort.experiments.declared import LINK, Experiment
 from cordcohort.experiments.page import write_correction_page
 from cordcohort.experiments.ranking import Committee, is_map, ranked
-from cordcohort.experiments.ranks import EXPORT, PROPOSED, RANKS, YES, proposed_digests
+from cordcohort.experiments.ranks import (
+    EXPORT,
+    EXPORTED,
+    KEPT,
+    PROPOSED,
+    RANKS,
+    YES,
+    proposed_digests,
+)
 from cordcohort.files import read_json, sha256_of, write_json
 from cordcohort.nifti import read_image, write_image
 from cordcohort.report.analysis_tables import write_people_table
@@ -28,7 +36,6 @@ from cordcohort.scan import MASK_SUFFIX, Row, image_file, is_series, scan_id
 
 FOLDER = "correct"
 MANIFEST = ".exported.json"
-EXPORTED, KEPT = "exported", "kept"
 
 
 def export_for_correction(

@@ -12,6 +12,7 @@ RANKS, PROPOSED, CORRECTED, EXPORT = (
     "ranks.tsv", "proposed.json", "corrected.tsv", "export.json",
 )  # fmt: skip
 YES, NO = "yes", "no"
+EXPORTED, KEPT = "exported", "kept"
 
 
 def chosen_scans(folder: Path) -> set[str]:
