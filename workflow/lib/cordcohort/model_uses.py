@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from cordcohort import scan as paths
+from cordcohort.experiments.declared import Selectors, is_selected
 from cordcohort.files import read_yaml
 from cordcohort.root import workflow_root
 
@@ -40,12 +41,16 @@ class ModelUse:
         Contrasts of the scans that it is run on; empty for all.
     input : {"image", "fa"}
         What it sees.
+    scans : sequence of mapping
+        For a model of an experiment, which scans it is run on
+        (:func:`cordcohort.experiments.declared.is_selected`); empty for all.
     """
 
     name: str
     task: str = CORD
     contrasts: tuple[str, ...] = ()
     input: str = IMAGE
+    scans: Selectors = ()
 
     @property
     def structures(self) -> tuple[str, ...]:
@@ -56,9 +61,10 @@ class ModelUse:
     def finds_cord(self) -> bool:
         """Whether what follows the cord (tensor, discs, soft truth) may follow its mask.
 
-        A model that sees the FA map draws after the tensor, which itself follows the cord.
+        A model that sees the FA map draws after the tensor, which itself follows the cord. Nothing
+        waits for the models of an experiment, which are what is studied.
         """
-        return CORD in self.structures and self.input == IMAGE
+        return CORD in self.structures and self.input == IMAGE and not self.scans
 
     def takes(self, row: paths.Row) -> bool:
         """Whether it is run on a scan.
@@ -71,6 +77,8 @@ class ModelUse:
         """
         if self.input == FA and not paths.is_series(row):
             return False
+        if self.scans and not is_selected(row, self.scans):
+            return False
         return not self.contrasts or row["contrast"] in self.contrasts
 
     def records(self, row: paths.Row) -> list[str]:
@@ -78,8 +86,12 @@ class ModelUse:
         return [paths.mask_record(row, self.name, structure) for structure in self.structures]
 
     def as_params(self) -> dict[str, Any]:
-        """As plain values; :func:`uses_of_params` makes the way back."""
-        return asdict(self)
+        """As plain values; :func:`uses_of_params` makes the way back.
+
+        Which scans an experiment names is not among them: a job knows its scans, and one more of
+        them must not draw the others again.
+        """
+        return {key: value for key, value in asdict(self).items() if key != "scans"}
 
 
 def uses_of_params(values: Iterable[Mapping[str, Any]]) -> list[ModelUse]:
@@ -110,5 +122,6 @@ def model_uses(config: Config) -> tuple[ModelUse, ...]:
         about = own.get(name) or registered().get(name, {})
         wanted = config.segmentation.contrasts.get(name, about.get("contrasts") or ())
         task, seen = str(about.get("task", CORD)), str(about.get("input", IMAGE))
-        uses.append(ModelUse(name, task, tuple(str(c) for c in wanted), seen))
+        scans = about.get("scans", ())
+        uses.append(ModelUse(name, task, tuple(str(c) for c in wanted), seen, scans))
     return tuple(uses)
