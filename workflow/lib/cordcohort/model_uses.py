@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from cordcohort import scan as paths
-from cordcohort.experiments.declared import Selectors, is_selected
 from cordcohort.files import read_yaml
 from cordcohort.root import workflow_root
+from cordcohort.scan_choice import Selectors, is_selected
 
 if TYPE_CHECKING:
     from cordcohort.config import Config
@@ -43,7 +43,7 @@ class ModelUse:
         What it sees.
     scans : sequence of mapping
         For a model of an experiment, which scans it is run on
-        (:func:`cordcohort.experiments.declared.is_selected`); empty for all.
+        (:func:`cordcohort.scan_choice.is_selected`); empty for all.
     """
 
     name: str

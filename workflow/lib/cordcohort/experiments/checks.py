@@ -9,15 +9,14 @@ from typing import Any
 from cordcohort.bids.names import contrast_of
 from cordcohort.errors import ConfigError
 from cordcohort.experiments.declared import (
-    COLUMN_OF,
     PREVIOUS,
     Experiment,
     experiment_of,
-    is_selected,
 )
 from cordcohort.experiments.people import TRAIN, dealt
 from cordcohort.experiments.scans import candidates, training_rows
 from cordcohort.scan import RESULTS, Row
+from cordcohort.scan_choice import COLUMN_OF, is_selected
 from cordcohort.trained import cohort_keys, sources_of
 from cordcohort.trained_checks import recipe_file, source_folder
 from cordcohort.validation import nearest

@@ -13,20 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from cordcohort.bids.names import split_extension
-from cordcohort.scan import RESULTS, Row
+from cordcohort.scan import RESULTS
+from cordcohort.scan_choice import Selectors
 from cordcohort.trained import cohort_keys
 
-Selectors = Sequence[Mapping[str, Sequence[str]]]
 Block = Mapping[str, Any]
 
 FRESH, PREVIOUS = "fresh", "previous"
 ALL, CHOSEN = "all", "chosen"
 LINK = "link"
-COLUMN_OF = {
-    "datasets": "dataset", "sites": "site", "acquisitions": "acquisition",
-    "contrasts": "contrast",
-}  # fmt: skip
-"""Keys by which an experiment names scans, and the column of the index that each is about."""
 
 
 @dataclass(frozen=True)
@@ -142,26 +137,6 @@ def _phase(given: Block, number: int, block: Block) -> Phase:
 def has_masks(folder: str) -> bool:
     """Whether a folder holds a NIfTI file, at any depth."""
     return any(split_extension(path.name)[1] for path in Path(folder).rglob("*"))
-
-
-def is_selected(row: Row, selectors: Iterable[Mapping[str, Sequence[str]]]) -> bool:
-    """Whether one of some selectors takes a scan; a key that is not given takes all.
-
-    Examples
-    --------
-    >>> row = {"dataset": "a", "site": "x", "acquisition": "ax", "contrast": "T2w"}
-    >>> is_selected(row, [{"sites": ["x"], "acquisitions": ["acq-ax"]}]), is_selected(row, [])
-    (True, False)
-    """
-    return any(
-        all(str(row[COLUMN_OF[key]]) in _labels(key, asked) for key, asked in one.items() if asked)
-        for one in selectors
-    )
-
-
-def _labels(key: str, asked: Sequence[str]) -> list[str]:
-    """Labels as the index has them: acquisitions may be written as in file names."""
-    return [text.removeprefix("acq-") if key == "acquisitions" else text for text in asked]
 
 
 def trainings(experiment: Experiment) -> list[dict[str, Any]]:

@@ -12,12 +12,12 @@ from cordcohort.experiments.declared import (
     Experiment,
     Phase,
     experiment_of,
-    is_selected,
 )
 from cordcohort.experiments.ranks import EXPORT, KEPT
 from cordcohort.experiments.scans import candidates, corrected_rows, is_labelled, returned
 from cordcohort.files import read_json
 from cordcohort.scan import Row
+from cordcohort.scan_choice import is_selected
 
 
 def lines_of_experiments(config: Config, index: Index, study_dir: Path) -> list[str]:

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from cordcohort.experiments.declared import Experiment, Phase, is_selected
+from cordcohort.experiments.declared import Experiment, Phase
 from cordcohort.experiments.scans import is_labelled
 from cordcohort.scan import Row
+from cordcohort.scan_choice import is_selected
 from cordcohort.trained import KEPT_OUT, said_of_persons
 
 TEST, TRAIN = "test", "train"

@@ -125,4 +125,6 @@ def training_files(entry: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
     for phase in experiment.phases[:number]:
         files += _ranks(experiment, phase)
     before = started_from(entry)
-    return list(dict.fromkeys([*files, *(model_outputs(before) if before else [])]))
+    return list(
+        dict.fromkeys([*files, *(model_outputs(before, experiment.task) if before else [])])
+    )

@@ -10,9 +10,10 @@ from typing import Any
 
 from cordcohort.bids.labels import MANUAL, label_of
 from cordcohort.bids.names import NameFaultError, parse_name, split_extension
-from cordcohort.experiments.declared import Correct, Experiment, Phase, is_selected
+from cordcohort.experiments.declared import Correct, Experiment, Phase
 from cordcohort.model_uses import STRUCTURES
 from cordcohort.scan import Row, masks_of, scan_id
+from cordcohort.scan_choice import is_selected
 
 Mask = dict[str, Any]
 Accept = Callable[[Experiment, Phase, Sequence[Row]], list[Row]]

@@ -63,7 +63,7 @@ def ready_to_train(
 
 def _recipe(entry: Entry, study_dir: Path) -> Path:
     """The recipe of a phase with the seed and the start of one training, beside its run."""
-    content = dict(read_yaml(Path(recipes_of(entry)["cord"])))
+    content = dict(read_yaml(Path(recipes_of(entry)[str(entry["task"])])))
     seed = int(entry["seed"])
     sources = dict(content.get("sources") or {})
     share = float((sources.get("split") or {}).get("validation", DEFAULT_VALIDATION))
@@ -72,7 +72,7 @@ def _recipe(entry: Entry, study_dir: Path) -> Path:
     before = started_from(entry)
     note = ""
     if before:
-        weights = study_dir / model_outputs(before)[1]
+        weights = study_dir / model_outputs(before, str(entry["task"]))[1]
         content["network"] = {**content.get("network", {}), "start_from": str(weights)}
         note = f"# starts from {before}, sha256 {sha256_of(weights)}\n"  # other weights: a new run
     path = study_dir / RESULTS / "training" / str(entry["name"]) / "recipe.yaml"

@@ -10,6 +10,7 @@ import torch
 
 from cordcohort.errors import ConfigError
 from cordcohort.scan import Row, scan_id
+from cordcohort.trained import said_of_persons
 from cordcohort.training.cohort import check_entries
 from cordcohort.training.mixture import (
     VALIDATION_SEED_SHIFT,
@@ -27,7 +28,6 @@ from cordcohort.training.split import (
     SPLIT_FILE,
     TRAIN,
     VALIDATION,
-    said_of_persons,
     split_persons,
     write_scans,
     write_split,
