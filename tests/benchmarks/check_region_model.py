@@ -55,6 +55,12 @@ from cordcohort.phantom.tensors import (
 )
 from cordcohort.phantom.tissues import REGIONS, Tissue
 from cordcohort.segmentation.draw import segment_image
+from cordcohort.segmentation.networks import build_network
+from cordcohort.segmentation.region_networks import (
+    RECONSTRUCTION,
+    multiply_adds,
+    parameters_of,
+)
 from cordcohort.segmentation.registry import Model, load_model
 from cordcohort.training.region_sources import PIXEL_MM, WHOLE, RegionStack, atlas_regions
 
@@ -302,16 +308,19 @@ def real_scan(folder: Path, model: Model, picture: Path | None) -> None:
     cord_model = load_model("cord-v1")
     print(f"\nreal scan {path.name}: {found.status} {found.reason}")
     union = found.mask > 0
-    for name, image in (("mean b=0", b0), ("mean of the weighted volumes", weighted)):
-        cord = segment_image(cord_model, image)["cord"].mask > 0
-        dice = 2 * (union & cord).sum() / (union.sum() + cord.sum())
-        print(f"union against cord-v1 drawn on the {name}: Dice {dice:.3f}")
-    drawn = list(folder.rglob("*label-SC_seg.nii.gz"))
-    for mask in drawn:
-        other = read_image(mask).data > 0
-        if other.shape == union.shape:
-            dice = 2 * (union & other).sum() / (union.sum() + other.sum())
-            print(f"union against {mask.name}: Dice {dice:.3f}")
+    cords = {
+        f"cord-v1 on the {name}": segment_image(cord_model, image)["cord"].mask > 0
+        for name, image in (("mean b=0", b0), ("mean of the weighted volumes", weighted))
+    }
+    for mask in folder.rglob("*dwi*label-SC_seg.nii.gz"):
+        cords[mask.name] = read_image(mask).data > 0
+    for name, cord in cords.items():
+        print(f"union against {name}: {_overlaps(replace(b0, data=union), replace(b0, data=cord))}")
+    first, second, *others = cords.values()
+    for name, other in zip(list(cords)[2:], others, strict=True):
+        for k, cord in zip(list(cords)[:2], (first, second), strict=True):
+            both = _overlaps(replace(b0, data=cord), replace(b0, data=other))
+            print(f"{k} against {name}: {both}")
     maps = tensor_maps(series, gradients, dilated(replace(b0, data=union.astype(np.uint8)), 0.0))
     codes = replace(b0, data=found.mask).canonical().data
     fa = replace(b0, data=maps.maps["fa"]).canonical().data
@@ -323,12 +332,28 @@ def real_scan(folder: Path, model: Model, picture: Path | None) -> None:
         rows.append([z, *count, left, right, round(100 * ratio, 1)])
     print(pd.DataFrame(rows, columns=["slice", *NAMES.values(), "left", "right", "difference_%"])
           .to_string(index=False))  # fmt: skip
+    left, right = (int(sum(row[i] for row in rows)) for i in (9, 10))
+    print(
+        f"left {left}, right {right} voxels in all: {200 * (left - right) / (left + right):+.1f} %"
+    )
     means = {name: _mean(fa, codes == code) for code, name in NAMES.items()}
     print("FA: " + ", ".join(f"{name} {value:.3f}" for name, value in means.items()))
     white, grey = _mean(fa, np.isin(codes, (1, 2, 3, 5, 6, 7))), _mean(fa, np.isin(codes, (4, 8)))
     print(f"FA of white matter {white:.3f}, of grey matter {grey:.3f}")
     if picture is not None:
         _picture(b0.canonical().data, codes, picture)
+
+
+def _overlaps(a: Image, b: Image) -> str:
+    """Dice over all slices, and over the lower and the upper half of them."""
+    one, two = (image.canonical().data > 0 for image in (a, b))
+    half = one.shape[2] // 2
+    parts = (slice(None), slice(0, half), slice(half, None))
+    found = [
+        2 * float((one[..., p] & two[..., p]).sum()) / float(one[..., p].sum() + two[..., p].sum())
+        for p in parts
+    ]
+    return f"Dice {found[0]:.3f} (lower half {found[1]:.3f}, upper half {found[2]:.3f})"
 
 
 def _picture(image: Array, codes: Array, path: Path) -> None:
@@ -354,6 +379,17 @@ def _picture(image: Array, codes: Array, path: Path) -> None:
     figure.savefig(path, dpi=90)
 
 
+def print_sizes() -> None:
+    """Parameters and multiply-adds of the networks of the eight regions."""
+    for name, options in (("scs_net", {"width": 16}), ("vgg16_unet", {})):
+        network = build_network(name, options)
+        work = ", ".join(
+            f"{multiply_adds(network, n) / 1e6:.0f} million at {n} x {n}" for n in (64, 128)
+        )
+        print(f"{name}: {parameters_of(network)} parameters; multiply-adds {work}")
+    print(RECONSTRUCTION)
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -370,6 +406,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     model = load_model(given.model)
+    print_sizes()
     print(f"model {model.name}, weights {model.sha256[:12]}, seed {given.seed}")
     if given.per_site:
         cases = patients(given.seed, given.per_site)

@@ -91,8 +91,8 @@ def test_sides_do_not_depend_on_the_axes_of_the_file(
 
 
 def test_a_mirrored_person_has_exchanged_sides(model: Model, b0: Image):
-    plain = segment_image(model, b0, mirror=True)["regions"]
-    flipped = segment_image(model, replace(b0, data=b0.data[::-1].copy()), mirror=True)["regions"]
+    plain = segment_image(model, b0)["regions"]
+    flipped = segment_image(model, replace(b0, data=b0.data[::-1].copy()))["regions"]
     other = np.array([0, *MIRRORED])[flipped.mask[::-1]]
     # The localiser's path is not quite mirrored, so crops may lie apart by a part of a pixel.
     assert min(dices(plain.mask, other)) > 0.9

@@ -39,7 +39,7 @@ LEAST_CORD_PIXELS = 8.0
 
 
 def segment_regions(
-    model: Model, image: Image, batch_size: int, mirror: bool
+    model: Model, image: Image, batch_size: int, _mirror: bool = True
 ) -> dict[str, Segmentation]:
     """Eight regions of one scan.
 
@@ -51,8 +51,9 @@ def segment_regions(
         Verified 3-D image of any orientation and field of view: mean b=0, or FA.
     batch_size : int
         Slices per network call.
-    mirror : bool
-        Average with the left-right mirrored slices, sides exchanged.
+    _mirror : bool
+        Not asked: slices are always averaged with their mirror image, sides exchanged, so that
+        both sides are drawn by one rule; a crop costs next to nothing.
 
     Returns
     -------
@@ -70,7 +71,7 @@ def segment_regions(
             return _nothing(image, problem)
         for _ in range(CENTRE_PASSES - 1):
             line = _recentred(model.stages[REGIONS], volume, line, batch_size)
-        shares = _drawn(model.stages[REGIONS], volume, line, batch_size, mirror=mirror)
+        shares = _drawn(model.stages[REGIONS], volume, line, batch_size)
     cord = keep_on_path(shares.sum(0), line, volume)
     problem = implausible(cord, volume.step_mm)
     if problem:
@@ -145,17 +146,14 @@ def _shares(stage: Stage, crop: Tensor) -> Tensor:
     return torch.zeros_like(raw).scatter_(1, best, 1.0) * (above.amax(1, keepdim=True) > 0)
 
 
-def _drawn(
-    stage: Stage, volume: Volume, line: Centreline, batch_size: int, *, mirror: bool
-) -> NDArray[np.float32]:
+def _drawn(stage: Stage, volume: Volume, line: Centreline, batch_size: int) -> NDArray[np.float32]:
     """Share of each region ``(8, z, y, x)`` in the scan's voxels."""
     out = np.zeros((N_REGIONS, *volume.slices.shape), np.float32)
     n, h = stage.patch, stage.spacing_mm
     other = [code - 1 for code in MIRRORED]
     for part, crop, (y, x, inside) in _crops(stage, volume, line, batch_size):
         shares = _shares(stage, crop)
-        if mirror:
-            shares = (shares + _shares(stage, crop.flip(3)).flip(3)[:, other]) / 2
+        shares = (shares + _shares(stage, crop.flip(3)).flip(3)[:, other]) / 2
         back_y, back_x = from_crop(volume.y, y, n, h), from_crop(volume.x, x, n, h)
         whole = back_y[:, None] @ (shares * inside[:, None]) @ back_x[:, None].transpose(2, 3)
         out[:, line.index[part]] = whole.transpose(0, 1).cpu().numpy()
