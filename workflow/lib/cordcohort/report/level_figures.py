@@ -36,7 +36,8 @@ def level_figures(analysis: Analysis, report: Path) -> list[Drawn]:
     values = pd.to_numeric(cells["value"], errors="coerce")
     cells = cells.assign(value=values)[np.isfinite(values.to_numpy(dtype=float))]
     drawn: list[Drawn] = []
-    for number, (_, own) in enumerate(cells.groupby(["participant", "method"], sort=True)):
+    keys = [c for c in ("participant", "method") if c in cells.columns]
+    for number, (_, own) in enumerate(cells.groupby(keys, sort=True)):
         if number == MAX_FIGURES:
             break
         file = f"{FIGURES}/levels_{safe_name(analysis.name)}_{number + 1}.svg"

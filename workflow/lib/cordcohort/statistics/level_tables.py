@@ -33,8 +33,8 @@ from cordcohort.statistics.select import Selection, parts
 from cordcohort.statistics.spread import cell_means, grouped_spread
 from cordcohort.statistics.variant_curve import USUAL, condition_values
 
-COLUMNS = ["participant", "level", "column", "value", "n", "n_missing", "status", "ddof", "flag",
-           "reason"]  # fmt: skip
+COLUMNS = ["over", "participant", "level", "column", "value", "n", "n_missing", "status", "ddof",
+           "flag", "reason"]  # fmt: skip
 MAE, COV, SD = "mae", "COV", "SD"
 COV_MEAN, VENDOR_MEANS = "COV_mean", "COV_vendor_means"
 ORIGINAL = "original"
@@ -86,7 +86,8 @@ def level_table(selection: Selection, p: Parameters) -> Outcome:
         used = used.append(kept.index[kept["usable"]])
         found = _table(kept, over, ddof)
         none = [{"flag": "undefined", "reason": f"nobody was measured in two {over}s"}]
-        head = {str(k): v for k, v in stratum.items()} | {"ddof": ddof, "status": ""}
+        head = {str(k): v for k, v in stratum.items()}
+        head |= {"over": over, "ddof": ddof, "status": ""}
         rows += [head | row for row in found or none]
     kind = "sample SD (ddof 1)" if ddof else "population SD (ddof 0)"
     text = (
