@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 CORES ?= 2
 NNUNET := .venv-nnunet
 
-.PHONY: demo test test-real test-envs test-slow test-phases test-nnunet test-slurm faults fuzz same-bytes lint bench bench-scale check-model check-region-model study-contrast study-rootlets check-rootlets-model study-sciseg study-ablation clean lock
+.PHONY: demo test test-real test-envs test-slow test-phases test-nnunet test-slurm faults fuzz same-bytes lint bench bench-scale check-model check-region-model study-contrast study-rootlets check-rootlets-model study-sciseg study-scsnet study-ablation clean lock
 
 # The locked packages with their hashes; then torch, whose CPU and CUDA builds share one version but
 # not one hash, and which pins its own CUDA packages exactly where its build needs them.
@@ -119,6 +119,12 @@ study-rootlets: $(READY)
 # What the rootlet model reaches: from the study's tables, and on a real template where there is one.
 check-rootlets-model: $(READY)
 	PYTHONPATH=workflow/lib $(BIN)/python tests/benchmarks/check_rootlets.py --study $(ROOTLETS)
+
+# The published study of eight cord regions on diffusion phantoms (config/studies/scsnet.yaml).
+SCSNET ?= scsnet
+study-scsnet: $(READY)
+	$(BIN)/python -m cordcohort init $(SCSNET) --study scsnet
+	$(BIN)/python -m cordcohort run $(SCSNET) --cores $(CORES)
 
 # Resolve the lock anew from its direct pins (needs uv).
 lock: $(READY)

@@ -147,7 +147,8 @@ def tensor_maps(series: Image, gradients: Gradients, mask: Array, fit: str = "WL
     direction = np.zeros((*fitted.shape, 3), dtype=np.float32)
     direction[fitted] = evecs[:, :, 0]
     predicted = predicted_signal(signal, gradients.bvals, directions, evals, evecs)
-    quality = fit_quality(signal, predicted, _slices_of(series, fitted), gradients.bvals)
+    slices = _slices_of(series, fitted)
+    quality = fit_quality(signal, predicted, slices, gradients.bvals, directions)
     floor = FLOOR_MM2_PER_S_TIMES_B / gradients.bvals.max()
     counts = {
         "mask_voxels": int(inside.sum()),

@@ -154,6 +154,7 @@ def read_gradients(
     bval, bvec = Path(bval), Path(bvec)
     values = read_bvals(bval, n_volumes)
     vectors = _read_bvecs(bvec, n_volumes)
+    _check_b0(Gradients(values, vectors, b0_threshold, bval, bvec))
     weighted = values > b0_threshold
     norm = np.linalg.norm(vectors, axis=1)
     wrong = weighted & ((norm < MIN_NORM) | (norm > MAX_NORM))
@@ -196,16 +197,11 @@ def check_table(table: Gradients) -> None:
     ImageError
         ``no_b0``, ``no_weighting`` or ``directions``.
     """
-    limit = f"{table.b0_threshold:g} s/mm2"
-    if not table.is_b0.any():
-        raise ImageError(
-            table.bval_path, "no_b0", f"a volume with b up to {limit}",
-            f"a smallest b of {table.bvals.min(initial=np.inf):g}",
-            "raise images.b0_threshold_s_per_mm2",
-        )  # fmt: skip
+    _check_b0(table)
     if table.is_b0.all():
         raise ImageError(
-            table.bval_path, "no_weighting", f"volumes with b above {limit}", "none",
+            table.bval_path, "no_weighting", f"volumes with b above {table.b0_threshold:g} s/mm2",
+            "none",
             "remove the scan from the diffusion series",
         )  # fmt: skip
     vectors = table.bvecs[~table.is_b0]
@@ -217,6 +213,15 @@ def check_table(table: Gradients) -> None:
         raise ImageError(
             table.bvec_path, "directions", f"{MIN_DIRECTIONS} directions that determine a tensor",
             f"{n_different} different ones", "leave the scan out of the tensor measures",
+        )  # fmt: skip
+
+
+def _check_b0(table: Gradients) -> None:
+    if not table.is_b0.any():
+        raise ImageError(
+            table.bval_path, "no_b0", f"a volume with b up to {table.b0_threshold:g} s/mm2",
+            f"a smallest b of {table.bvals.min(initial=np.inf):g}",
+            "raise images.b0_threshold_s_per_mm2",
         )  # fmt: skip
 
 

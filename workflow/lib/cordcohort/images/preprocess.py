@@ -141,7 +141,8 @@ def mean_b0(series: Image, bvals: Floats, threshold: float = B0_THRESHOLD_S_PER_
             series.path, "no_b0", f"a volume with b up to {threshold:g} s/mm2",
             f"a smallest b of {np.min(bvals):g}", "raise images.b0_threshold_s_per_mm2",
         )  # fmt: skip
-    mean = series.data[..., chosen].mean(axis=3, dtype=np.float64)
+    seen = chosen & (series.data > 0).any(axis=(0, 1, 2))  # a lost volume would dim the mean
+    mean = series.data[..., seen if seen.any() else chosen].mean(axis=3, dtype=np.float64)
     return replace(series, data=mean.astype(np.float32))
 
 

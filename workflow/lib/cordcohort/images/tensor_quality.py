@@ -14,6 +14,7 @@ OUTLIER_SD = 4.0
 LEAST_OUTLIER_SHARE = 0.05
 """A slice is an outlier from this share of its signal on, however small the noise is."""
 LEAST_VOXELS = 5
+SMALLEST_RATIO = 1e-3
 LOW_SNR = 10.0
 """Below, noise alone raises FA of grey matter and lowers MD (Jones & Basser 2004)."""
 
@@ -72,9 +73,17 @@ def predicted_signal(
 
 
 def fit_quality(
-    signal: Floats, predicted: Floats, slices: NDArray[np.integer], bvals: Floats
+    signal: Floats,
+    predicted: Floats,
+    slices: NDArray[np.integer],
+    bvals: Floats,
+    directions: Floats,
 ) -> FitQuality:
     """Judge a fit by its residuals.
+
+    A lost slice bends the tensor that is fitted to it as well, so that others seem not to fit: a
+    slice's mean log ratios to the fit are fitted anew by a tensor, and the volume that fits worst
+    is left out, until all others fit.
 
     Parameters
     ----------
@@ -82,7 +91,7 @@ def fit_quality(
         Measured, and of the fitted tensors.
     slices : array, shape (n,)
         Slice of each voxel.
-    bvals : array, shape (T,)
+    bvals, directions : arrays, shapes (T,) and (T, 3)
 
     Returns
     -------
@@ -103,14 +112,43 @@ def fit_quality(
     snr = float(np.median(s0 / np.maximum(noise, 1e-9 * np.maximum(s0, 1e-30))))
     numbers, place, counts = np.unique(slices, return_inverse=True, return_counts=True)
     means, levels = np.zeros((2, len(numbers), n_volumes))
-    np.add.at(means, place, residual)
+    np.add.at(means, place, signal)
     np.add.at(levels, place, predicted)
     enough = counts >= LEAST_VOXELS
-    share = means[enough] / np.maximum(levels[enough], 1e-30)
-    typical = MAD_TO_SD * np.median(np.abs(share)) if share.size else 0.0
-    beyond = np.abs(share) > max(OUTLIER_SD * typical, LEAST_OUTLIER_SHARE)
-    found = [(int(t), int(numbers[enough][k])) for k, t in zip(*np.nonzero(beyond), strict=True)]
-    return FitQuality(snr, sorted(found), int(share.size))
+    ratio = np.maximum(means[enough], 0) / np.maximum(levels[enough], 1e-30)
+    logs = np.log(np.maximum(ratio, SMALLEST_RATIO))
+    found = _outliers(logs, _design(bvals, directions))
+    named = [(t, int(numbers[enough][k])) for k, t in found]
+    return FitQuality(snr, sorted(named), int(logs.size))
+
+
+def _design(bvals: Floats, directions: Floats) -> Floats:
+    """Logarithm of a signal as a linear function of a tensor and the signal at b=0 (T, 7)."""
+    x, y, z = directions.T
+    terms = [x * x, y * y, z * z, 2 * x * y, 2 * x * z, 2 * y * z]
+    scaled = bvals / max(float(bvals.max()), 1.0)
+    return np.stack([np.ones_like(bvals), *[-scaled * term for term in terms]], axis=1)
+
+
+def _outliers(logs: Floats, design: Floats) -> list[tuple[int, int]]:
+    """Row and volume of log ratios (slices, T) that do not fit; the worst of a slice goes first."""
+    if not logs.size:
+        return []
+    whole = logs - (design @ np.linalg.lstsq(design, logs.T, rcond=None)[0]).T
+    typical = MAD_TO_SD * float(np.median(np.abs(whole)))
+    limit = max(OUTLIER_SD * typical, LEAST_OUTLIER_SHARE)
+    found: list[tuple[int, int]] = []
+    for k in np.flatnonzero((np.abs(whole) > limit).any(axis=1)):
+        kept = np.ones(len(design), dtype=bool)
+        while kept.sum() > N_PARAMETERS:
+            fitted = design @ np.linalg.lstsq(design[kept], logs[k][kept], rcond=None)[0]
+            away = np.abs(logs[k] - fitted) * kept
+            worst = int(away.argmax())
+            if away[worst] <= limit:
+                break
+            kept[worst] = False
+            found.append((int(k), worst))
+    return found
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ LABEL_DATE = "2026-01-01"
 GREY_CONTRASTS = ("T2starw",)
 LEVEL_CONTRASTS = ("T1w", "T2w", "T2starw", "dwi", "MTon", "MToff")
 POINT_CONTRASTS = ("T2w",)
+SECOND_LABELS = ("_label-SC_seg", "_label-SCregions_dseg")
+"""What a second rater draws."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,7 @@ def _write_labels(study: PhantomStudy, target: _Target, rater: Rater, root: str)
     drawing = draw(person, grid, rater, stream(study.seed, rater.name, scan.key))
     labels = _drawn(study, scan, grid, drawing)
     if root != "labels":
-        labels = {"_label-SC_seg": labels["_label-SC_seg"]}
+        labels = {name: labels[name] for name in SECOND_LABELS if name in labels}
         if study.lesion_masks_of_all and scan.protocol.contrast in POINT_CONTRASTS:
             rng = stream(study.seed, rater.name, "lesions", scan.key)
             labels["_label-lesion_seg"] = _lesions(lesions_as_seen(person, rater, rng), grid)

@@ -13,6 +13,7 @@ import pandas as pd
 from cordcohort.report.inputs import records
 from cordcohort.report.privacy import public_text
 from cordcohort.report.published import COLUMN
+from cordcohort.report.region_layouts import RegionTable, region_error_tables, region_score_tables
 from cordcohort.report.words import measure_text, number_text, structure_text, unit_text
 from cordcohort.statistics.contrast_tables import NO_VALUE, NOT_SUPPLIED, laid_out
 from cordcohort.statistics.select import STRATA
@@ -22,6 +23,7 @@ OUTSIDE = "*"
 OUTSIDE_NOTE = f"{OUTSIDE} lacks a contrast in some method, so enters no comparison."
 SMALL_P = 0.001
 SCORE_TABLE = "score_table"
+OWN_COLUMNS = (SCORE_TABLE, "region_errors", "region_scores")
 MARKS = ((0.001, " †"), (0.05, " ‡"))  # as in the publication
 ROWS_OF = {"level_table": ("level", "level_kind")}
 """Strata that are rows of a layout; such a table is of one method unless methods are columns."""
@@ -34,6 +36,9 @@ class Block(NamedTuple):
     title: str
     table: pd.DataFrame
     note: str = ""
+
+
+Layout = Callable[[pd.DataFrame, str], list[Block]]
 
 
 def laid_out_blocks(kind: str, table: pd.DataFrame) -> list[Block]:
@@ -55,7 +60,7 @@ def laid_out_blocks(kind: str, table: pd.DataFrame) -> list[Block]:
     strata = [c for c in (*STRATA, "left_out") if c in table and c not in inside]
     if kind in ROWS_OF and "method" in table:
         strata.append("method")
-    if kind == SCORE_TABLE:  # what the analysis is split by stands before its own columns
+    if kind in OWN_COLUMNS:  # what the analysis is split by stands before its own columns
         strata = list(table.columns[: list(table.columns).index("method")])
     if not strata:
         return make(table, "")
@@ -221,6 +226,15 @@ def _hidden(own: pd.DataFrame) -> str:
     return "; ".join(told) + "."
 
 
+def _regions(make: Callable[[pd.DataFrame, str], list[RegionTable]]) -> Layout:
+    """SCS-1 and SCS-2 as blocks."""
+
+    def blocks(part: pd.DataFrame, unit: str) -> list[Block]:
+        return [Block(*table) for table in make(part, unit)]
+
+    return blocks
+
+
 def _wide(cells: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Rows and columns in the order of the tidy table."""
     columns = list(dict.fromkeys(cells["column"]))
@@ -260,7 +274,7 @@ def _levels(part: pd.DataFrame, unit: str) -> list[Block]:
     return [Block(unit, wide, note)]
 
 
-LAYOUTS: dict[str, Callable[[pd.DataFrame, str], list[Block]]] = {
+LAYOUTS: dict[str, Layout] = {
     "csa_by_person": _persons,
     "csa_by_method": _summaries,
     "csa_error": _summaries,
@@ -268,4 +282,6 @@ LAYOUTS: dict[str, Callable[[pd.DataFrame, str], list[Block]]] = {
     "mask_scores": _scores,
     SCORE_TABLE: _score_table,
     "level_table": _levels,
+    "region_errors": _regions(region_error_tables),
+    "region_scores": _regions(region_score_tables),
 }

@@ -16,6 +16,7 @@ from cordcohort.statistics import (
     normality,
     paired,
     planning,
+    region_study,
     reliability,
     repeated,
     score_table,
@@ -26,8 +27,8 @@ from cordcohort.statistics.registry import check_analyses, check_analysis, kinds
 
 MODULES = (
     agreement, components, contrast_study, correlation, dependent, groups, harmonisation,
-    level_tables, method_comparison, models, normality, paired, planning, reliability, repeated,
-    score_table, variability, variant_curve,
+    level_tables, method_comparison, models, normality, paired, planning, region_study,
+    reliability, repeated, score_table, variability, variant_curve,
 )  # fmt: skip
 
 __all__ = ["MODULES", "check_analyses", "check_analysis", "kinds"]
