@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from cordcohort.files import read_yaml
 from cordcohort.measures.regions import REGION_CODES
+from cordcohort.phantom.config import study_from_dict
 from cordcohort.report.layouts import laid_out_blocks
 from cordcohort.report.published import with_published
+from cordcohort.statistics.catalogue import check_analyses
 from cordcohort.statistics.run import run_analysis
 from cordcohort.table import as_long
 
@@ -126,3 +129,12 @@ def test_the_score_table_has_a_block_a_network_and_input(scores):
 def test_without_any_row_there_is_a_reason(kind):
     table = run_analysis({"name": "n", "kind": kind}, cohort().iloc[:0]).table
     assert table["flag"].tolist() == ["undefined"]
+
+
+def test_the_study_s_analyses_are_declared_as_their_kinds_ask(root):
+    content = read_yaml(root / "config" / "studies" / "scsnet.yaml")
+    kinds = {spec["kind"] for spec in check_analyses(content["analyses"])}
+    assert {"region_errors", "region_scores", "paired_test", "equivalence", "bland_altman"} <= kinds
+    phantom = read_yaml(root / "config" / "studies" / "scsnet.phantom.yaml")
+    sites = [site.name for site in study_from_dict(phantom).sites]
+    assert [dataset["name"] for dataset in content["datasets"]] == sites

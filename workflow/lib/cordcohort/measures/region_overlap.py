@@ -10,7 +10,7 @@ import numpy as np
 
 from cordcohort.measures import overlap
 from cordcohort.measures.catalogue import measures_of
-from cordcohort.measures.regions import REGION_CODES
+from cordcohort.measures.region_codes import REGION_CODES
 from cordcohort.measures.rows import Row, failed_rows, valued
 from cordcohort.nifti import Array
 

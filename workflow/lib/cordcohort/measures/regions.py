@@ -25,22 +25,13 @@ from cordcohort.measures.masks import (
     without_masks,
 )
 from cordcohort.measures.options import MeasureOptions
+from cordcohort.measures.region_codes import REGION_CODES
 from cordcohort.measures.region_errors import error_rows
 from cordcohort.measures.region_rows import DEFAULT, KIND, Region, region_rows
 from cordcohort.measures.rows import Row, failed_rows, valued
 from cordcohort.nifti import Array, check_same_grid, read_image
 from cordcohort.table import long_table
 
-REGION_CODES = {
-    "left_lateral_wm": 1,
-    "left_dorsal_wm": 2,
-    "left_ventral_wm": 3,
-    "left_gm": 4,
-    "right_lateral_wm": 5,
-    "right_dorsal_wm": 6,
-    "right_ventral_wm": 7,
-    "right_gm": 8,
-}
 COMBINED = {
     "wm": tuple(code for name, code in REGION_CODES.items() if name.endswith("_wm")),
     "gm": tuple(code for name, code in REGION_CODES.items() if name.endswith("_gm")),

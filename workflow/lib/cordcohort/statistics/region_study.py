@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cordcohort.measures.regions import REGION_CODES
+from cordcohort.measures.region_codes import REGION_CODES
 from cordcohort.statistics.contrast_tables import NO_VALUE, NOT_SUPPLIED
 from cordcohort.statistics.registry import COLUMN_LIST, Outcome, Parameters, analysis
 from cordcohort.statistics.select import Selection
