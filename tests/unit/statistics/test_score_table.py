@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from cordcohort.measures.agreement import EMPTY_MASK, EMPTY_REFERENCE
+from cordcohort.measures.empty import EMPTY_MASK, EMPTY_REFERENCE
 from cordcohort.report.layouts import laid_out_blocks
 from cordcohort.report.published import with_published
 from cordcohort.statistics.run import run_analysis

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cordcohort.binary import binarised
 from cordcohort.measures import detection, overlap, surface
 from cordcohort.measures.catalogue import measures_of
+from cordcohort.measures.empty import EMPTY_MASK, EMPTY_REFERENCE
 from cordcohort.measures.masks import (
     NO_CORD,
     NO_CORD_REASON,
@@ -35,8 +36,6 @@ LESION = "lesion"
 STRUCTURES = ("cord", "gm", "wm", "csf", "canal", LESION)
 WHOLE_VOLUME = (LESION,)  # a rater looks for lesions everywhere, so no slice is left out
 SOFT_ONLY = "soft_dice"
-EMPTY_REFERENCE = "the reference is empty"
-EMPTY_MASK = "the mask is empty"
 DEFAULT = MeasureOptions()
 
 

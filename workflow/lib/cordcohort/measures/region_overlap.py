@@ -10,14 +10,13 @@ import numpy as np
 
 from cordcohort.measures import overlap
 from cordcohort.measures.catalogue import measures_of
+from cordcohort.measures.empty import EMPTY_MASK, EMPTY_REFERENCE
 from cordcohort.measures.region_codes import REGION_CODES
 from cordcohort.measures.rows import Row, failed_rows, valued
 from cordcohort.nifti import Array
 
 KINDS = ("agreement", "overlap_n")
 LEFT_OUT = ("soft_dice", "outside_slices_mm3", "outside_slices_n")
-EMPTY_REFERENCE = "the reference is empty"
-EMPTY_MASK = "the mask is empty"
 
 
 def region_overlap_rows(mask: Array, reference: Array, voxel_mm3: float, base: Row) -> list[Row]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cordcohort.measures.agreement import EMPTY_MASK, EMPTY_REFERENCE
+from cordcohort.measures.empty import EMPTY_MASK, EMPTY_REFERENCE
 from cordcohort.statistics.corrections import CORRECTION_PARAMETERS, with_correction
 from cordcohort.statistics.intervals import CONFIDENCE
 from cordcohort.statistics.registry import COLUMN_LIST, Outcome, Parameters, analysis
