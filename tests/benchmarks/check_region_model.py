@@ -372,10 +372,11 @@ def _picture(image: Array, codes: Array, path: Path) -> None:
         for k in (0, 1):
             axis = axes[z // columns, 2 * (z % columns) + k]
             axis.imshow(part, origin="lower", cmap="gray", vmax=np.percentile(part, 99))
-            axis.invert_xaxis()
         shown = np.ma.masked_equal(label, 0)
         axis.imshow(shown, origin="lower", cmap="tab10", vmin=0, vmax=9, alpha=0.6)
         axis.set_title(f"slice {z}", fontsize=8)
+        for k in (0, 1):
+            axes[z // columns, 2 * (z % columns) + k].invert_xaxis()
     figure.savefig(path, dpi=90)
 
 
