@@ -40,11 +40,13 @@ def drawn(size: int, shift: int = 0) -> np.ndarray:
     return mask
 
 
-def put_drawn(study: Path, row: Row, seed: int, mask: np.ndarray | None, soft=None) -> None:
+def put_drawn(
+    study: Path, row: Row, seed: int, mask: np.ndarray | None, soft=None, *, structure="cord"
+) -> None:
     """Write what a seed of phase 1 drew of a scan, as the segmentation does."""
-    path = study / mask_record(row, f"own-phase1-seed{seed}")
+    path = study / mask_record(row, f"own-phase1-seed{seed}", structure)
     record = {"schema": RECORD_SCHEMA, "status": "no_cord", "reason": "", "mask": "", "soft": "",
-              "structure": "cord"}  # fmt: skip
+              "structure": structure}  # fmt: skip
     if mask is not None:
         record["status"] = "ok"
         for key, end, data in (("mask", "seg", mask), ("soft", "softseg", soft)):
@@ -225,6 +227,38 @@ def test_a_scan_that_no_seed_could_read_is_listed_last_with_its_reason(study):
     assert last[["rank", "score"]].isna().all()
     assert "cannot be ranked: [truncated]" in last["reason"]
     assert f"{scan_id(row)}: cannot be ranked" in (folder / "correct" / "index.html").read_text()
+
+
+def test_cord_and_lesion_count_alike_and_come_back_together(study):
+    asked = declared(task="lesion")
+    for row in ranked_scans(study, asked)[1]:
+        for seed in SEEDS:  # all agree on the cord; the second sees a lesion on one scan only
+            put_drawn(study, row, seed, drawn(4))
+            seen = seed == SEEDS[0] or row["subject"] != "n3"
+            put_drawn(study, row, seed, drawn(1) if seen else 0 * drawn(1), structure="lesion")
+    record, folder = export(study, asked)
+    assert record["status"] == EXPORTED
+    table = read_tsv(folder / "ranks.tsv").set_index("subject")
+    assert table.index[0] == "n3"
+    assert table["score"].astype(float).to_dict() == pytest.approx(
+        {"n3": 0.5, "n1": 0.0, "n2": 0.0, "n4": 0.0, "n5": 0.0}  # mean of cord 0 and lesion 1
+    )
+    assert (
+        "lesion: mean Dice of seeds 0.00, entropy 1.00 bit, 1 of 2 drew none"
+        in table.loc["n3", "reason"]
+    )
+    place = folder / "correct" / "first" / "sub-n3" / "anat"
+    assert sorted(p.name for p in place.iterdir()) == [
+        "sub-n3_acq-ax_T2w.nii.gz", "sub-n3_acq-ax_T2w_label-SC_seg.nii.gz",
+        "sub-n3_acq-ax_T2w_label-lesion_seg.nii.gz",
+    ]  # fmt: skip
+    correct(study, ["n1", "n3"])
+    lesion = study / "corrected" / "sub-n3_acq-ax_T2w_lesion-manual.nii.gz"
+    put(lesion, 0 * drawn(1), SPACING_MM)  # nothing is there: an empty lesion mask is a mask
+    found = told(study, asked)
+    assert found["sub-n3"] == ("taken", "")
+    assert found["sub-n1"][0] == "refused"
+    assert "the mask of lesion is missing" in found["sub-n1"][1]
 
 
 def test_an_interrupted_export_leaves_the_folder_as_it_was(study, monkeypatch):
