@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from cordcohort.statistics.corrections import adjust
+from cordcohort.statistics.icc_mixed import MIXED_FORMS
+from cordcohort.statistics.location_scale import fit_location_scale, harmonised
 from cordcohort.statistics.power import Design, power
 from cordcohort.statistics.run import run_analysis
 from cordcohort.table import as_long
@@ -121,6 +123,17 @@ def test_reliability_of_raters_by_name(cohort: pd.DataFrame) -> None:
         assert found.loc[form, "icc"] == pytest.approx(
             R["reliability"]["raters"][name]["icc"], rel=CLOSE
         )
+
+
+def test_reliability_of_raters_with_gaps_by_mixed_model(cohort: pd.DataFrame) -> None:
+    first = cohort[cohort["session"] == "1"]
+    person = first["subject"].astype("category").cat.codes + 1
+    gaps = first[~((first["method"] == "model") & (person % 3 == 0))]
+    spec = {"name": "a", "kind": "reliability", "over": "rater", "forms": list(MIXED_FORMS)}
+    found = run_analysis(spec, gaps).table.set_index("form")
+    for name, form in MIXED_FORMS.items():
+        assert found.loc[form, "icc"] == pytest.approx(R["reliability"]["mixed"][name], rel=REML)
+        assert found.loc[form, "ci_low"] < found.loc[form, "icc"] < found.loc[form, "ci_high"]
 
 
 def test_variance_components_by_reml(run) -> None:
@@ -288,3 +301,14 @@ def test_corrections() -> None:
     p_values = np.array([0.01, 0.04, 0.03, 0.005])
     for name, want in R["corrections"].items():
         assert adjust(p_values, name) == pytest.approx(np.array(want, dtype=float), rel=CLOSE)
+
+
+def test_location_scale_is_neurocombat_without_its_shrinkage() -> None:
+    given = json.loads((HERE.parent / "neurocombat.json").read_text())
+    site, age = given["site"], np.array(given["age"])[:, None]
+    for raw, wanted in zip(given["values"], given["harmonised"], strict=True):
+        fit = fit_location_scale(np.array(raw), site, age)
+        ours = harmonised(fit, np.array(raw), site, age)
+        np.testing.assert_allclose(
+            ours, wanted, rtol=0, atol=2e-9
+        )  # theirs were kept to nine digits

@@ -84,6 +84,20 @@ def test_a_study_needs_a_data_set_or_a_table(study):
         ({"datasets": []}, r"datasets: expected a data set, or a table"),
         ({"datasets": [{"name": "../x", "path": "north"}]}, r"datasets\[0\].name: "),
         ({"images": {"tensor_fit": "DKI"}}, r"images.tensor_fit: expected one of"),
+        ({"measures": {"level_ranges": ["C2-C9"]}}, r"level_ranges: expected a range such as"),
+        (
+            {
+                "analyses": [
+                    {
+                        "name": "a",
+                        "kind": "variability",
+                        "over": "site",
+                        "select": {"measure": "csa_m2"},
+                    }
+                ]
+            },
+            r"analyses\[0\].select.measure: expected a measure .*did you mean csa_mm2",
+        ),
         (
             {"datasets": [{"name": "n", "path": "south"}]},
             r"datasets\[0\].path: expected a folder that exists, got 'south'",

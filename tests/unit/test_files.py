@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from cordcohort.cohort.gather import _read_one as read_one
@@ -111,6 +113,28 @@ def test_long_table_round_trip_keeps_types_labels_and_bytes(tmp_path):
     text = read_tsv(tmp_path / "t.tsv")
     assert text["subject"].tolist() == ["01", "01"]
     assert float(text["value"][0]) == table["value"][0]
+
+
+@pytest.mark.parametrize("text", ["plain", 'a "quoted" cell', "a\ttab", "two\nlines"])
+def test_a_tsv_of_many_rows_is_that_of_pandas(tmp_path, text):
+    n = 6000
+    values = np.random.default_rng(0).normal(0, 1, n) * 10.0 ** np.arange(-12, 12).repeat(n // 24)
+    values[:6] = [np.nan, np.inf, -np.inf, 0.0, 70.0, 1e22]
+    table = pd.DataFrame({
+        "label": pd.Series([text, "", None] * (n // 3), dtype="str"), "value": values,
+        "slice": pd.array([1, None] * (n // 2), dtype="Int64"), "count": np.arange(n),
+    })  # fmt: skip
+    write_tsv(tmp_path / "t.tsv", table)
+    wanted = table.to_csv(sep="\t", index=False, na_rep="n/a", lineterminator="\n")
+    assert (tmp_path / "t.tsv").read_bytes() == wanted.encode()
+
+
+def test_rows_are_filtered_by_a_column_that_is_not_asked_for(tmp_path):
+    write_parquet(tmp_path / "t.parquet", pd.DataFrame({"a": ["x", "y"], "b": [1.0, 2.0]}))
+    found = read_parquet(tmp_path / "t.parquet", columns=["b"], filters=pc.field("a") == "y")
+    assert found.to_dict("list") == {"b": [2.0]}
+    nothing = read_parquet(tmp_path / "t.parquet", filters=pc.field("a") == "z")
+    assert nothing.dtypes.astype(str).tolist() == ["str", "float64"]
 
 
 def test_long_table_refuses_unknown_columns_and_flags():

@@ -62,6 +62,13 @@ tight <- lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-12))
 crossed <- lmer(value ~ 1 + (1 | person) + (1 | site), manual, control = tight)
 vc <- as.data.frame(VarCorr(crossed))
 out$variance_components <- setNames(as.list(vc$sdcor), vc$grp)
+gaps <- d[d$session == "1", ]
+gaps <- gaps[!(gaps$method == "model" & as.integer(factor(gaps$person)) %% 3 == 0), ]
+raters <- lmer(value ~ 1 + (1 | person) + (1 | method), gaps, control = tight)
+rv <- setNames(as.data.frame(VarCorr(raters))$vcov, as.data.frame(VarCorr(raters))$grp)
+out$reliability$mixed <- list(
+  agreement_mixed = rv[["person"]] / sum(rv),
+  consistency_mixed = rv[["person"]] / (rv[["person"]] + rv[["Residual"]]))
 ols <- lm(value ~ age + sex, by_person)
 mixed <- lmer(value ~ age + sex + (1 | person) + (1 | site), manual, control = tight)
 out$linear_model <- list(

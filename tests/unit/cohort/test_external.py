@@ -132,7 +132,7 @@ def test_wrong_sheet_is_refused_with_the_place(tmp_path: Path, text: str, words:
 
 
 def test_missing_file_and_other_format_are_one_line_errors(tmp_path: Path) -> None:
-    with pytest.raises(SheetError, match="readable"):
+    with pytest.raises(SheetError, match="no file; mend the path"):
         read_external(WIDE, tmp_path)
     (tmp_path / "t.xlsx").write_bytes(b"PK")
     with pytest.raises(SheetError, match="xlsx"):
@@ -155,3 +155,9 @@ def test_scores_of_a_table_from_elsewhere_stand_below_those_of_the_sheets(tmp_pa
     assert both["dataset"].tolist() == ["own", "siteset"]
     assert both["value"].tolist() == ["33", "33"]
     assert both["person"].tolist() == ["", "known"]  # the cohort knows who its subjects are
+
+
+def test_a_table_with_semicolons_is_told(tmp_path: Path) -> None:
+    _write(tmp_path, TEXT.replace(",", ";"))
+    with pytest.raises(SheetError, match="one, with semicolons in its name; save it with commas"):
+        read_external(WIDE, tmp_path)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from cordcohort.statistics.counts import COUNT_COLUMNS
 from cordcohort.statistics.run import run_analysis
-from cordcohort.statistics.select import COUNT_COLUMNS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -13,6 +13,7 @@ import pytest
 from cordcohort.cohort import read_external
 from cordcohort.statistics.boundary import renamed
 from cordcohort.statistics.icc import of_mean, one_way, two_way
+from cordcohort.statistics.icc_mixed import MIXED_FORMS, mixed_two_way
 from cordcohort.statistics.run import run_analysis
 
 MakeLong = Callable[..., pd.DataFrame]
@@ -112,3 +113,39 @@ def test_identical_repeats_have_icc_one_and_no_interval(make_long: MakeLong) -> 
     assert table["icc"].tolist() == [1.0, 1.0, 1.0]
     assert table["ci_low"].isna().all()
     assert table["sem"].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_mixed_forms_of_a_complete_table_are_those_of_the_analysis_of_variance() -> None:
+    rng = np.random.default_rng(3)
+    table = rng.normal(70, 5, (14, 1)) + rng.normal(0, 2, (14, 3)) + np.array([0.0, 3.0, 6.0])
+    for mixed, plain in zip(MIXED_FORMS, ("agreement", "consistency"), strict=True):
+        icc, said = mixed_two_way(table, mixed)
+        assert said == ""
+        # REML stops at its own tolerance
+        assert icc.value == pytest.approx(two_way(table, plain).value, abs=1e-4)
+        assert icc.interval.low < icc.value < icc.interval.high
+
+
+def test_mixed_forms_use_persons_that_miss_a_session(make_long: MakeLong) -> None:
+    rng = np.random.default_rng(4)
+    table = rng.normal(70, 5, (12, 1)) + rng.normal(0, 1, (12, 3))
+    table[:5, 2] = np.nan
+    table[0, 1] = np.nan
+    found = _run(make_long(_rows(table)), forms=["agreement", *MIXED_FORMS]).set_index("form")
+    assert found["n_targets"].tolist() == [7, 12, 12]
+    assert found.loc["ICC(A,1) mixed", ["n_single", "n_values"]].tolist() == [1, 30]
+    assert found.loc["ICC(C,1) mixed", "icc"] >= found.loc["ICC(A,1) mixed", "icc"] - 1e-9
+
+
+def test_zero_variance_of_a_mixed_form_is_said(make_long: MakeLong) -> None:
+    rng = np.random.default_rng(5)
+    noise = rng.normal(70, 1, (6, 3))
+    table = noise - noise.mean(axis=0)  # no session differs from another
+    found = _run(make_long(_rows(table + 70)), forms=["agreement_mixed"]).iloc[0]
+    assert found["flag"] == "warning"
+    assert "repeat" in found["reason"]
+    assert "zero (singular fit)" in found["reason"]
+    constant = _run(make_long(_rows(np.full((4, 2), 70.0))), forms=list(MIXED_FORMS))
+    assert set(constant["flag"]) == {"undefined"}
+    few = _run(make_long(_rows(np.array([[1.0, 2.0], [3.0, np.nan]]))), forms=list(MIXED_FORMS))
+    assert set(few["reason"]) == {"1 targets with repeats: needs 3"}

@@ -26,6 +26,7 @@ SPEC: dict[str, Any] = {"name": "v", "kind": "variability", "over": "session"}
     [
         ({"kind": "variabilty"}, "nearest.*variability"),
         ({"over": "scanner"}, r"analyses\[0\]\.over"),
+        ({"over": "sesion"}, r"expected one of .*nearest: \['session'"),
         ({"ddof": 2}, "ddof"),
         ({"dof": 1}, "dof.*nearest.*ddof"),
         ({"name": "../x"}, "name"),

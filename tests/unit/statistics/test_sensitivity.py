@@ -128,3 +128,21 @@ def test_the_record_holds_the_summary(make_long: MakeLong, tmp_path: Path) -> No
 def test_a_headline_is_a_column_of_its_kind() -> None:
     for kind in kinds().values():
         assert kind.headline in {"", *kind.columns}, kind.name
+
+
+def test_a_site_left_out_is_a_run_on_the_other_sites(make_long: MakeLong) -> None:
+    cohort = _cohort(make_long)
+    cohort.loc[0, ["value", "flag", "reason", "level", "statistic"]] = [
+        np.nan, "failed", "unreadable", "", "",
+    ]  # fmt: skip
+    cohort["level"] = cohort["level"].mask(cohort["subject"].str.endswith("1"), "C3")
+    for kind, more in (("agreement", {}), ("variability", {"over": "site"}),
+                       ("paired_test", {"compare": "method"})):  # fmt: skip
+        spec = {"name": "s", "kind": kind, **more}
+        found = run_analysis(spec | {"leave_one_out": "site"}, cohort).table
+        for site in "abc":
+            alone = run_analysis(spec, cohort[cohort["site"] != site]).table
+            if kind == "agreement":  # a site's own rows are not repeated
+                alone = alone[alone["site"] == "all"].reset_index(drop=True)
+            ours = found[found["left_out"] == site].drop(columns="left_out")
+            pd.testing.assert_frame_equal(ours.reset_index(drop=True), alone)

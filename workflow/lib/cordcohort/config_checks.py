@@ -30,6 +30,7 @@ def check_config(config: Config) -> None:
     _check_datasets(config)
     _check_models(config)
     _check_external(config)
+    _check_measures(config)
     _check_analyses(config)
     _check_published(config)
 
@@ -160,6 +161,13 @@ def _check_table(table: dict[str, Any], key: str) -> None:
     external_scores(table)
 
 
+def _check_measures(config: Config) -> None:
+    """Read the options of the measures as their jobs will: a wrong range of levels is refused."""
+    from cordcohort.measures.options import MeasureOptions  # noqa: PLC0415 - slow
+
+    MeasureOptions.of(config.content["measures"])
+
+
 def _check_analyses(config: Config) -> None:
     _refuse_twice([a["name"] for a in config.analyses], "analyses")
     if not config.analyses:
@@ -169,6 +177,21 @@ def _check_analyses(config: Config) -> None:
     for number, analysis in enumerate(check_analyses(config.analyses)):
         for column, values in analysis["select"].items():
             _refuse_numbers(column, values, f"analyses[{number}].select.{column}")
+        _refuse_unknown_measures(analysis["select"].get("measure", []), config, number)
+
+
+def _refuse_unknown_measures(wanted: Any, config: Config, number: int) -> None:
+    """Measures are known before any job, unless a long table from elsewhere brings its own."""
+    from cordcohort.measures.catalogue import CATALOGUE  # noqa: PLC0415 - slow
+
+    if any(table["layout"] == "long" for table in config.external_measures):
+        return
+    known = {*CATALOGUE, *(name for t in config.external_measures for name in t["measures"])}
+    for name in wanted if isinstance(wanted, list) else [wanted]:
+        if name not in known:
+            key = f"analyses[{number}].select.measure"
+            expected = "a measure of the catalogue or of a table from elsewhere"
+            raise ConfigError(key, name, expected, nearest(name, known))
 
 
 def _refuse_numbers(column: str, values: Any, key: str) -> None:

@@ -14,6 +14,7 @@ from cordcohort.cohort.gather import IDENTITY_COLUMNS, identity_text
 from cordcohort.cohort.known import filled_from
 from cordcohort.cohort.schema import check_long
 from cordcohort.errors import ConfigError, SheetError
+from cordcohort.files import refuse_no_file
 from cordcohort.table import LONG_COLUMNS, as_long
 
 LAYOUTS = ("wide", "long")
@@ -29,6 +30,9 @@ _PREFIXES = {
 _N_NEAREST = 3
 
 Spec = Mapping[str, Any]
+
+
+_SEPARATORS = {";": "semicolon", "\t": "tab", ",": "comma", "|": "bar"}
 
 
 def read_external(spec: Spec, base: Path | str = ".") -> pd.DataFrame:
@@ -148,6 +152,7 @@ def read_sheet(path: Path) -> pd.DataFrame:
         If the file is absent, of another format, or has repeated column names.
     """
     suffix = path.suffix.lower()
+    refuse_no_file(path, "a table")
     try:
         if suffix == ".parquet":
             frame = pd.read_parquet(path)
@@ -166,11 +171,22 @@ def read_sheet(path: Path) -> pd.DataFrame:
     if suffix != ".parquet":  # the header is read as text: pandas would rename repeated columns
         frame = frame.iloc[1:].set_axis(list(frame.iloc[0]), axis=1).reset_index(drop=True)
     frame.columns = [str(c).strip() for c in frame.columns]
+    _refuse_other_separator(path, frame)
     if frame.columns.has_duplicates:
         twice = sorted(set(frame.columns[frame.columns.duplicated()]))
         raise SheetError(path, "unique columns", f"twice {twice}", "rename one of them")
     frame = frame.apply(_stripped)
     return frame.mask(frame.isin(MISSING_MARKS), "")
+
+
+def _refuse_other_separator(path: Path, frame: pd.DataFrame) -> None:
+    """A sheet saved with another separator is one column whose name holds it."""
+    if len(frame.columns) != 1:
+        return
+    for separator, name in _SEPARATORS.items():
+        if separator in frame.columns[0]:
+            way_out = f"save it with {_SEPARATORS[',']}s, or with tabs as .tsv"
+            raise SheetError(path, "several columns", f"one, with {name}s in its name", way_out)
 
 
 def _stripped(column: pd.Series) -> pd.Series:

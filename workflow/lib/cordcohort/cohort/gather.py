@@ -139,8 +139,9 @@ _SCHEMA = _arrow_schema()
 def _read_one(path: Path | str) -> pa.Table:
     check_seal(path)
     try:
-        file = pq.ParquetFile(path)
-        refuse_newer_table(path, file.schema_arrow.metadata)
+        # From memory: the reader's own look at the path takes a third of the time of a small file.
+        file = pq.ParquetFile(pa.BufferReader(Path(path).read_bytes()))
+        refuse_newer_table(path, file.metadata.metadata)
         table = file.read(columns=_SCHEMA.names, use_threads=False).select(_SCHEMA.names)
         table = table.replace_schema_metadata(None)
         return table if table.schema == _SCHEMA else table.cast(_SCHEMA)

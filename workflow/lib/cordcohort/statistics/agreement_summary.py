@@ -13,6 +13,7 @@ from cordcohort.statistics.intervals import (
     Interval,
     bootstrap_interval,
     mean_interval,
+    remembered,
 )
 from cordcohort.statistics.limits import MIN_FOR_LIMITS, limits_around
 
@@ -123,9 +124,11 @@ def _mean_interval(
 def _interval_by_person(sample: Observations) -> Interval:
     """Bootstrap the mean over scans by drawing persons with all their scans."""
     _, person = np.unique(sample.person, return_inverse=True)
-    sums = np.bincount(person, weights=sample.value)
-    counts = np.bincount(person)
+    return _mean_over_scans_interval(np.bincount(person, weights=sample.value), np.bincount(person))
 
+
+@remembered
+def _mean_over_scans_interval(sums: np.ndarray, counts: np.ndarray) -> Interval:
     def mean_over_scans(drawn: np.ndarray) -> np.ndarray:
         return sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, wraps
+from typing import TypeVar
 
 import numpy as np
 from scipy import stats
@@ -16,6 +19,8 @@ MIN_UNITS_BOOTSTRAP = 3
 MAX_DRAWS = 500_000  # values drawn at most in one interval; large samples need fewer resamples
 MIN_RESAMPLES = 200
 PERFECT_TOLERANCE = 1e-12
+MAX_REMEMBERED = 4096
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,48 @@ class Interval:
 
 
 NO_INTERVAL = Interval(math.nan, math.nan, "none")
+
+
+def remembered(
+    function: Callable[..., Result], most: int = MAX_REMEMBERED
+) -> Callable[..., Result]:
+    """Remember what a function gave for the same arrays: seeds are fixed, so it is the same again.
+
+    An analysis that is repeated without each site asks for the intervals of all the other sites
+    again and again.
+
+    Parameters
+    ----------
+    function : callable
+        Of arrays and of plain values; what it gives is not changed by anyone.
+    most : int
+        The latest so many results are kept.
+
+    Examples
+    --------
+    >>> calls = []
+    >>> @remembered
+    ... def total(values):
+    ...     calls.append(len(values))
+    ...     return float(values.sum())
+    >>> total(np.ones(3)), total(np.ones(3)), total(np.zeros(3)), calls
+    (3.0, 3.0, 0.0, [3, 3])
+    """
+    known: OrderedDict[tuple[object, ...], Result] = OrderedDict()
+
+    @wraps(function)
+    def looked_up(*arguments: np.ndarray | float) -> Result:
+        key = tuple(
+            (a.shape, a.dtype.str, a.tobytes()) if isinstance(a, np.ndarray) else a
+            for a in arguments
+        )
+        if key not in known:
+            known[key] = function(*arguments)
+            if len(known) > most:
+                known.popitem(last=False)
+        return known[key]
+
+    return looked_up
 
 
 def bootstrap_interval(
@@ -67,14 +114,18 @@ def bootstrap_interval(
     if n_units < MIN_UNITS_BOOTSTRAP:
         return Interval(math.nan, math.nan, f"none: fewer than {MIN_UNITS_BOOTSTRAP} {unit}s")
     n_drawn = int(max(MIN_RESAMPLES, min(n_resamples, MAX_DRAWS // n_units)))
-    picks = np.random.default_rng(seed).integers(0, n_units, size=(n_drawn, n_units))
-    values = statistic(data[picks])
+    values = statistic(data[_picks(seed, n_drawn, n_units)])
     values = values[np.isfinite(values)]
     if len(values) < n_drawn // 2:
         return Interval(math.nan, math.nan, "none: undefined in most resamples")
     tail = (1 - confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
     return Interval(float(low), float(high), f"bootstrap by {unit} ({n_drawn})")
+
+
+@lru_cache(maxsize=4)  # the strata of an analysis mostly have the same number of units
+def _picks(seed: int, n_drawn: int, n_units: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, n_units, size=(n_drawn, n_units))
 
 
 def means_of_resamples(resamples: np.ndarray) -> np.ndarray:

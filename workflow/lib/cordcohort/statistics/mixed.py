@@ -36,6 +36,9 @@ class MixedFit:
         Variance of each random component, and of the ``residual``.
     interval_sd : dict
         95 % interval of each standard deviation (log-scale Wald); NaN for a zero component.
+    variance_of_log_sd : array (c, c)
+        Covariance of the logs of the standard deviations, in the order of ``variance``; NaN for
+        a zero component.
     deviance : float
         REML criterion at the optimum.
     converged, singular : bool
@@ -46,6 +49,7 @@ class MixedFit:
     covariance: np.ndarray
     variance: dict[str, float]
     interval_sd: dict[str, Interval]
+    variance_of_log_sd: np.ndarray
     deviance: float
     converged: bool
     singular: bool
@@ -140,7 +144,8 @@ def fit_mixed(y: np.ndarray, x: np.ndarray, groups: Mapping[str, np.ndarray]) ->
     inverse = linalg.solve_triangular(rx, np.eye(problem.p), lower=True)
     sds = np.append(theta, 1.0) * math.sqrt(sigma2)
     names = [*problem.names, "residual"]
-    intervals = _sd_intervals(problem, sds)
+    of_logs = _variance_of_log_sd(problem, sds)
+    intervals = _sd_intervals(sds, np.diag(of_logs))
     beta_y = beta * spread
     beta_y[_intercept(x)] += centre
     return MixedFit(
@@ -149,6 +154,7 @@ def fit_mixed(y: np.ndarray, x: np.ndarray, groups: Mapping[str, np.ndarray]) ->
         variance={n: float(s * spread) ** 2 for n, s in zip(names, sds, strict=True)},
         interval_sd={n: Interval(i.low * spread, i.high * spread, i.method)
                      for n, i in zip(names, intervals, strict=True)},
+        variance_of_log_sd=of_logs,
         deviance=best + 2 * (problem.n - problem.p) * math.log(spread),
         converged=converged,
         singular=bool((theta == 0).any()),
@@ -183,9 +189,8 @@ def _first(item: tuple[float, np.ndarray, bool]) -> float:
     return item[0]
 
 
-def _sd_intervals(problem: _Problem, sds: np.ndarray) -> list[Interval]:
-    """Wald intervals of log SDs from the curvature of the criterion; none for a zero component."""
-    nothing = Interval(math.nan, math.nan, "none: the component is zero")
+def _variance_of_log_sd(problem: _Problem, sds: np.ndarray) -> np.ndarray:
+    """Covariance of the log SDs, from the curvature of the criterion; NaN for zero components."""
     positive = np.nonzero(sds > 0)[0]
     log_sd = np.full(len(sds), -30.0)
     log_sd[positive] = np.log(sds[positive])
@@ -193,17 +198,23 @@ def _sd_intervals(problem: _Problem, sds: np.ndarray) -> list[Interval]:
     for i, a in enumerate(positive):
         for j, b in enumerate(positive[: i + 1]):
             hessian[i, j] = hessian[j, i] = _second_difference(problem, log_sd, int(a), int(b))
-    out = [nothing] * len(sds)
+    out = np.full((len(sds), len(sds)), np.nan)
     try:
-        variances = np.diag(linalg.inv(hessian / 2))
+        out[np.ix_(positive, positive)] = linalg.inv(hessian / 2)
     except linalg.LinAlgError:
-        return out
+        return np.full_like(out, np.nan)
+    return out
+
+
+def _sd_intervals(sds: np.ndarray, variances: np.ndarray) -> list[Interval]:
+    """Wald intervals of log SDs; none for a zero component."""
+    out = [Interval(math.nan, math.nan, "none: the component is zero")] * len(sds)
     z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
-    for place, variance in zip(positive, variances, strict=True):
+    for place, variance in enumerate(variances):
         if variance > 0:
             half = z * math.sqrt(float(variance))
-            low, high = math.exp(log_sd[place] - half), math.exp(log_sd[place] + half)
-            out[int(place)] = Interval(low, high, "Wald on log SD")
+            low, high = (math.exp(math.log(sds[place]) + side * half) for side in (-1, 1))
+            out[place] = Interval(low, high, "Wald on log SD")
     return out
 
 

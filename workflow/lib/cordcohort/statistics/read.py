@@ -16,7 +16,7 @@ from cordcohort.table import STRING_COLUMNS, read_parquet
 def read_cohort(path: Path | str, spec: Mapping[str, Any]) -> pd.DataFrame:
     """Read the rows of the long table that an analysis may use.
 
-    The same rows that :func:`cordcohort.statistics.select.select_rows` would keep of the whole
+    The same rows that :func:`cordcohort.statistics.select.choose_rows` would keep of the whole
     table, dropped while the file is read: of millions of rows most are other measures.
 
     Parameters

@@ -10,9 +10,11 @@ import pandas as pd
 
 from cordcohort.statistics.boundary import records
 from cordcohort.statistics.icc import FORMS, MEAN_NAMES, NAMES, Icc, of_mean, one_way, two_way
+from cordcohort.statistics.icc_mixed import MIXED_FORMS, mixed_two_way
+from cordcohort.statistics.mixed import MAX_LEVELS
 from cordcohort.statistics.registry import Outcome, Parameters, analysis
 from cordcohort.statistics.select import Selection, parts
-from cordcohort.statistics.spread import cell_means
+from cordcohort.statistics.spread import cell_means, is_constant
 from cordcohort.statistics.variability import (
     ALSO_MERGED,
     COLUMN_OF,
@@ -30,12 +32,13 @@ PARAMETERS = {
     "over": {"enum": list(HELD), "description": "what is repeated: session, run, site, method ..."},
     "forms": {
         "type": "array",
-        "items": {"enum": list(FORMS)},
+        "items": {"enum": [*FORMS, *MIXED_FORMS]},
         "uniqueItems": True,
         "minItems": 1,
         "default": list(FORMS),
         "description": "one_way: ICC(1,1), unequal repeats allowed; agreement: ICC(A,1); "
-        "consistency: ICC(C,1); the last two need a complete table",
+        "consistency: ICC(C,1), these two on targets with every repeat; agreement_mixed and "
+        "consistency_mixed: the same two on all targets, by a mixed model",
     },
     "of_mean": {
         "type": "boolean",
@@ -98,6 +101,8 @@ def reliability(selection: Selection, p: Parameters) -> Outcome:
 def _form_rows(
     cells: pd.DataFrame, target: list[str], factor: str, form: str, p: Parameters
 ) -> list[dict[str, object]]:
+    if form in MIXED_FORMS:
+        return _mixed_rows(cells, target, factor, form)
     wide = cells.pivot_table(index=target, columns=factor, values="value") if len(cells) else cells
     n_repeats = wide.notna().sum(axis=1) if len(cells) else pd.Series(dtype=float)
     n_full = wide.shape[1] if form != "one_way" else 2
@@ -121,6 +126,39 @@ def _form_rows(
     if p["of_mean"]:
         rows.append({**head, **_numbers(of_mean(icc)), "form": MEAN_NAMES[form]})
     return rows
+
+
+def _mixed_rows(
+    cells: pd.DataFrame, target: list[str], factor: str, form: str
+) -> list[dict[str, object]]:
+    """Row of a form by mixed model: every target counts, also those without a repeat."""
+    if len(cells):
+        cells = cells.pivot_table(index=target, columns=factor, values="value")
+    values = cells.to_numpy(dtype=float) if len(cells) else np.zeros((0, 0))
+    n_repeats = np.isfinite(values).sum(axis=1)
+    n_repeated = int((n_repeats > 1).sum())
+    head: dict[str, object] = {
+        "form": MIXED_FORMS[form], "n_targets": len(values), "n_single": len(values) - n_repeated,
+        "n_persons": len(cells.index.unique("person_key")) if len(cells) else 0,
+        "n_values": int(n_repeats.sum()),
+    }  # fmt: skip
+    reason = ""
+    if n_repeated < MIN_TARGETS:
+        reason = f"{n_repeated} targets with repeats: needs {MIN_TARGETS}"
+    elif is_constant(values[np.isfinite(values)]):
+        reason = "the measure is constant"
+    elif sum(values.shape) > MAX_LEVELS:
+        reason = f"more than {MAX_LEVELS} targets and repeats: select a part"
+    if reason:
+        return [{**head, "flag": "undefined", "reason": reason}]
+    icc, said = mixed_two_way(values, form)
+    sem = math.sqrt(icc.ms_error)
+    return [{
+        **head, "k": icc.k, "icc": icc.value, "ci_low": icc.interval.low,
+        "ci_high": icc.interval.high, "ci_method": icc.interval.method, "sem": sem,
+        "smallest_detectable_change": REPEATABILITY_FACTOR * sem,
+        "flag": "warning" if said else "", "reason": said,
+    }]  # fmt: skip
 
 
 def _numbers(icc: Icc) -> dict[str, object]:
@@ -147,6 +185,7 @@ def _method_text(factor: str, target: Sequence[str]) -> str:
         f"Intraclass correlations over {factor}, targets being {what}: ICC(1,1) by one-way "
         "analysis of variance with n0 for unequal numbers of repeats, ICC(A,1) and ICC(C,1) by "
         "two-way analysis of variance on complete targets (McGraw and Wong 1996), with 95 % "
-        "intervals from the F distribution; standard error of measurement sqrt(MS error) and "
-        "smallest detectable change 1.96 sqrt(2) SEM."
+        "intervals from the F distribution; the forms named mixed use all targets, with variance "
+        "components by restricted maximum likelihood and Wald intervals on the logit; standard "
+        "error of measurement sqrt(MS error) and smallest detectable change 1.96 sqrt(2) SEM."
     )

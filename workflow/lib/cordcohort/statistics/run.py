@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +15,9 @@ from cordcohort.cohort.persons import person_keys
 from cordcohort.files import sha256_of, write_record
 from cordcohort.statistics.boundary import library_versions
 from cordcohort.statistics.catalogue import check_analysis, kinds
+from cordcohort.statistics.counts import COUNT_COLUMNS, count_scans, with_counts
 from cordcohort.statistics.registry import Kind, Outcome
-from cordcohort.statistics.select import (
-    COUNT_COLUMNS,
-    STRATA,
-    Selection,
-    count_scans,
-    select_rows,
-    with_counts,
-)
+from cordcohort.statistics.select import STRATA, Selection, choose_rows
 from cordcohort.statistics.sensitivity import sensitivity, sensitivity_text
 from cordcohort.table import NOT_REPORTED, SCHEMA_VERSION, write_tsv
 
@@ -92,15 +87,20 @@ def run_analysis(
     ['inter_site', 'within_person', 3.928]
     """
     checked = check_analysis(spec, f"analyses {spec.get('name')!r}")
-    whole = _run_checked(checked, cohort, scores)
+    chosen = choose_rows(cohort, checked, list(kinds()[checked["kind"]].merged(checked)), scores)
+    whole = _run_on(chosen.selection(), checked)
     column = str(checked["leave_one_out"])
     if not column:
         return whole
     of_rows = person_keys(cohort) if column == "person" else cohort[column]
     tables = [whole.table.assign(left_out="")]
+    # A site's own rows are the same without another site: they are not made again.
+    again = checked | ({"by_site": False} if column == "site" and "by_site" in checked else {})
+    gc.freeze()  # statsmodels collects garbage at each correction: what lives is not looked at
     for label in sorted(set(of_rows) - {""}):
-        left = _run_checked(checked, cohort[(of_rows != label).to_numpy(dtype=bool)], scores)
+        left = _run_on(chosen.without(column, label).selection(), again)
         tables.append(left.table.assign(left_out=label))
+    gc.unfreeze()
     table = pd.concat(tables, ignore_index=True)
     table.insert(0, "left_out", table.pop("left_out").astype("str"))
     headline = kinds()[checked["kind"]].headline
@@ -111,11 +111,8 @@ def run_analysis(
     return AnalysisResult(table, whole.counts, text, whole.params, tuple(found))
 
 
-def _run_checked(
-    checked: Mapping[str, Any], cohort: pd.DataFrame, scores: pd.DataFrame | None
-) -> AnalysisResult:
+def _run_on(selection: Selection, checked: Mapping[str, Any]) -> AnalysisResult:
     kind = kinds()[checked["kind"]]
-    selection = select_rows(cohort, checked, list(kind.merged(checked)), scores)
     if selection.rows.empty:
         outcome = Outcome(_nothing_selected(checked), "No row was selected.", "scan")
     else:

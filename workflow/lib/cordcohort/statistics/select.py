@@ -17,7 +17,7 @@ from cordcohort.errors import ConfigError
 from cordcohort.report.privacy import AGE_VARIABLES, binned_age_text
 from cordcohort.statistics.average import averaged, refuse_average
 from cordcohort.statistics.boundary import records
-from cordcohort.table import JOINED_COLUMNS, LONG_COLUMNS, SCAN_KEY
+from cordcohort.table import LONG_COLUMNS
 
 STRATA = [
     "contrast", "acquisition", "method", "reference", "structure", "variant", "level_kind",
@@ -25,8 +25,6 @@ STRATA = [
 ]  # fmt: skip
 OVER_VARIANTS = ("variant", "threshold", "voxel")
 WHOLE_SCAN_COLUMNS = ["level_kind", "level", "statistic"]
-COUNT_COLUMNS = ["n_found", "n_excluded", "n_failed", "n_undefined", "n_unpaired", "n_used"]
-_STATES = ("unpaired", "undefined", "failed", "excluded", "used")  # the last one present wins
 _N_NEAREST = 3
 
 
@@ -75,12 +73,42 @@ def parts(table: pd.DataFrame) -> dict[int, pd.DataFrame]:
     return {int(str(code)): part for code, part in table.groupby("stratum", sort=True)}
 
 
-def select_rows(
+@dataclass(frozen=True)
+class Chosen:
+    """Rows that an analysis asks for, before failures are spread over levels.
+
+    What is left of them without a site is cut from here: choosing is done once, however often the
+    analysis is repeated.
+    """
+
+    rows: pd.DataFrame
+    strata: list[str]
+    scores: pd.DataFrame
+    average_over: list[str]
+
+    def without(self, column: str, label: str) -> Chosen:
+        """The rows that do not have a label in a column (``person``: whose key is another)."""
+        values = self.rows["person_key" if column == "person" else column]
+        kept = self.rows[(values != label).to_numpy(dtype=bool)].reset_index(drop=True)
+        return Chosen(kept, self.strata, self.scores, self.average_over)
+
+    def selection(self) -> Selection:
+        """The rows ready for the analysis, each with the number of its stratum."""
+        rows = _failed_in_every_level(self.rows, self.strata)
+        rows = averaged(rows, self.average_over, combination_codes)
+        if rows is self.rows:  # the numbers keep their order where some of them are gone
+            _, codes = np.unique(rows["stratum"].to_numpy(), return_inverse=True)
+        else:
+            codes = combination_codes(rows, self.strata)
+        return Selection(rows.assign(stratum=codes), self.strata, self.scores)
+
+
+def choose_rows(
     cohort: pd.DataFrame,
     spec: Mapping[str, Any],
     merged: Sequence[str] = (),
     scores: pd.DataFrame | None = None,
-) -> Selection:
+) -> Chosen:
     """Take the rows that a declared analysis asks for.
 
     Rows of single slices and objects are left out unless ``per`` names them, and variants unless
@@ -130,9 +158,9 @@ def select_rows(
     strata = [*split_by, *[c for c in STRATA if c not in split_by and c not in dropped]]
     for column in [c for c in split_by if c.lower() in AGE_VARIABLES]:
         rows[column] = rows[column].map(binned_age_text).astype("str")  # the table is shared
-    rows = _failed_in_every_level(rows, strata)
-    rows = averaged(rows, list(spec.get("average_over", [])), combination_codes)
-    return Selection(rows.assign(stratum=combination_codes(rows, strata)), strata, known)
+    average_over = list(spec.get("average_over", []))
+    rows = rows.assign(stratum=combination_codes(rows, strata))
+    return Chosen(rows, strata, known, average_over)
 
 
 def combination_codes(rows: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
@@ -220,71 +248,3 @@ def _failed_in_every_level(rows: pd.DataFrame, strata: Sequence[str]) -> pd.Data
 def _with_units_of(rows: pd.DataFrame, failed: pd.DataFrame) -> pd.DataFrame:
     units = rows.drop_duplicates("measure").set_index("measure")["unit"]
     return failed.assign(unit=failed["measure"].map(units).fillna(failed["unit"]).astype("str"))
-
-
-def count_scans(
-    selection: Selection, used: pd.Index | None, count_by: Sequence[str] = ()
-) -> pd.DataFrame:
-    """Count scans by what became of them, by site: every scan found is counted once.
-
-    Returns
-    -------
-    DataFrame
-        Strata, ``count_by``, ``site`` and ``COUNT_COLUMNS``;
-        ``n_found`` is the sum of the others. ``n_unpaired`` are scans whose value is fine but
-        found no partner (no second session, no score, no other method).
-    """
-    rows = selection.rows
-    was_used = rows["usable"] if used is None else rows.index.isin(used) & rows["usable"]
-    state = np.select(
-        [was_used, rows["flag"] == "excluded", rows["flag"] == "failed", ~rows["usable"]],
-        [_STATES.index(s) for s in ("used", "excluded", "failed", "undefined")],
-        default=0,
-    )
-    extra = [c for c in dict.fromkeys([*count_by, "site"]) if c not in selection.strata]
-    keys = ["stratum", *extra]
-    scan = combination_codes(rows, [c for c in SCAN_KEY if c not in keys])
-    frame = rows[keys].assign(scan=scan, state=state)
-    best = frame.groupby([*keys, "scan"], sort=True, observed=True)["state"].max().reset_index()
-    best["n_found"] = 1
-    for name in _STATES:
-        best[f"n_{name}"] = (best["state"] == _STATES.index(name)).astype("int64")
-    counts = best.groupby(keys, sort=True, observed=True)[COUNT_COLUMNS].sum().reset_index()
-    strata = selection.all_strata().iloc[counts["stratum"]].reset_index(drop=True)
-    return pd.concat([strata, counts.drop(columns="stratum")], axis=1)
-
-
-def with_counts(table: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
-    """Put the counts, summed over sites, beside each result row.
-
-    A row whose ``site`` names a site gets that site's counts; ``all`` gets the sum.
-    """
-    keys = [c for c in counts.columns if c in table.columns and c not in (*COUNT_COLUMNS, "site")]
-    totals: dict[tuple[object, ...], np.ndarray] = {}
-    numbers = counts[COUNT_COLUMNS].to_numpy(dtype=np.int64)
-    for key, site, row in zip(_key_tuples(counts, keys), counts["site"], numbers, strict=True):
-        for place in ((*key, site), (*key, "all")):
-            totals[place] = totals.get(place, 0) + row
-    sites = table["site"] if "site" in table else pd.Series("all", index=table.index)
-    sites = sites.astype("object").where(sites.notna(), "all")
-    nothing = np.zeros(len(COUNT_COLUMNS), dtype=np.int64)
-    found = [
-        totals.get((*key, site), nothing)
-        for key, site in zip(_key_tuples(table, keys), sites, strict=True)
-    ]
-    columns = np.array(found, dtype=np.int64).reshape(len(table), len(COUNT_COLUMNS))
-    beside = pd.DataFrame(columns, columns=COUNT_COLUMNS, index=table.index)
-    return pd.concat([table.assign(site=sites) if "site" in table else table, beside], axis=1)
-
-
-def _key_tuples(table: pd.DataFrame, keys: Sequence[str]) -> list[tuple[object, ...]]:
-    if not keys:
-        return [()] * len(table)
-    return list(zip(*(table[c].tolist() for c in keys), strict=True))
-
-
-__all__ = [
-    "COUNT_COLUMNS", "JOINED_COLUMNS", "STRATA", "Selection", "combination_codes", "count_scans",
-    "parts",
-    "score_column", "select_rows", "with_counts",
-]  # fmt: skip

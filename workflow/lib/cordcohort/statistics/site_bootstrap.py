@@ -7,6 +7,7 @@ site or person moves no bit; a site's own interval uses that site's values alone
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from cordcohort.statistics.intervals import (
     MIN_UNITS_BOOTSTRAP,
     Interval,
     bootstrap_interval,
+    remembered,
 )
 
 NAN = float("nan")
@@ -42,11 +44,15 @@ def mean_cov_of(means: np.ndarray, sds: np.ndarray) -> np.ndarray:
 
 def site_interval(values: np.ndarray, ddof: int) -> Interval:
     """Interval of the CoV of one site's persons."""
+    return _site_interval(np.sort(values), ddof)
 
+
+@remembered
+def _site_interval(values: np.ndarray, ddof: int) -> Interval:
     def statistic(drawn: np.ndarray) -> np.ndarray:
         return cov_of(drawn, ddof)
 
-    return bootstrap_interval(np.sort(values), statistic)
+    return bootstrap_interval(values, statistic)
 
 
 def sites_interval(values: pd.DataFrame, statistic: OfSites, ddof: int) -> Interval:
@@ -98,18 +104,28 @@ def _interval(sites: Sequence[Sequence[float]], statistic: OfSites, ddof: int) -
     if n_persons < MIN_UNITS_BOOTSTRAP or max(len(s) for s in sites) == 1:
         return Interval(NAN, NAN, "none: one person a site")
     n_drawn = int(max(MIN_RESAMPLES, min(DEFAULT_RESAMPLES, MAX_DRAWS // n_persons)))
-    rng = np.random.default_rng(DEFAULT_SEED)
-    means = np.empty((n_drawn, len(sites)))
-    sds = np.full((n_drawn, len(sites)), NAN)
-    for i, site in enumerate(sites):
-        drawn = np.asarray(site)[rng.integers(0, len(site), size=(n_drawn, len(site)))]
-        means[:, i] = drawn.mean(axis=1)
-        if len(site) > 1:
-            sds[:, i] = drawn.std(axis=1, ddof=ddof)
-    found = statistic(means, sds)
+    values = np.concatenate([np.asarray(site, dtype=float) for site in sites])
+    sizes = np.array([len(site) for site in sites])
+    found = statistic(*_resampled(values, sizes, n_drawn, ddof))
     found = found[np.isfinite(found)]
     if len(found) < n_drawn // 2:
         return Interval(NAN, NAN, "none: undefined in most resamples")
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(found, [tail, 1 - tail])
     return Interval(float(low), float(high), f"bootstrap by person within sites ({n_drawn})")
+
+
+@partial(remembered, most=8)
+def _resampled(
+    values: np.ndarray, sizes: np.ndarray, n_drawn: int, ddof: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means and SDs of the sites in each resample, both ``(n_drawn, n_sites)``."""
+    rng = np.random.default_rng(DEFAULT_SEED)
+    means = np.empty((n_drawn, len(sizes)))
+    sds = np.full((n_drawn, len(sizes)), NAN)
+    for i, site in enumerate(np.split(values, np.cumsum(sizes)[:-1])):
+        drawn = site[rng.integers(0, len(site), size=(n_drawn, len(site)))]
+        means[:, i] = drawn.mean(axis=1)
+        if len(site) > 1:
+            sds[:, i] = drawn.std(axis=1, ddof=ddof)
+    return means, sds
