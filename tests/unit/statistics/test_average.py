@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from cordcohort.errors import ConfigError
 from cordcohort.statistics.run import run_analysis
-from cordcohort.statistics.select import select_rows
+from cordcohort.statistics.select import choose_rows
 from cordcohort.table import as_long
 
 SPEC = {"name": "x", "select": {"split": "test"}, "average_over": ["seed"]}
@@ -31,7 +31,7 @@ def test_a_scan_counts_once_with_the_mean_over_the_seeds_that_tested_it():
         for seed in (7, 42, 50)
     }
     table = rows_of(values)
-    found = select_rows(table, SPEC).rows.set_index("subject")["value"]
+    found = choose_rows(table, SPEC).selection().rows.set_index("subject")["value"]
     expected = table[table["split"] == "test"].groupby("subject")["value"].mean()
     assert found.sort_index().to_dict() == pytest.approx(expected.to_dict(), rel=1e-12)
 
@@ -40,7 +40,7 @@ def test_seeds_without_a_value_are_told_and_a_scan_without_any_stays_undefined()
     nothing = (float("nan"), "test", "undefined")
     table = rows_of({("1", "7"): (0.5, "test", ""), ("1", "42"): nothing,
                      ("2", "7"): nothing, ("2", "42"): nothing})  # fmt: skip
-    selection = select_rows(table, SPEC)
+    selection = choose_rows(table, SPEC).selection()
     one, two = selection.rows.sort_values("subject").to_dict("records")
     assert (one["value"], one["flag"], one["reason"]) == (0.5, "warning", "1 of 2 without a value")
     assert np.isnan(two["value"])
@@ -50,14 +50,14 @@ def test_seeds_without_a_value_are_told_and_a_scan_without_any_stays_undefined()
 
 def test_training_and_test_rows_of_one_scan_are_never_averaged_together():
     table = rows_of({("1", "7"): (0.9, "train", ""), ("1", "42"): (0.5, "test", "")})
-    rows = select_rows(table, SPEC | {"select": {}}).rows
+    rows = choose_rows(table, SPEC | {"select": {}}).selection().rows
     assert dict(zip(rows["split"], rows["value"], strict=True)) == {"train": 0.9, "test": 0.5}
 
 
 def test_without_it_every_seed_is_a_row_and_an_analysis_counts_scans_with_it():
     table = rows_of({(s, seed): (0.5 + 0.1 * int(s), "test", "") for s in "123"
                      for seed in ("7", "42")})  # fmt: skip
-    assert len(select_rows(table, {"name": "x"}).rows) == 6
+    assert len(choose_rows(table, {"name": "x"}).selection().rows) == 6
     result = run_analysis({"name": "x", "kind": "normality", "average_over": ["seed"]}, table)
     assert result.table["n_used"].tolist() == [3]
     assert result.table["n"].tolist() == [3]
@@ -66,6 +66,6 @@ def test_without_it_every_seed_is_a_row_and_an_analysis_counts_scans_with_it():
 def test_seeds_that_are_told_apart_and_single_objects_are_refused():
     table = rows_of({("1", "7"): (0.5, "test", "")})
     with pytest.raises(ConfigError, match=r"average_over.*'seed'"):
-        select_rows(table, SPEC | {"split_by": ["seed"]})
+        choose_rows(table, SPEC | {"split_by": ["seed"]}).selection()
     with pytest.raises(ConfigError, match="lesion 1 of one seed is not that of another"):
-        select_rows(table, SPEC | {"per": ["object"]})
+        choose_rows(table, SPEC | {"per": ["object"]}).selection()

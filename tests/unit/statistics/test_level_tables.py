@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from cordcohort.report.layouts import laid_out_blocks
 from cordcohort.statistics.level_tables import _merged, level_table
-from cordcohort.statistics.select import select_rows
+from cordcohort.statistics.select import choose_rows
 from cordcohort.table import LONG_COLUMNS
 
 C2, C3 = [50.0, 52.0, 54.0, 51.0], [66.0, 67.0, np.nan, 68.0]
@@ -38,7 +38,7 @@ def travelling() -> pd.DataFrame:
 
 def made(table: pd.DataFrame, over: str, ddof: int = 1, **spec) -> pd.DataFrame:
     declared = {"name": "t", "over": over, "ddof": ddof, **spec}
-    selection = select_rows(table, declared, merged=_merged(declared))
+    selection = choose_rows(table, declared, merged=_merged(declared)).selection()
     return level_table(selection, declared).table
 
 
