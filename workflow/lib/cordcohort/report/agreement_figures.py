@@ -25,7 +25,7 @@ from cordcohort.report.inputs import Analysis
 from cordcohort.report.links import FIGURES
 from cordcohort.report.palette import MARKERS, OKABE_ITO
 from cordcohort.report.privacy import public_text, safe_name
-from cordcohort.report.words import measure_text, number_text, structure_text, unit_text
+from cordcohort.report.words import measured_text, number_text, unit_text
 from cordcohort.statistics.limits import Limits, limits_of_agreement
 from cordcohort.table import SCAN_KEY
 
@@ -113,7 +113,7 @@ def _draw_both(
     stem = f"{stem}_{safe_name(method)}"
     unit = unit_text(about["unit"])
     names = (public_text(method), public_text(reference))
-    what = f"{measure_text(about['measure'])} of {structure_text(about['structure'])}"
+    what = measured_text(str(about["measure"]), str(about["structure"]))
     title = f"{what}, {public_text(about['contrast'])}: {names[0]} against {names[1]}"
     scatter, difference = f"{FIGURES}/scatter_{stem}.svg", f"{FIGURES}/difference_{stem}.svg"
     _draw_scatter(pairs, names, unit, report / scatter)

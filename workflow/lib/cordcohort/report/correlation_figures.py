@@ -21,7 +21,7 @@ from cordcohort.report.distributions import Drawn
 from cordcohort.report.inputs import Analysis, Inputs, records
 from cordcohort.report.links import FIGURES
 from cordcohort.report.privacy import public_text, safe_name
-from cordcohort.report.words import axis_scale, axis_text, measure_text, number_text, structure_text
+from cordcohort.report.words import axis_scale, axis_text, measured_text, number_text
 from cordcohort.table import LONG_COLUMNS
 
 MAX_FIGURES = 12
@@ -142,7 +142,7 @@ def _draw(
     where = ", ".join(
         public_text(row[c]) for c in (*split, "contrast", "level", "method") if row.get(c)
     )
-    what = f"{measure_text(measure)} of {structure_text(str(row.get('structure', '')))} and {score}"
+    what = f"{measured_text(measure, str(row.get('structure', '')))} and {score}"
     told = f"ρ = {number_text(float(row['rho']), 2)}"
     if row.get("ci_low"):
         low, high = (number_text(float(row[c]), 2) for c in ("ci_low", "ci_high"))

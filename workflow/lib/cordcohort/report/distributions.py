@@ -27,7 +27,7 @@ from cordcohort.report.canvas import (
 from cordcohort.report.links import FIGURES
 from cordcohort.report.palette import MARKERS, Look, looks
 from cordcohort.report.privacy import public_text, safe_name
-from cordcohort.report.words import axis_scale, axis_text, measure_text, structure_text
+from cordcohort.report.words import axis_scale, axis_text, measured_text
 from cordcohort.table import SCAN_KEY
 
 # What a reader wants to see first; other measures are in the tables.
@@ -216,7 +216,7 @@ def _legend(styles: dict[str, Look], markers: dict[str, str]) -> list[Any]:
 
 def _described(values: pd.DataFrame, file: str, height: int) -> Drawn:
     first = values.iloc[0]
-    what = f"{measure_text(first['measure'])} of {structure_text(first['structure'])}"
+    what = measured_text(str(first["measure"]), str(first["structure"]))
     contrast = public_text(first["contrast"])
     n_scans = len(values[SCAN_KEY].drop_duplicates())
     methods = ", ".join(public_text(m) for m in sorted(set(values["method"])))

@@ -75,6 +75,18 @@ def structure_text(structure: str) -> str:
     return STRUCTURE_TEXT.get(structure) or " ".join(words)
 
 
+def measured_text(measure: str, structure: str) -> str:
+    """A measure of a structure in words, which is not named twice.
+
+    Examples
+    --------
+    >>> measured_text("dice", "lesion"), measured_text("lesion_volume_mm3", "lesion")
+    ('Dice of lesion', 'Lesion volume')
+    """
+    told, of = measure_text(measure), structure_text(structure)
+    return told if of.lower() in told.lower() else f"{told} of {of}"
+
+
 def number_text(value: float, digits: int = 4) -> str:
     """A number for people: ``digits`` significant digits, powers of ten below 0.01.
 
