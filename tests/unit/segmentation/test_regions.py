@@ -12,8 +12,10 @@ from cordcohort.phantom.imaging import mean_over_voxels, rician
 from cordcohort.phantom.person import Person, draw_person
 from cordcohort.phantom.signals import stream, tissue_signals
 from cordcohort.phantom.slices import true_shares
+from cordcohort.segmentation.centreline import open_volume
 from cordcohort.segmentation.draw import segment_image
 from cordcohort.segmentation.region_networks import MIRRORED
+from cordcohort.segmentation.regions import cord_path
 from cordcohort.segmentation.registry import Model, load_model
 
 SEED = 886
@@ -111,3 +113,17 @@ def test_without_a_cord_there_is_a_reason_and_nothing_drawn(model: Model):
 def test_the_card_says_what_it_is(model: Model):
     assert "reconstruction" in model.card["description"]
     assert model.card["labels"] == {str(c): n for n, c in REGION_CODES.items()}
+
+
+def test_a_model_of_fa_looks_where_the_map_is_not_0(model: Model):
+    lone = replace(model, stages={"regions": model.stages["regions"]})
+    fa = np.zeros((40, 36, 6), np.float32)
+    fa[20:28, 8:14, 1:5] = 0.6
+    volume, _ = open_volume(Image(fa, np.diag([0.9, 0.9, 5.0, 1.0])).canonical(), lone.device)
+    assert volume is not None
+    line, _ = cord_path(lone, volume, 8)
+    assert line is not None
+    assert line.index.tolist() == [1, 2, 3, 4]
+    np.testing.assert_allclose(line.centres, np.tile([10.5 * 0.9, 23.5 * 0.9], (4, 1)), rtol=1e-5)
+    empty = segment_image(lone, Image(np.zeros_like(fa), np.eye(4)))["regions"]
+    assert empty.status == "no_cord"

@@ -66,7 +66,7 @@ def segment_regions(
     if volume is None:
         return _nothing(image, problem)
     with deterministic():
-        line, problem = _line(model, volume, batch_size)
+        line, problem = cord_path(model, volume, batch_size)
         if line is None:
             return _nothing(image, problem)
         for _ in range(CENTRE_PASSES - 1):
@@ -83,7 +83,7 @@ def segment_regions(
     return {REGIONS: Segmentation(soft, mask, OK, "", int(codes.any((1, 2)).sum()))}
 
 
-def _line(model: Model, volume: Volume, batch_size: int) -> tuple[Centreline | None, str]:
+def cord_path(model: Model, volume: Volume, batch_size: int) -> tuple[Centreline | None, str]:
     """Where to look: by the localiser, or the middle of what is not 0 in each slice."""
     if LOCALISER in model.stages:
         return cord_line(model.stages[LOCALISER], volume, batch_size)
