@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from cordcohort.cluster.refusals import refuse_without_nnunet
 from cordcohort.config import make_config
 from cordcohort.errors import ConfigError, CordcohortError
 from cordcohort.nnunet import needed
@@ -122,6 +123,20 @@ def test_a_training_that_does_not_fit_its_recipe_is_refused(study, change, told)
         change = change | {"sources": {"atlas": "config", "masks": "config"}}
     with pytest.raises(ConfigError, match=told):
         make_config(_content(study, training=[_training(**change)]), study)
+
+
+def test_a_run_without_nnunet_is_refused_unless_conda_brings_it(study, monkeypatch):
+    monkeypatch.setattr(needed.importlib.util, "find_spec", lambda _: None)
+    entry = _entry(study)
+    unused = make_config(_content(study, [entry]), study)
+    refuse_without_nnunet(unused, [])
+    for wanted in (
+        make_config(_content(study, [entry], models=["published"]), study),
+        make_config(_content(study, training=[_training()]), study),
+    ):
+        refuse_without_nnunet(wanted, ["--sdm", "conda"])
+        with pytest.raises(CordcohortError, match="expected nnunetv2"):
+            refuse_without_nnunet(wanted, ["--cores", "1"])
 
 
 def test_a_job_without_nnunet_says_how_to_have_it(monkeypatch):

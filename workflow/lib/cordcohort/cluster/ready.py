@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cordcohort.cluster.refusals import profile_folder, refuse_half_built
+from cordcohort.cluster.refusals import refuse_half_built, uses_conda
 from cordcohort.cluster.status import status_lines
 from cordcohort.config import Config
 from cordcohort.errors import CordcohortError
@@ -46,7 +46,7 @@ def make_ready(study: Path, config: Config, flags: Sequence[str]) -> int:
             continue
         check_model(model)
         sys.stdout.write(f"model {model}: weights are as registered\n")
-    if not _uses_conda(flags):
+    if not uses_conda(flags):
         sys.stdout.write("data and models are ready; the profile builds no environment\n")
         return 0
     code = subprocess.run(
@@ -56,18 +56,6 @@ def make_ready(study: Path, config: Config, flags: Sequence[str]) -> int:
     if code == 0:
         sys.stdout.write("data, models and environments are ready\n")
     return code
-
-
-def _uses_conda(flags: Sequence[str]) -> bool:
-    text = " ".join(flags)
-    if "conda" in text.split("--workflow-profile")[0]:
-        return True
-    folder = profile_folder(flags)
-    path = folder / "config.yaml" if folder is not None else None
-    if path is None or not path.is_file():
-        return False
-    profile = read_yaml(path) or {}
-    return "conda" in str(profile.get("software-deployment-method", ""))
 
 
 def check_model(model: str, folder: Path | None = None) -> None:

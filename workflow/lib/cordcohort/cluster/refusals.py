@@ -11,6 +11,8 @@ from typing import Any
 from cordcohort.config import Config
 from cordcohort.errors import ConfigError, CordcohortError
 from cordcohort.files import read_yaml
+from cordcohort.nnunet.needed import require_nnunet
+from cordcohort.nnunet.paths import NNUNET, backend_of
 from cordcohort.validation import nearest
 
 PLACEHOLDER = "CHANGE_ME"
@@ -35,6 +37,19 @@ def profile_folder(flags: Sequence[str]) -> Path | None:
     return None
 
 
+def uses_conda(flags: Sequence[str]) -> bool:
+    """Whether the engine's flags, or the profile that they name, ask for conda environments."""
+    text = " ".join(flags)
+    if "conda" in text.split("--workflow-profile")[0]:
+        return True
+    folder = profile_folder(flags)
+    path = folder / "config.yaml" if folder is not None else None
+    if path is None or not path.is_file():
+        return False
+    profile = read_yaml(path) or {}
+    return "conda" in str(profile.get("software-deployment-method", ""))
+
+
 def refuse_early(study: Path, flags: Sequence[str], config: Config) -> None:
     """Check lock, environments and profile before a run.
 
@@ -45,10 +60,25 @@ def refuse_early(study: Path, flags: Sequence[str], config: Config) -> None:
     """
     if not _RUNS_NOTHING & set(flags):
         refuse_locked(study)
+        refuse_without_nnunet(config, flags)
     refuse_half_built(study)
     folder = profile_folder(flags)
     if folder is not None and (folder / "config.yaml").is_file():
         refuse_profile(folder / "config.yaml", config)
+
+
+def refuse_without_nnunet(config: Config, flags: Sequence[str]) -> None:
+    """Refuse models and trainings of nnU-Net where no job could run them.
+
+    Raises
+    ------
+    CordcohortError
+        With the two ways to have it.
+    """
+    external = {str(entry["name"]) for entry in config.segmentation.external_models}
+    wanted = [entry for entry in config.training if backend_of(entry) == NNUNET]
+    if (wanted or external & set(config.segmentation.models)) and not uses_conda(flags):
+        require_nnunet()
 
 
 def refuse_locked(study: Path) -> None:

@@ -17,7 +17,7 @@ def require_nnunet() -> None:
     """
     if importlib.util.find_spec("nnunetv2") is None:
         raise CordcohortError(
-            "expected nnunetv2 in the environment of this job, found none; run with "
+            "expected nnunetv2 in this environment, found none; run with "
             "`--sdm conda` (envs/nnunet.yaml) or install it beside cordcohort: "
             "pip install 'cordcohort[nnunet]'"
         )
