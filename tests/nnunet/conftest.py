@@ -28,7 +28,8 @@ FILES = (
 
 def pytest_ignore_collect(collection_path, config):
     """These tests are for the environment of nnU-Net only, which the others do not need."""
-    return collection_path.suffix == ".py" and importlib.util.find_spec("nnunetv2") is None
+    absent = importlib.util.find_spec("nnunetv2") is None
+    return True if absent and collection_path.suffix == ".py" else None
 
 
 def write_phantoms(folder) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import yaml
 
-from cordcohort.files import read_json, sha256_of, write_json, write_text
+from cordcohort.files import read_json, read_yaml, sha256_of, write_json, write_text
 from cordcohort.nnunet.checkpoint import CONFIGURATION, MIRROR_AXES, read_fold
 from cordcohort.nnunet.export import Case, cases, export, split_of
 from cordcohort.nnunet.paths import (
@@ -27,7 +27,11 @@ from cordcohort.nnunet.paths import (
     work_folder,
 )
 from cordcohort.nnunet.prepare import FOLDERS, plan_and_preprocess
-from cordcohort.nnunet.recipe import NnunetRecipe, read_nnunet_recipe
+from cordcohort.nnunet.recipe import (
+    NnunetRecipe,
+    parse_nnunet_recipe,
+    read_nnunet_recipe,
+)
 from cordcohort.nnunet.trainer import train_fold
 from cordcohort.scan import Row
 from cordcohort.segmentation.registry import CARD, SCHEMA
@@ -70,6 +74,7 @@ def prepare_declared(
     written, refused = export(used, recipe, raw, folds)
     plans = plan_and_preprocess(recipe, work, threads=threads)
     record = {
+        "recipe": read_yaml(Path(str(entry["recipe"]))),
         "made_of": _made_of(str(entry["recipe"]), used), "cases": sorted(written),
         "left_out": left_out | refused, "persons": parts, "folds": len(folds),
         "patch": [int(n) for n in plans["configurations"][recipe.configuration]["patch_size"]],
@@ -83,10 +88,10 @@ def train_declared_fold(
     study_dir: Path = Path(), threads: int = 1,
 ) -> dict[str, Any]:  # fmt: skip
     """Train one fold, from its last checkpoint where the data and the recipe are the same."""
-    recipe = read_nnunet_recipe(Path(str(entry["recipe"])))
     name = str(entry["name"])
     work = study_dir / work_folder(name)
-    made_of = read_json(study_dir / planned_record(name))["made_of"]
+    planned = read_json(study_dir / planned_record(name))
+    recipe, made_of = parse_nnunet_recipe(planned["recipe"]), planned["made_of"]
     note = work / f"fold_{fold}.made_of.json"
     if not note.is_file() or read_json(note)["made_of"] != made_of:
         shutil.rmtree(trained_folder(recipe, name, work) / f"fold_{fold}", ignore_errors=True)
@@ -110,10 +115,10 @@ def trained_folder(recipe: NnunetRecipe, name: str, work: Path) -> Path:
 
 def publish_declared(entry: Mapping[str, Any], *, study_dir: Path = Path()) -> Path:
     """Make the model folder: plans, labels, weights of every fold as safetensors, card, split."""
-    recipe = read_nnunet_recipe(Path(str(entry["recipe"])))
     name = str(entry["name"])
     work, folder = study_dir / work_folder(name), study_dir / model_folder(name)
     planned = read_json(study_dir / planned_record(name))
+    recipe = parse_nnunet_recipe(planned["recipe"])
     trained = trained_folder(recipe, name, work)
     shutil.rmtree(folder, ignore_errors=True)
     files = [PLANS, DATASET]
@@ -125,7 +130,7 @@ def publish_declared(entry: Mapping[str, Any], *, study_dir: Path = Path()) -> P
         files.append(f"fold_{fold}/{WEIGHTS}")
         save_weights(work / record["checkpoint"], folder / files[-1])
         folds.append({k: record[k] for k in ("device", "seconds")})
-    shutil.copyfile(str(entry["recipe"]), folder / "recipe.yaml")
+    write_text(folder / "recipe.yaml", yaml.safe_dump(planned["recipe"], sort_keys=False))
     card = {
         "schema": SCHEMA, "backend": NNUNET, "name": name, "task": recipe.task,
         "structures": {s: [s] for s in recipe.regions[: 2 if recipe.task == "lesion" else 1]},
