@@ -35,6 +35,24 @@ def cohort(tmp_path_factory):
     return rows_of_folders({"scans": root})
 
 
+def test_parts_of_a_lesion_are_lesion_with_or_without_regions_of_their_own(cohort, tmp_path):
+    root = write_cohort(tmp_path / "scans", "1", ["T2w"])
+    for part, z in (("oedema", 5), ("haemorrhage", 9)):
+        mask = np.zeros((24, 24, 24), np.uint8)
+        mask[11:13, 11:13, z] = 1
+        name = f"derivatives/labels/sub-1/anat/sub-1_T2w_label-{part}_seg.nii.gz"
+        put(root / name, mask, (1.0, 1.0, 1.0))
+    rows = rows_of_folders({"scans": root})
+    counts = []
+    for regions in (["cord", "lesion"], ["cord", "lesion", "oedema", "haemorrhage"]):
+        recipe = _recipe(regions=regions)
+        (case,), _ = cases(recipe, rows)
+        counts.append(np.bincount(volumes(case, recipe)[1].ravel()).tolist()[1:])
+    (cord, lesion), (own, rest, oedema, haemorrhage) = counts
+    assert (own, rest, oedema, haemorrhage) == (cord, 0, 4, 4)
+    assert lesion == oedema + haemorrhage
+
+
 def _follow_up(rows):
     """The rows, and those of the first person once more, as of another session."""
     first = next(row for row in rows if row["subject"] == "1")

@@ -17,7 +17,7 @@ from cordcohort.model_uses import STRUCTURES
 
 CORD, LOCALISER = "cord", "localiser"
 REGIONS = (CORD, "lesion", "oedema", "haemorrhage")
-"""Nested: the cord holds all, the lesion holds both of its subclasses."""
+"""Nested: the cord holds all, the lesion holds both of its parts."""
 RECIPE_SUFFIX = ".yaml"
 KEPT_OUT = frozenset({"test", "external"})
 """Words of a sheet's column ``split`` that keep a person out of every training."""

@@ -20,13 +20,16 @@ from cordcohort.nifti import Array, Image, read_mask, write_image
 from cordcohort.nnunet.orientation import turned
 from cordcohort.nnunet.recipe import NnunetRecipe, dataset_labels
 from cordcohort.scan import Row, masks_of, scan_id
+from cordcohort.trained import REGIONS
 from cordcohort.training.cohort import Candidate, check_entries, scan_image
+from cordcohort.training.nested import CORD, SKIP, region_masks
 from cordcohort.training.split import TEST, TRAIN, VALIDATION, split_persons
 
 ENDING = ".nii.gz"
 SPLITS = "splits_final.json"
 _UNSAFE = re.compile(r"[^0-9A-Za-z-]+")
 _SEEDS_APART = 1000
+_KINDS = ("seg", "softseg")  # the binary mask wins
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,12 @@ class Case:
     name
         Of its files: readable, and unique by a digest of the scan's own name.
     masks
-        Region to mask file and kind; a region without a mask is empty.
+        Region to the files, each with its kind, whose union it is; without files it is empty.
     """
 
     name: str
     row: Row
-    masks: Mapping[str, tuple[str, str]]
+    masks: Mapping[str, tuple[tuple[str, str], ...]]
 
 
 def cases(
@@ -74,19 +77,20 @@ def _case(row: Row, entry: Mapping[str, Any], regions: Sequence[str]) -> tuple[C
         return None, str(row["reason"]) or "no image"
     method = entry["masks"]
     usable = {
-        (m["structure"], m["kind"]): (str(m["path"]), str(m["kind"]))
+        (m["structure"], m["kind"]): str(m["path"])
         for m in [*masks_of(row), *truth_masks(row)]
         if m["method"] == method and m["status"] == "ok"
     }
-    masks: dict[str, tuple[str, str]] = {}
-    for region in regions:
-        kind = next((k for k in ("seg", "softseg") if (region, k) in usable), "")
-        if kind:
-            masks[region] = usable[region, kind]
-        elif region == "cord" or (region == "lesion" and entry["without_lesion"] == "skip"):
-            return None, f"no {region} mask by '{method}'"
-    scan = scan_id(row)
-    digest = hashlib.sha256(scan.encode()).hexdigest()[:8]
+    kinds = {usable[s, kind]: kind for s in REGIONS for kind in _KINDS if (s, kind) in usable}
+    drawn = {s: usable[s, kind] for s in REGIONS for kind in _KINDS[::-1] if (s, kind) in usable}
+    if CORD not in drawn:
+        return None, f"no cord mask by '{method}'"
+    inner = region_masks(drawn, regions)
+    if inner and not inner[0] and entry["without_lesion"] == SKIP:
+        return None, f"no lesion mask by '{method}'"
+    files = [(drawn[CORD],), *inner]
+    masks = {r: tuple((f, kinds[f]) for f in own) for r, own in zip(regions, files, strict=True)}
+    digest = hashlib.sha256(scan_id(row).encode()).hexdigest()[:8]
     return Case(f"{_UNSAFE.sub('-', str(row['stem']))}-{digest}", row, masks), ""
 
 
@@ -194,8 +198,7 @@ def volumes(case: Case, recipe: NnunetRecipe) -> tuple[Image, Array]:
     scan = scan_image(Candidate(case.row, entry))
     label = np.zeros(scan.data.shape, np.uint8)
     for value, region in enumerate(recipe.regions, start=1):
-        if region in case.masks:
-            path, kind = case.masks[region]
+        for path, kind in case.masks[region]:
             label[binarised(read_mask(path, scan, kind=kind).data)] = value
     if not label.any():
         raise ImageError(scan.path, "empty", "a scan with a cord mask", "an empty mask",

@@ -16,6 +16,7 @@ from cordcohort.model_uses import STRUCTURES
 from cordcohort.nnunet.orientation import axes_of
 from cordcohort.nnunet.paths import NNUNET
 from cordcohort.trained import REGIONS
+from cordcohort.training.nested import ABSENT
 
 CONFIGURATIONS = ("2d", "3d_fullres")
 LOSSES = ("dice_ce", "dice_ce_no_smooth")
@@ -160,7 +161,7 @@ def _cohort(given: Any, where: str) -> tuple[Mapping[str, Any], ...]:
         key = f"sources.cohort[{number}]"
         _known(entry, frozenset(_COHORT), f"{key}.", where)
         filled = {**_COHORT, **entry}
-        _one_of(f"{key}.without_lesion", filled["without_lesion"], ("skip", "empty"), where)
+        _one_of(f"{key}.without_lesion", filled["without_lesion"], ABSENT, where)
         if not filled["folder"]:
             raise ConfigError(f"{key}.folder", "", "a name for the data set", "add it", where)
         found.append(filled)
