@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cordcohort.errors import ConfigError
-from cordcohort.files import read_yaml
-from cordcohort.nnunet.paths import NNUNET, TORCH, backend_of
+from cordcohort.nnunet.paths import NNUNET, backend_of, recipe_backend
 from cordcohort.nnunet.recipe import read_nnunet_recipe
 
 
@@ -22,7 +21,7 @@ def check_backend(entry: Mapping[str, Any], key: str) -> None:
         declared one, a localiser to train, or a folder in the place of a data set of the study.
     """
     recipe = Path(str(entry["recipe"]))
-    written = (read_yaml(recipe) or {}).get("backend", TORCH)
+    written = recipe_backend(recipe)
     if written != backend_of(entry):
         raise ConfigError(f"{key}.backend", backend_of(entry), f"{written}, as in {recipe.name}",
                           "correct the one or the other")  # fmt: skip

@@ -18,8 +18,13 @@ DATASET_ID = 1
 
 
 def backend_of(entry: Mapping[str, Any]) -> str:
-    """What trains a declared model."""
-    return str(entry.get("backend", TORCH))
+    """What trains a declared model; where the declaration does not say, its recipe does."""
+    return str(entry.get("backend") or recipe_backend(Path(str(entry["recipe"]))))
+
+
+def recipe_backend(recipe: Path) -> str:
+    """What a recipe is for."""
+    return str((read_yaml(recipe) or {}).get("backend", TORCH))
 
 
 def folder_files(entry: Mapping[str, Any]) -> list[str]:
