@@ -127,10 +127,13 @@ def _trainer(recipe: NnunetRecipe, fold: int, dataset: Path, device: torch.devic
 
 def _train_some(trainer: SeededTrainer, epochs: int, folder: Path) -> Path:
     """Train some epochs of the whole and leave the checkpoint of a run that was stopped."""
-    whole, trainer.num_epochs = trainer.num_epochs, trainer.current_epoch + epochs
-    trainer.on_train_end = lambda: trainer.save_checkpoint(str(folder / LATEST))
+
+    def stop() -> None:
+        trainer.current_epoch -= 1  # the last epoch has been counted; a checkpoint counts it again
+        trainer.save_checkpoint(str(folder / LATEST))
+
+    trainer.num_epochs, trainer.on_train_end = trainer.current_epoch + epochs, stop
     trainer.run_training()
-    trainer.num_epochs = whole
     return folder / LATEST
 
 
