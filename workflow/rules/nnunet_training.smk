@@ -20,7 +20,7 @@ for entry in PLAN.trainings("nnunet"):
             mem_mb=memory_mb(8000),
             runtime=1440,
         params:
-            entry=dict(entry),
+            entry=PLAN.training_params(entry),
             science=science("nnunet.declared"),
         script:
             "../scripts/nnunet_prepare.py"
@@ -47,7 +47,7 @@ for entry in PLAN.trainings("nnunet"):
                 runtime=5760,
                 gpu=int(entry["device"] == "cuda"),
             params:
-                entry=dict(entry),
+                entry=PLAN.training_params(entry),
                 fold=fold,
                 science=science("nnunet.declared"),
             script:
@@ -75,7 +75,7 @@ for entry in PLAN.trainings("nnunet"):
             mem_mb=memory_mb(4000),
             runtime=30,
         params:
-            entry=dict(entry),
+            entry=PLAN.training_params(entry),
             science=science("nnunet.declared"),
         script:
             "../scripts/nnunet_publish.py"

@@ -107,6 +107,18 @@ def test_a_training_by_nnunet_is_planned_apart_from_the_others(study):
     assert plan.use("own").structures == ("cord", "lesion")
 
 
+def test_an_experiment_with_such_a_recipe_trains_by_nnunet_seed_by_seed(study):
+    block = {
+        "name": "seeds", "recipe": "config/r.yaml", "seeds": [7, 42], "task": "lesion",
+        "localiser": "", "phases": [{"add": [{"datasets": ["scans"]}]}],
+    }  # fmt: skip
+    plan = Plan(make_config(_content(study) | {"experiments": [block]}, study), [])
+    names = [str(entry["name"]) for entry in plan.trainings("nnunet")]
+    assert names == ["seeds-phase1-seed7", "seeds-phase1-seed42"]
+    assert plan.trainings() == []
+    assert set(names) <= set(plan.nnunet_models())
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

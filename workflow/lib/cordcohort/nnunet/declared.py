@@ -35,8 +35,9 @@ from cordcohort.nnunet.recipe import (
 from cordcohort.nnunet.trainer import train_fold
 from cordcohort.scan import Row
 from cordcohort.segmentation.registry import CARD, SCHEMA
-from cordcohort.trained import model_folder, model_split
-from cordcohort.training.split import said_of_persons, write_split
+from cordcohort.trained import model_folder, model_split, rows_by_key, said_of_persons
+from cordcohort.training.ready import ready
+from cordcohort.training.split import write_split
 from cordcohort.training.state import save_tensors
 
 _STATE = ("image", "image_size", "image_mtime_ns", "masks", "person", "split")
@@ -59,14 +60,10 @@ def prepare_declared(
     dict
         The record, as written to :func:`cordcohort.nnunet.paths.planned_record`.
     """
+    entry, rows, tested = ready(entry, rows, study_dir)
     recipe = read_nnunet_recipe(Path(str(entry["recipe"])))
-    said = said_of_persons(rows)  # of all data sets: any of their sheets may keep a person out
-    by_key = {
-        key: [row for row in rows if row["dataset"] == source]
-        for key, source in entry["sources"].items()
-    }
-    chosen, left_out = cases(recipe, by_key)
-    parts, folds = split_of(chosen, recipe, said)
+    chosen, left_out = cases(recipe, rows_by_key(entry, rows))
+    parts, folds = split_of(chosen, recipe, said_of_persons(rows))
     work = study_dir / work_folder(str(entry["name"]))
     shutil.rmtree(work / FOLDERS["nnUNet_raw"], ignore_errors=True)
     raw = work / FOLDERS["nnUNet_raw"] / dataset_name(str(entry["name"]))
@@ -76,7 +73,7 @@ def prepare_declared(
     record = {
         "recipe": read_yaml(Path(str(entry["recipe"]))),
         "made_of": _made_of(str(entry["recipe"]), used), "cases": sorted(written),
-        "left_out": left_out | refused, "persons": parts, "folds": len(folds),
+        "left_out": left_out | refused, "persons": parts | tested, "folds": len(folds),
         "patch": [int(n) for n in plans["configurations"][recipe.configuration]["patch_size"]],
     }  # fmt: skip
     write_json(study_dir / planned_record(str(entry["name"])), record)

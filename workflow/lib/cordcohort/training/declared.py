@@ -16,11 +16,11 @@ from cordcohort.trained import (
     model_split,
     recipes_of,
     rows_by_key,
-    said_of_persons,
     scans_of,
 )
 from cordcohort.training.engine import train
 from cordcohort.training.publish import publish
+from cordcohort.training.ready import ready
 from cordcohort.training.split import SPLIT_FILE, joined_splits, write_split
 
 MADE_OF = "made_of.json"
@@ -52,13 +52,7 @@ def train_declared(
     """
     runs: dict[str, Path] = {}
     base = study_dir / RESULTS / "training" / str(entry["name"])
-    said = said_of_persons(rows)  # of all data sets: any of their sheets may keep a person out
-    rows = [{**row, "split": said[str(row["person"])]} for row in rows]
-    tested: dict[str, str] = {}
-    if "experiment" in entry:
-        from cordcohort.experiments.training import ready_to_train  # noqa: PLC0415 - few have any
-
-        entry, rows, tested = ready_to_train(entry, rows, study_dir)
+    entry, rows, tested = ready(entry, rows, study_dir)
     by_key = rows_by_key(entry, rows)
     roots = {k: Path(v) for k, v in entry["sources"].items() if k not in by_key}
     for stage, recipe in recipes_of(entry).items():
