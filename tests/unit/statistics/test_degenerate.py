@@ -33,6 +33,8 @@ DECLARED: dict[str, dict[str, Any]] = {
     "normality": {},
     "paired_test": {"compare": "method"},
     "planning": {"effect": 1.0, "n_simulations": 100, "n_sites": [2], "n_per_arm": [5]},
+    "region_errors": {},
+    "region_scores": {},
     "reliability": {"over": "session"},
     "repeated_test": {"compare": "session"},
     "score_table": {"measures": ["csa_mm2"], "against": "manual"},

@@ -56,7 +56,7 @@ def cell(table, **wanted):
 @pytest.fixture(scope="module")
 def scores():
     spec = {
-        "name": "s", "kind": "region_scores", "select": {"reference": "manual"},
+        "name": "s", "kind": "region_scores", "select": {"reference": "manual", "statistic": ""},
         "methods": ["net", "absent"], "designs": {"net": {"network": "U", "input": "B0"}},
     }  # fmt: skip
     return run_analysis(spec, cohort()).table

@@ -36,7 +36,8 @@ def _each_method(
     """One table a method; those without one are named at the end."""
     tables: list[RegionTable] = []
     absent: list[str] = []
-    for method, own in part.groupby("method", sort=False):
+    named = part[part["method"] != ""]  # the others say that a stratum holds none of the measures
+    for method, own in named.groupby("method", sort=False):
         design = [str(own[c].iloc[0]) for c in ("network", "input") if own[c].iloc[0]]
         title = ", ".join(public_text(t) for t in [str(method), *design])
         if (own["structure"] == "").all():

@@ -134,12 +134,12 @@ def _outcome(
     rows = every[every["measure"].isin(measures).to_numpy(dtype=bool)]
     methods = [str(m) for m in p["methods"]] or sorted(set(rows["method"]) - {""})
     out: list[Row] = []
-    held = set(rows["stratum"])
     for code, (stratum, _) in enumerate(selection.groups()):
-        if code not in held:
-            continue
         known = rows[(rows["stratum"] == code).to_numpy(dtype=bool)]
         labels = {k: v for k, v in stratum.items() if k not in _COLUMNS}
+        if known.empty:
+            out.append(labels | _nothing(measures))
+            continue
         for method in methods:
             design = p["designs"].get(method, {})
             head = labels | {"method": method, "ddof": 1}
@@ -149,14 +149,13 @@ def _outcome(
             found = make(usable, own) if len(own) else [_state(NOT_SUPPLIED)]
             out += [head | row for row in found]
     table = pd.DataFrame(out, columns=[*_labels(selection), *_COLUMNS])
-    table = table if len(table) else _nothing(measures)
     used = rows.index[(rows["usable"] & rows["method"].isin(methods)).to_numpy(dtype=bool)]
     return Outcome(table, text, "patient", used, ["method"], {"ddof": 1})
 
 
-def _nothing(measures: Sequence[str]) -> pd.DataFrame:
-    reason = f"no row of the selection has any of {', '.join(measures)}"
-    return pd.DataFrame([{"method": "", "status": NO_VALUE, "flag": "undefined", "reason": reason}])
+def _nothing(measures: Sequence[str]) -> Row:
+    reason = f"no row has any of {', '.join(measures)}"
+    return {"method": "", "structure": "", "status": "", "flag": "undefined", "reason": reason}
 
 
 def _labels(selection: Selection) -> list[str]:
