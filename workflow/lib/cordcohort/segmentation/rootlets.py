@@ -30,6 +30,8 @@ ROOTLETS, PMJ = "rootlets", "pmj"
 OK, NO_CORD, NOT_FOUND = "ok", "no_cord", "no_pmj"
 SMOOTH_MM = 8.0
 LEAST_PEAK = 0.05
+SHARED_SLICES = 4
+"""Slices of a block (1.5 mm) by which a level may reach into its neighbours."""
 PEAK_REACH = 4
 SLAB = 32
 """Slices that are brought back at once: of a large scan all together would fill the memory."""
@@ -102,11 +104,49 @@ def _drawn(stage: Stage, block: Block, *, mirror: bool) -> torch.Tensor:
     return out * block.shown[1]
 
 
+def in_order(shares: torch.Tensor) -> torch.Tensor:
+    """Levels kept to the stretch of the cord that their order along it leaves them.
+
+    Each slice gets the level that, with levels following each other downwards, collects the most
+    evidence over all slices; a level keeps what it holds in its own slices and a little beyond, for
+    rootlets of two levels may share slices. Elsewhere another level has the voxel.
+
+    Parameters
+    ----------
+    shares : Tensor, shape (levels, z, y, x)
+        From above to below along the first axis; slices from below to above.
+
+    Examples
+    --------
+    >>> shares = torch.zeros(2, 30, 1, 1)
+    >>> shares[0, 20:], shares[1, 5:15], shares[0, 2] = 0.9, 0.9, 0.6
+    >>> in_order(shares)[0, :, 0, 0].nonzero().flatten().tolist() == list(range(20, 30))
+    True
+    """
+    evidence = shares.sum((2, 3)).cpu().numpy().astype(float)[:, ::-1]  # slices downwards
+    n_levels, n_slices = evidence.shape
+    total = np.zeros((n_slices, n_levels))
+    came = np.zeros((n_slices, n_levels), int)
+    total[0] = evidence[:, 0]
+    for k in range(1, n_slices):
+        best = np.array([int(total[k - 1, : c + 1].argmax()) for c in range(n_levels)])
+        came[k], total[k] = best, total[k - 1, best] + evidence[:, k]
+    level = np.zeros(n_slices, int)
+    level[-1] = int(total[-1].argmax())
+    for k in range(n_slices - 1, 0, -1):
+        level[k - 1] = came[k, level[k]]
+    allowed = np.zeros((n_levels, n_slices), bool)
+    for k, c in enumerate(level):
+        allowed[c, max(0, k - SHARED_SLICES) : k + SHARED_SLICES + 1] = True
+    mask = torch.from_numpy(np.ascontiguousarray(allowed[:, ::-1])).to(shares.device)
+    return shares * mask[:, :, None, None]
+
+
 def _labels(
     block: Block, shares: torch.Tensor, shape: Sequence[int], threshold: float
 ) -> NDArray[np.uint8]:
     """Label map (z, y, x) of a scan: where any rootlet is likely, the likeliest level."""
-    whole = torch.cat([shares.sum(0, keepdim=True), shares])
+    whole = torch.cat([shares.sum(0, keepdim=True), in_order(shares)])
     out = np.zeros(tuple(shape), np.uint8)
     table = np.array(ROOTLET_CODES, np.uint8)
     for first in range(0, shape[0], SLAB):
