@@ -202,3 +202,17 @@ def test_order_of_rows_changes_nothing(make_long: MakeLong) -> None:
 def test_tiny_p_values_do_not_become_zero() -> None:
     result = signed_rank(np.arange(1.0, 2001.0), with_interval=False)
     assert 0 < result.p <= 1e-300
+
+
+def test_values_that_never_meet_say_which_key_would_pair_them(make_long: MakeLong) -> None:
+    rows = [
+        {"subject": f"{i}", "contrast": c, "acquisition": c, "value": 60.0 + i + (c == "MTon")}
+        for i in range(6) for c in ("MTon", "MToff")
+    ]  # fmt: skip
+    spec = {"name": "p", "kind": "paired_test", "compare": "contrast", "correction": "none",
+            "values": ["MTon", "MToff"]}  # fmt: skip
+    apart = run_analysis(spec, make_long(rows)).table
+    assert set(apart["n_pairs"]) == {0}
+    assert all("pool: [acquisition]" in reason for reason in apart["reason"])
+    pooled = run_analysis(spec | {"pool": ["acquisition"]}, make_long(rows)).table.iloc[0]
+    assert (pooled["n_pairs"], pooled["rank_biserial"]) == (6, 1.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -34,6 +36,10 @@ COLUMNS = [
     "rank_biserial_ci_high", "ci_method", "p_adjusted", "correction", "family", "n_family", "flag",
     "reason",
 ]  # fmt: skip
+UNPAIRED = (
+    "both values are there, but with another acquisition, run or session; name in `pool` what may "
+    "differ, such as pool: [acquisition]"
+)
 PARAMETERS = {
     **PAIR_PARAMETERS,
     **CORRECTION_PARAMETERS,
@@ -67,7 +73,7 @@ def paired_test(selection: Selection, p: Parameters) -> Outcome:
         corrected p. An impossible test is a row with a reason.
     """
     found = list(comparisons(selection, p))
-    rows = [{**c.head, **_test_row(c.pairs), **c.counts} for c in found]
+    rows = _told_where_never_paired([{**c.head, **_test_row(c.pairs), **c.counts} for c in found])
     table = pd.DataFrame(rows) if rows else nothing_to_compare(selection, p).assign(p=np.nan)
     for column in p["family"]:
         if column not in table:
@@ -83,6 +89,20 @@ def paired_test(selection: Selection, p: Parameters) -> Outcome:
         facts={"correction": p["correction"], "zero_differences": "dropped and counted",
                "sides": 2, "rank_biserial_sign": "positive when a > b"},
     )  # fmt: skip
+
+
+def _told_where_never_paired(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Say what to do where two values are both there and never meet in one stratum."""
+    couples = [(row["a"], row["b"]) for row in rows]
+    for couple in dict.fromkeys(couples):
+        mine = [row for row, own in zip(rows, couples, strict=True) if own == couple]
+        n_pairs, only_a, only_b = (
+            sum(row[n] for row in mine) for n in ("n_pairs", "n_only_a", "n_only_b")
+        )
+        if not n_pairs and only_a and only_b:
+            for row in mine:
+                row["reason"] += f": {UNPAIRED}"
+    return rows
 
 
 def _test_row(pairs: Pairs) -> dict[str, object]:
