@@ -18,7 +18,7 @@ TISSUES = {
 }  # fmt: skip
 RECONSTRUCTION = (
     "The publications state neither the layers of their networks nor the formula of their error; "
-    "what stands here is a reconstruction."
+    "what stands here is a reconstruction. Published values are of other patients."
 )
 
 
@@ -84,9 +84,9 @@ def region_score_tables(part: pd.DataFrame, unit: str) -> list[RegionTable]:
 
 def _scores(own: pd.DataFrame) -> pd.DataFrame:
     rows: list[dict[str, str]] = []
-    pooled = own["pooling"] == POOLED
     for region, cells in own.groupby("structure", sort=False):
         row = {"region": structure_text(str(region))}
+        pooled = cells["pooling"] == POOLED
         for chosen, ending in ((cells[~pooled], ""), (cells[pooled], f", {POOLED}")):
             for measure in OVERLAPS:
                 found = chosen[chosen["measure"] == measure]
