@@ -89,6 +89,10 @@ def test_fa_is_painted_where_a_tensor_was_fitted(stacks: list[RegionStack]):
     assert image.shape == target[:, :1].shape
     blank = (image[:, 0] == image.amin((1, 2, 3))[:, None, None]).float().mean((1, 2))
     assert float(blank.median()) > 0.3
+    # A rim of one width would tell the network where the cord ends.
+    cord = target[:, 1:].sum((1, 2, 3)) / target[0, 0].numel()
+    rim = ((1 - blank) / cord)[(cord > 0) & (blank > 0.3)]
+    assert float(rim.max() / rim.min()) > 1.5
 
 
 @pytest.mark.parametrize("options", [{"sharpness": 1}, {"input": "t2"}])

@@ -266,7 +266,7 @@ class RegionPainter:
         image = up[0][:, None] @ image @ up[1][:, None].transpose(2, 3)
         valid = acquire.valid_view(rng, b, self.grid, self.options["cropped"], self.device)
         if of_fa:
-            image = image * _fitted(rng, scene, which)
+            image = image * _fitted(rng, generator, scene.regions[which])
         else:
             image = acquire.clip_and_gamma(rng, acquire.add_ghosts(rng, image))
         return acquire.z_score(image, valid), valid
@@ -376,9 +376,15 @@ def _noisy(rng: np.random.Generator, generator: torch.Generator, image: Tensor) 
     return torch.sqrt((image + sigma * real) ** 2 + (sigma * imaginary) ** 2)
 
 
-def _fitted(rng: np.random.Generator, scene: Scene, which: Tensor) -> Tensor:
-    """1 where a tensor was fitted: a cord mask grown by up to 3 mm, now and then everywhere."""
-    cord = (scene.regions[which].sum(1, keepdim=True) > 0.5).float()
-    reach = int(rng.integers(1, 7))
-    grown = nnf.max_pool2d(cord, 2 * reach + 1, stride=1, padding=reach)
-    return torch.ones_like(cord) if rng.random() < 0.15 else grown
+def _fitted(rng: np.random.Generator, generator: torch.Generator, regions: Tensor) -> Tensor:
+    """1 where a tensor was fitted: a rough cord mask grown by up to 3 mm, now and then everywhere.
+
+    The edge wavers, as that of a mask which a model drew: the cord must not follow from the mask.
+    """
+    b, n = len(regions), regions.shape[-1]
+    cord = (regions.sum(1, keepdim=True) > 0.5).float()
+    near = nnf.avg_pool2d(cord, 13, stride=1, padding=6)
+    rough = acquire.smooth_noise(generator, (b, 1), n, 12, cord.device)
+    level = acquire.column(rng.uniform(0.03, 0.4, b), cord.device)
+    everywhere = acquire.column(rng.random(b) < 0.15, cord.device) > 0
+    return ((near > (level + 0.08 * rough).clamp(0.01, 0.5)) | everywhere).float()
