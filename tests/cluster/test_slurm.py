@@ -182,9 +182,9 @@ def _tables(study: Path) -> dict[str, bytes]:
     }
 
 
-def _small_study(folder: Path) -> Path:
-    """Write phantoms of one site, with manual masks only, and their config."""
-    sites = (replace(DEMO_SITES[0], subjects=3),)
+def _small_study(folder: Path, subjects: int = 3) -> Path:
+    """Write phantoms of one site and a config that segments them with the shipped model."""
+    sites = (replace(DEMO_SITES[0], subjects=subjects),)
     protocols = tuple(p for p in DEMO_PROTOCOLS if p.contrast in {"T2w", "dwi"})
     phantoms = PhantomStudy(
         sites=sites, protocols=protocols, traveller=False, missing=(), sessions=1
@@ -193,7 +193,7 @@ def _small_study(folder: Path) -> Path:
     config = {
         "study": {"name": "small"},
         "datasets": [{"name": path.name, "path": str(path.resolve())} for path in datasets],
-        "segmentation": {"models": []},
+        "segmentation": {"models": ["cord-v1"], "device": "cpu", "batch_size": 2},
         "measures": {"batch_size": 2},
         "analyses": [
             {"name": "csa", "kind": "variability", "over": "site", "select": {"measure": "csa_mm2"}}
@@ -204,24 +204,27 @@ def _small_study(folder: Path) -> Path:
     return folder
 
 
-def _environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "lib")}
+def _cordcohort(*words: object) -> str:
+    command = [sys.executable, "-m", "cordcohort", *map(str, words)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "lib")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
-def test_cluster_and_one_machine_give_the_same_tables(profile, tmp_path):
+def test_cluster_and_one_machine_give_the_same_tables_and_the_estimate_holds(profile, tmp_path):
+    tried = _small_study(tmp_path / "tried", subjects=1)
     local = _small_study(tmp_path / "local")
     cluster = tmp_path / "cluster"
     shutil.copytree(local / "config", cluster / "config")
-    runs = {
-        local: ["--cores", "1"],
-        cluster: ["--workflow-profile", str(profile), *QUICK_STATUS],
-    }
-    for study, flags in runs.items():
-        done = subprocess.run(
-            [sys.executable, "-m", "cordcohort", "run", str(study), *flags],
-            capture_output=True, text=True, check=False, env=_environment(),
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
+    _cordcohort("run", tried, "--cores", "1")
+    _cordcohort("run", local, "--cores", "1")
+    _cordcohort("estimate", cluster, "--records", tried)
+    _cordcohort("run", cluster, "--workflow-profile", profile, *QUICK_STATUS)
     expected = _tables(local)
     assert len(expected) > 5
     assert _tables(cluster) == expected
+    told = _cordcohort("estimate", cluster).splitlines()[-1]
+    print(told)
+    ratio = float(told.rpartition("estimate / actual ")[2].rstrip(")"))
+    assert 0.5 <= ratio <= 2, told  # what users may count on
