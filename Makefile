@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 CORES ?= 2
 NNUNET := .venv-nnunet
 
-.PHONY: demo test test-real test-envs test-slow test-phases test-nnunet test-slurm faults fuzz same-bytes lint bench bench-scale check-model check-region-model study-contrast study-rootlets check-rootlets-model study-sciseg study-scsnet study-ablation clean lock
+.PHONY: demo test test-real test-envs test-slow test-phases test-nnunet test-slurm faults fuzz same-bytes lint bench bench-scale check-model check-lesion-model check-region-model study-contrast study-rootlets check-rootlets-model study-sciseg study-scsnet study-ablation clean lock
 
 # The locked packages with their hashes; then torch, whose CPU and CUDA builds share one version but
 # not one hash, and which pins its own CUDA packages exactly where its build needs them.
@@ -98,6 +98,12 @@ REGION_MODEL ?= scsnet-v1
 check-region-model: $(READY)
 	$(BIN)/python tests/benchmarks/check_region_model.py --model $(REGION_MODEL) \
 	    $(if $(ATLAS),--atlas $(ATLAS) --upper $(UPPER) --lower $(LOWER)) $(if $(REAL),--real $(REAL))
+
+# What the lesion model does on held-out phantom patients and people without lesions (slow); with
+# REAL=FOLDER also on the healthy scans of a folder of BIDS datasets.
+LESION_MODEL ?= sciseg-v1
+check-lesion-model: $(READY)
+	$(BIN)/python tests/benchmarks/check_lesion_model.py --model $(LESION_MODEL) $(if $(REAL),--real $(REAL))
 
 # The published multi-contrast study on its phantom cohort (config/studies/contrast-agnostic.yaml).
 STUDY ?= contrast-agnostic
