@@ -12,6 +12,8 @@ import torch
 from cordcohort.bids.labels import label_of
 from cordcohort.bids.single import rows_of_folders
 from cordcohort.errors import ConfigError
+from cordcohort.nnunet.export import cases
+from cordcohort.nnunet.recipe import parse_nnunet_recipe
 from cordcohort.segmentation.networks import build_network
 from cordcohort.training.cohort import candidates, check_entries, load_item
 from cordcohort.training.engine import train
@@ -98,6 +100,41 @@ def test_who_has_no_lesion_mask_is_left_out_or_healthy_as_the_recipe_says(injure
     )
     assert [c.reason for c in kept if c.reason] == ["no lesion mask by 'manual'"]
     assert not any(c.reason for c in healthy)
+
+
+def lesion_file(injured: Path, person: str) -> Path:
+    return (
+        injured / f"derivatives/labels/sub-{person}/anat/sub-{person}_T2w_label-lesion_seg.nii.gz"
+    )
+
+
+def test_a_lesion_that_is_drawn_soft_only_is_a_lesion(injured: Path, tmp_path: Path) -> None:
+    binary = lesion_file(injured, "1")
+    drawn = np.asanyarray(nib.load(binary).dataobj)
+    put(binary.with_name(binary.name.replace("_seg", "_softseg")), 0.75 * drawn, SPACING)
+    binary.unlink()
+    rows = rows_of_folders({"cohort": injured})["cohort"]
+    asked = check_entries([entry(without_lesion="empty", target="soft")])[0]
+    one = next(c for c in candidates(asked, rows, REGIONS) if c.row["subject"] == "1")
+    target = np.asarray(load_item(one, SPACING, tmp_path / "volumes").target)
+    assert target[1].max() == 0.75
+    assert np.count_nonzero(target[1]) == np.count_nonzero(drawn)
+
+
+def test_a_lesion_mask_that_cannot_be_read_makes_nobody_healthy(injured: Path) -> None:
+    lesion_file(injured, "1").write_bytes(b"no image")
+    rows = rows_of_folders({"cohort": injured})["cohort"]
+    asked = check_entries([entry(without_lesion="empty")])[0]
+    found = {c.row["subject"]: c.reason for c in candidates(asked, rows, REGIONS)}
+    assert found.pop("1").startswith("lesion mask cannot be used: ")
+    assert set(found.values()) == {""}
+    recipe = parse_nnunet_recipe({
+        "name": "a", "backend": "nnunet", "task": "lesion", "seed": 1,
+        "sources": {"cohort": [{"folder": "cohort", "without_lesion": "empty"}]},
+    })  # fmt: skip
+    chosen, left_out = cases(recipe, {"cohort": rows})
+    assert sorted(str(case.row["subject"]) for case in chosen) == ["2", "3"]
+    assert [reason.split(":")[0] for reason in left_out.values()] == ["lesion mask cannot be used"]
 
 
 def test_every_third_patch_lies_on_the_lesion(injured: Path, tmp_path: Path) -> None:

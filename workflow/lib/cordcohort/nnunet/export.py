@@ -22,7 +22,7 @@ from cordcohort.nnunet.recipe import NnunetRecipe, dataset_labels
 from cordcohort.scan import Row, masks_of, scan_id
 from cordcohort.trained import REGIONS
 from cordcohort.training.cohort import Candidate, check_entries, scan_image
-from cordcohort.training.nested import CORD, SKIP, region_masks
+from cordcohort.training.nested import CORD, SKIP, region_masks, unusable_lesion
 from cordcohort.training.split import TEST, TRAIN, VALIDATION, split_persons
 
 ENDING = ".nii.gz"
@@ -76,18 +76,18 @@ def _case(row: Row, entry: Mapping[str, Any], regions: Sequence[str]) -> tuple[C
     if row["status"] != "ok":
         return None, str(row["reason"]) or "no image"
     method = entry["masks"]
+    own = [m for m in [*masks_of(row), *truth_masks(row)] if m["method"] == method]
     usable = {
-        (m["structure"], m["kind"]): str(m["path"])
-        for m in [*masks_of(row), *truth_masks(row)]
-        if m["method"] == method and m["status"] == "ok"
-    }
+        (m["structure"], m["kind"]): str(m["path"]) for m in own if m["status"] == "ok"
+    }  # fmt: skip
     kinds = {usable[s, kind]: kind for s in REGIONS for kind in _KINDS if (s, kind) in usable}
     drawn = {s: usable[s, kind] for s in REGIONS for kind in _KINDS[::-1] if (s, kind) in usable}
     if CORD not in drawn:
         return None, f"no cord mask by '{method}'"
     inner = region_masks(drawn, regions)
-    if inner and not inner[0] and entry["without_lesion"] == SKIP:
-        return None, f"no lesion mask by '{method}'"
+    lost = unusable_lesion(own) if inner else ""
+    if lost or (inner and not inner[0] and entry["without_lesion"] == SKIP):
+        return None, lost or f"no lesion mask by '{method}'"
     files = [(drawn[CORD],), *inner]
     masks = {r: tuple((f, kinds[f]) for f in own) for r, own in zip(regions, files, strict=True)}
     digest = hashlib.sha256(scan_id(row).encode()).hexdigest()[:8]

@@ -24,7 +24,14 @@ from cordcohort.measures.tasks import truth_masks
 from cordcohort.nifti import Image, read_image, read_mask
 from cordcohort.scan import SOFT_TRUTH, SOFT_TRUTH_BINARY, Row, masks_of, scan_id
 from cordcohort.segmentation.volumes import IMAGE_ORDER, on_grid, whole_grid
-from cordcohort.training.nested import ABSENT, CORD, SKIP, nested_target, region_masks
+from cordcohort.training.nested import (
+    ABSENT,
+    CORD,
+    SKIP,
+    nested_target,
+    region_masks,
+    unusable_lesion,
+)
 from cordcohort.training.patches import Item
 
 SOFT, HARD = "soft", "hard"
@@ -126,7 +133,7 @@ def _entry(given: Mapping[str, Any], key: str, where: str) -> Entry:
 class Candidate:
     """A scan of the index with the masks that it is trained with, or why it is not used.
 
-    ``inner`` holds the masks of each region inside the cord.
+    ``inner`` holds the masks of each region inside the cord, with their kinds.
     """
 
     row: Row
@@ -134,7 +141,7 @@ class Candidate:
     mask: str = ""
     kind: str = ""
     reason: str = ""
-    inner: tuple[tuple[str, ...], ...] = ()
+    inner: tuple[tuple[tuple[str, str], ...], ...] = ()
 
 
 def candidates(
@@ -165,18 +172,22 @@ def _is_wanted(row: Row, entry: Entry) -> bool:
 def _candidate(row: Row, entry: Entry, regions: Sequence[str]) -> Candidate:
     if row["status"] != "ok":
         return Candidate(row, entry, reason=str(row["reason"]) or "no image")
-    drawn = [m for m in [*masks_of(row), *truth_masks(row)]
-             if m["method"] == entry.masks and m["status"] == "ok"]  # fmt: skip
-    cords = {m["kind"]: str(m["path"]) for m in drawn if m["structure"] == CORD}
-    inner = region_masks(
-        {str(m["structure"]): str(m["path"]) for m in drawn if m["kind"] == "seg"}, regions
-    )
+    own = [m for m in [*masks_of(row), *truth_masks(row)] if m["method"] == entry.masks]
+    wanted = CORD_KINDS[entry.target]
+    usable = [m for m in own if m["status"] == "ok" and m["kind"] in wanted]
+    usable.sort(key=lambda m: -wanted.index(m["kind"]))  # of one structure the first kind wins
+    drawn = {str(m["structure"]): (str(m["path"]), str(m["kind"])) for m in usable}
+    kinds = dict(drawn.values())
+    inner = region_masks({structure: path for structure, (path, _) in drawn.items()}, regions)
+    reason = unusable_lesion(own) if inner else ""
     if inner and not inner[0] and entry.without_lesion == SKIP:
-        return Candidate(row, entry, reason=f"no lesion mask by '{entry.masks}'")
-    for kind in CORD_KINDS[entry.target]:
-        if kind in cords:
-            return Candidate(row, entry, cords[kind], kind, inner=inner)
-    return Candidate(row, entry, reason=f"no cord mask by '{entry.masks}'")
+        reason = reason or f"no lesion mask by '{entry.masks}'"
+    if not reason and CORD not in drawn:
+        reason = f"no cord mask by '{entry.masks}'"
+    if reason:
+        return Candidate(row, entry, reason=reason)
+    with_kinds = tuple(tuple((path, kinds[path]) for path in paths) for paths in inner)
+    return Candidate(row, entry, *drawn[CORD], inner=with_kinds)
 
 
 def load_item(one: Candidate, spacing_mm: Sequence[float], folder: Path) -> Item:
@@ -212,10 +223,10 @@ def load_item(one: Candidate, spacing_mm: Sequence[float], folder: Path) -> Item
 
 def _fingerprint(one: Candidate, spacing_mm: Sequence[float]) -> str:
     """Name of the stored volumes: of the files' states and of what is done to them."""
-    states = [(p, Path(p).stat().st_mtime_ns, Path(p).stat().st_size)
-              for p in (str(one.row["image"]), one.mask, *chain(*one.inner))]  # fmt: skip
+    files = (str(one.row["image"]), one.mask, *(file for file, _ in chain(*one.inner)))
+    states = [(p, Path(p).stat().st_mtime_ns, Path(p).stat().st_size) for p in files]
     wanted = (one.entry.target, one.entry.dwi, one.entry.slices)
-    text = repr((states, one.kind, wanted, list(spacing_mm), [len(m) for m in one.inner]))
+    text = repr((states, one.kind, wanted, list(spacing_mm), one.inner))
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
@@ -226,7 +237,7 @@ def _volumes(
     scan = scan_image(one)
     image = _upwards(scan)
     cord = _upwards(read_mask(one.mask, scan, kind=one.kind))
-    inner = [[_upwards(read_mask(p, scan)) for p in paths] for paths in one.inner]
+    inner = [[_upwards(read_mask(p, scan, kind=kind)) for p, kind in files] for files in one.inner]
     target = nested_target(cord, inner) if inner else cord[None]
     x, y, z = (float(v) for v in scan.canonical().spacing_mm)
     own = (z, y, x)

@@ -7,7 +7,7 @@ either may be a region of its own inside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,28 @@ def region_masks(masks: Mapping[str, str], regions: Sequence[str]) -> tuple[tupl
         tuple(masks[one] for one in drawn.get(region, (region,)) if one in masks)
         for region in regions[1:]
     )
+
+
+def unusable_lesion(masks: Iterable[Mapping[str, Any]]) -> str:
+    """Why a lesion that somebody drew on a scan cannot be read; empty where there is no such.
+
+    Such a scan is not one without lesion: it must be left out, whatever ``without_lesion`` says.
+
+    Parameters
+    ----------
+    masks
+        Masks of one method on a scan, as the index has them.
+
+    Examples
+    --------
+    >>> unusable_lesion([{"structure": "lesion", "status": "failed", "reason": "damaged"}])
+    'lesion mask cannot be used: damaged'
+    """
+    return next(
+        (f"{m['structure']} mask cannot be used: {m['reason']}" for m in masks
+         if m["structure"] in (LESION, *PARTS) and m["status"] != "ok"),
+        "",
+    )  # fmt: skip
 
 
 def nested_target(cord: FloatArray, inner: Sequence[Sequence[FloatArray]]) -> FloatArray:
