@@ -88,6 +88,15 @@ def test_measures_wait_for_the_discs_and_labels_of_the_session():
     assert not any("discs" in f for f in own)
 
 
+def test_distances_of_spinal_levels_wait_for_a_pmj_of_the_session():
+    rows = [scan(T1W, masks=[label("pmj", "/d/labels/p.nii.gz", kind="pmj")]),
+            scan(T2W, masks=[label("rootlets", "/d/labels/r.nii.gz", kind="dseg")])]  # fmt: skip
+    (batch,) = plan(rows).measure_batches("spinal")
+    assert "/d/labels/p.nii.gz" in batch.inputs
+    (batch,) = plan(rows, levels=["pmj"]).measure_batches("spinal")
+    assert "/d/labels/p.nii.gz" not in batch.inputs
+
+
 def test_a_scan_is_lent_the_labels_and_detected_discs_of_its_session():
     rows = [scan(T1W), scan(T2W, masks=[label("discs"), label("cord", kind="seg")])]
     add_peers(rows)

@@ -8,7 +8,9 @@ import pytest
 from cordcohort.config import make_config
 from cordcohort.errors import ConfigError
 from cordcohort.plan import Plan, load_plan
+from cordcohort.scan import soft_truth_record
 from cordcohort.trained import model_outputs, sources_of, training_inputs
+from cordcohort.training.ready import made_of
 from unit.bids.tree import put, put_text
 
 RECIPE = "name: r\ntask: cord\nseed: 1\nsources:\n  cohort: [{folder: scans}]\n"
@@ -52,6 +54,29 @@ def test_a_training_needs_its_recipe_and_the_scans_and_masks_of_its_data_sets_al
     (entry,) = made.config.training
     names = [Path(p).name for p in training_inputs(entry, made.rows)]
     assert names == ["own.yaml", "sub-01_T2w.nii.gz", "sub-01_T2w_label-SC_seg.nii.gz"]
+
+
+def test_a_training_on_series_needs_their_gradient_files_and_starts_anew_with_other_ones(
+    study: Path,
+) -> None:
+    put(study, "north/sub-01/dwi/sub-01_dwi.nii.gz")
+    for end in ("bval", "bvec"):
+        put_text(study, f"north/sub-01/dwi/sub-01_dwi.{end}", "0 1000")
+    made = plan(study)
+    (entry,) = made.config.training
+    names = {Path(p).name for p in training_inputs(entry, made.rows)}
+    assert {"sub-01_dwi.bval", "sub-01_dwi.bvec"} <= names
+    before = made_of(entry["recipe"], made.rows, study)
+    assert made_of(entry["recipe"], made.rows, study) == before
+    put_text(study, "north/sub-01/dwi/sub-01_dwi.bval", "0 800")
+    assert made_of(entry["recipe"], made.rows, study) != before
+
+
+def test_soft_truth_made_anew_starts_a_training_anew(study: Path) -> None:
+    made = plan(study)
+    before = made_of(made.config.training[0]["recipe"], made.rows, study)
+    put_text(study, soft_truth_record(made.rows[0]), "{}")
+    assert made_of(made.config.training[0]["recipe"], made.rows, study) != before
 
 
 def test_a_study_without_training_declares_nothing(study: Path) -> None:

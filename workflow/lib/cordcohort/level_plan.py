@@ -57,8 +57,7 @@ def spinal_files(row: paths.Row, config: Config, uses: Iterable[ModelUse]) -> li
     """Records of the maps of spinal levels, of a scan and its session, where they are asked for."""
     if config.measures.level_kind != SPINAL:
         return []
-    session = SESSION in chosen_sources(config.measures.levels)
-    members = [row, *(paths.peers_of(row) if session else [])]
+    members = [row, *_peers(row, config)]
     models = [use for use in uses if ROOTLETS in use.structures]
     return [paths.level_map_record(m) for m in members if _has_rootlets(m, models)]
 
@@ -72,8 +71,15 @@ def _has_rootlets(member: paths.Row, models: Iterable[ModelUse]) -> bool:
 
 def level_files(row: paths.Row, config: Config) -> list[str]:
     """Records of detected discs, and labels of the session's other scans, that give levels."""
+    searched = [m for m in (row, *_peers(row, config)) if is_searched(m, config, row)]
+    return [*(paths.disc_record(m, DISC_MODEL) for m in searched), *lent_labels(row, config)]
+
+
+def lent_labels(row: paths.Row, config: Config) -> list[str]:
+    """Labels of the session's other scans: their levels, and a PMJ that distances start from."""
+    return [m["path"] for p in _peers(row, config) for m in p["labels"] if m["status"] == "ok"]
+
+
+def _peers(row: paths.Row, config: Config) -> list[dict[str, Any]]:
     session = SESSION in chosen_sources(config.measures.levels)
-    peers = paths.peers_of(row) if session else []
-    lent = [m["path"] for p in peers for m in p["labels"] if m["status"] == "ok"]
-    searched = [m for m in (row, *peers) if is_searched(m, config, row)]
-    return [*(paths.disc_record(m, DISC_MODEL) for m in searched), *lent]
+    return paths.peers_of(row) if session else []

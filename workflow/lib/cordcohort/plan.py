@@ -28,7 +28,13 @@ from cordcohort.experiments.plan import (
 )
 from cordcohort.files import read_yaml
 from cordcohort.level_choice import DISC_MODEL
-from cordcohort.level_plan import ROOTLETS, is_searched, level_files, spinal_files
+from cordcohort.level_plan import (
+    ROOTLETS,
+    is_searched,
+    lent_labels,
+    level_files,
+    spinal_files,
+)
 from cordcohort.model_uses import CORD, FA, ModelUse, model_uses, registered
 from cordcohort.nnunet.paths import (
     NNUNET,
@@ -100,7 +106,7 @@ class Plan:
         return self._batches(
             "mean_b0",
             self._diffusion_scans(),
-            _diffusion_files,
+            paths.image_files,
             lambda row: [paths.image_record(row, "b0")],
         )
 
@@ -467,6 +473,8 @@ class Plan:
             regions = [use for use in self._uses_of(row) if not use.finds_cord]
             drawn = [record for use in regions for record in use.records(row)]
             own = [paths.image_record(row, "tensor"), *drawn, *truth]
+        if kind == "spinal":  # distances may start from a PMJ of another scan of the session
+            own = [*own, *lent_labels(row, self.config)]
         if kind not in LEVELLED_KINDS:
             return own
         return [*own, *level_files(row, self.config), *spinal_files(row, self.config, self.uses)]
@@ -579,11 +587,6 @@ def read_content(study_dir: Path | str) -> Any:
 
 def _has_series(row: Row) -> bool:
     return paths.is_series(row) and row["status"] != "no_image"
-
-
-def _diffusion_files(row: Row) -> list[str]:
-    """List the series of a diffusion scan with its gradients, as far as they exist."""
-    return [row[c] for c in ("image", "bval", "bvec") if row[c] and row["status"] == "ok"]
 
 
 def _network_inputs(row: Row) -> list[str]:

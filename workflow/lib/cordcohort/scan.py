@@ -67,6 +67,17 @@ def is_series(scan: Row) -> bool:
     return AVERAGE not in str(scan["acquisition"]) or bool(scan["bval"] or scan["bvec"])
 
 
+def image_files(scan: Row) -> list[str]:
+    """Files of a scan's image, the gradient files of a diffusion series among them; none if unread.
+
+    Examples
+    --------
+    >>> image_files({"image": "a_dwi.nii.gz", "bval": "a.bval", "bvec": "", "status": "ok"})
+    ['a_dwi.nii.gz', 'a.bval']
+    """
+    return [scan[c] for c in ("image", "bval", "bvec") if scan[c] and scan["status"] == "ok"]
+
+
 def at_voxel_size(scan: Row, size_mm: float) -> dict[str, Any]:
     """The row of a scan brought to another voxel size: its files get an entity ``res-``.
 

@@ -115,13 +115,13 @@ def wants_truth(entry: Declared) -> bool:
 
 
 def training_inputs(entry: Declared, rows: Sequence[paths.Row]) -> list[str]:
-    """Recipes, images and masks: when one of them is new, the model is trained anew."""
+    """Recipes, images (of series with gradient files) and masks: a new one trains anew."""
     files = list(recipes_of(entry).values())
     task = str(entry.get("task", CORD))
     drawn = REGIONS if task == "lesion" else STRUCTURES[task]
     for row in scans_of(entry, rows):
         if row["status"] == "ok":
-            files.append(str(row["image"]))
+            files += paths.image_files(row)
             files += [str(mask["path"]) for mask in paths.masks_of(row)
                       if mask["structure"] in drawn and mask["status"] == "ok"]  # fmt: skip
     return list(dict.fromkeys(files))

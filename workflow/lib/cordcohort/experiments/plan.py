@@ -18,7 +18,7 @@ from cordcohort.experiments.people import TEST, TRAIN, dealt
 from cordcohort.experiments.ranks import CORRECTED, EXPORT, RANKS
 from cordcohort.experiments.scans import candidates, returned, training_rows
 from cordcohort.model_uses import STRUCTURES
-from cordcohort.scan import Row, mask_record, masks_of, scan_id
+from cordcohort.scan import Row, image_files, mask_record, masks_of, scan_id
 from cordcohort.trained import model_outputs, recipes_of
 
 RANK_RULE, CORRECTED_RULE = "rank", "corrected"
@@ -121,7 +121,7 @@ def training_files(entry: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
     files = list(recipes_of(entry).values())
     for row in training_rows(experiment, number, rows, kept):
         own = [m for m in masks_of(row) if m["method"] == experiment.masks and m["status"] == "ok"]
-        files += [str(row["image"]), *(str(mask["path"]) for mask in own)]
+        files += [*image_files(row), *(str(mask["path"]) for mask in own)]
     for phase in experiment.phases[:number]:
         files += _ranks(experiment, phase)
     before = started_from(entry)

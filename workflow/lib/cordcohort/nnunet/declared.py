@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
@@ -15,7 +14,7 @@ import yaml
 
 from cordcohort.files import read_json, read_yaml, sha256_of, write_json, write_text
 from cordcohort.nnunet.checkpoint import CONFIGURATION, MIRROR_AXES, read_fold
-from cordcohort.nnunet.export import Case, cases, export, split_of
+from cordcohort.nnunet.export import cases, export, split_of
 from cordcohort.nnunet.paths import (
     DATASET,
     NNUNET,
@@ -36,11 +35,9 @@ from cordcohort.nnunet.trainer import train_fold
 from cordcohort.scan import Row
 from cordcohort.segmentation.registry import CARD, SCHEMA
 from cordcohort.trained import model_folder, model_split, rows_by_key, said_of_persons
-from cordcohort.training.ready import ready
+from cordcohort.training.ready import made_of, ready
 from cordcohort.training.split import write_split
 from cordcohort.training.state import save_tensors
-
-_STATE = ("image", "image_size", "image_mtime_ns", "masks", "person", "split")
 
 
 def prepare_declared(
@@ -72,7 +69,8 @@ def prepare_declared(
     plans = plan_and_preprocess(recipe, work, threads=threads)
     record = {
         "recipe": read_yaml(Path(str(entry["recipe"]))),
-        "made_of": _made_of(str(entry["recipe"]), used), "cases": sorted(written),
+        "made_of": made_of(str(entry["recipe"]), [case.row for case in used], study_dir),
+        "cases": sorted(written),
         "left_out": left_out | refused, "persons": parts | tested, "folds": len(folds),
         "patch": [int(n) for n in plans["configurations"][recipe.configuration]["patch_size"]],
     }  # fmt: skip
@@ -88,15 +86,15 @@ def train_declared_fold(
     name = str(entry["name"])
     work = study_dir / work_folder(name)
     planned = read_json(study_dir / planned_record(name))
-    recipe, made_of = parse_nnunet_recipe(planned["recipe"]), planned["made_of"]
+    recipe, digest = parse_nnunet_recipe(planned["recipe"]), planned["made_of"]
     note = work / f"fold_{fold}.made_of.json"
-    if not note.is_file() or read_json(note)["made_of"] != made_of:
+    if not note.is_file() or read_json(note)["made_of"] != digest:
         shutil.rmtree(trained_folder(recipe, name, work) / f"fold_{fold}", ignore_errors=True)
-        write_json(note, {"made_of": made_of})
+        write_json(note, {"made_of": digest})
     began = time.perf_counter()
     path = train_fold(recipe, fold, work, device, threads=threads, name=name)
     record = {
-        "made_of": made_of, "checkpoint": str(path.relative_to(work.resolve())),
+        "made_of": digest, "checkpoint": str(path.relative_to(work.resolve())),
         "sha256": sha256_of(path),
         "device": device.type, "seconds": round(time.perf_counter() - began, 1),
     }  # fmt: skip
@@ -156,10 +154,3 @@ def save_weights(checkpoint: Path, path: Path) -> None:
     about = {CONFIGURATION: fold.configuration, "same": json.dumps(same),
              MIRROR_AXES: ",".join(map(str, fold.mirror_axes))}  # fmt: skip
     save_tensors(path, tensors, about)
-
-
-def _made_of(recipe: str, used: Sequence[Case]) -> str:
-    """Digest of what a training is made from."""
-    states = sorted([str(case.row.get(column, "")) for column in _STATE] for case in used)
-    text = Path(recipe).read_text(encoding="utf-8") + repr(states)
-    return hashlib.sha256(text.encode()).hexdigest()

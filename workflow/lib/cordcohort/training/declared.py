@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from cordcohort.files import read_json, write_json
 from cordcohort.model_uses import FA
-from cordcohort.scan import RESULTS, Row, soft_truth_record
+from cordcohort.scan import RESULTS, Row
 from cordcohort.trained import (
     model_folder,
     model_split,
@@ -20,11 +19,10 @@ from cordcohort.trained import (
 )
 from cordcohort.training.engine import train
 from cordcohort.training.publish import publish
-from cordcohort.training.ready import ready
+from cordcohort.training.ready import made_of, ready
 from cordcohort.training.split import SPLIT_FILE, joined_splits, write_split
 
 MADE_OF = "made_of.json"
-_STATE = ("image", "image_size", "image_mtime_ns", "masks", "person", "split")
 
 
 def train_declared(
@@ -57,9 +55,7 @@ def train_declared(
     roots = {k: Path(v) for k, v in entry["sources"].items() if k not in by_key}
     for stage, recipe in recipes_of(entry).items():
         runs[stage] = base / stage
-        _start_anew_where_changed(
-            runs[stage], _fingerprint(recipe, scans_of(entry, rows), study_dir)
-        )
+        _start_anew_where_changed(runs[stage], made_of(recipe, scans_of(entry, rows), study_dir))
         train(Path(recipe), runs[stage], roots, rows=by_key, device=entry["device"],
               threads=threads)  # fmt: skip
     # What sees FA looks where the tensor was fitted.
@@ -75,19 +71,10 @@ def train_declared(
     return folder
 
 
-def _fingerprint(recipe: str, rows: Sequence[Row], study_dir: Path) -> str:
-    """Digest of what a run is made from."""
-    states = [[str(row.get(column, "")) for column in _STATE] for row in rows]
-    truths = [Path(study_dir) / soft_truth_record(row) for row in rows]
-    made = [path.read_text(encoding="utf-8") for path in truths if path.is_file()]
-    text = Path(recipe).read_text(encoding="utf-8") + repr((sorted(states), made))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _start_anew_where_changed(folder: Path, made_of: str) -> None:
+def _start_anew_where_changed(folder: Path, digest: str) -> None:
     """Remove a checkpoint of another recipe or other data."""
     note = folder / MADE_OF
-    if folder.is_dir() and (not note.is_file() or read_json(note).get("sha256") != made_of):
+    if folder.is_dir() and (not note.is_file() or read_json(note).get("sha256") != digest):
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(note, {"sha256": made_of})
+    write_json(note, {"sha256": digest})
