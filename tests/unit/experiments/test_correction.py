@@ -163,6 +163,9 @@ def test_a_folder_that_nobody_worked_in_is_made_anew_and_an_edited_one_is_kept(s
     assert edited.read_bytes() == content
     assert (place / "sub-n1").is_dir()  # as it was exported before
     assert read_tsv(folder / "ranks.tsv")["subject"].tolist()[-1] == "n1"  # the ranks are new
+    chosen = read_tsv(folder / "ranks.tsv").set_index("subject")["chosen"]
+    assert sorted(chosen.index[chosen == "yes"]) == ["n1", "n3", "n4"]  # the choice is the folder's
+    assert record["n"] == 3
     assert not list(folder.glob(".tmp-*"))
 
 

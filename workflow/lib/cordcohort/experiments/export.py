@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cordcohort.bids.names import split_extension
 from cordcohort.experiments.corrected import voxel_digest
 from cordcohort.experiments.declared import LINK, Experiment
 from cordcohort.experiments.page import write_correction_page
@@ -24,6 +25,7 @@ from cordcohort.experiments.ranks import (
     EXPORT,
     EXPORTED,
     KEPT,
+    NO,
     PROPOSED,
     RANKS,
     YES,
@@ -65,6 +67,8 @@ def export_for_correction(
     table = ranked(committee, scans)
     target = base / FOLDER
     edited = edited_files(target)
+    if edited:
+        table = _as_exported(table, target)
     chosen = set(table.loc[table["chosen"] == YES, "scan"])
     record = {"status": KEPT if edited else EXPORTED, "reason": _kept(edited), "n": len(chosen)}
     if not edited:
@@ -101,6 +105,15 @@ def _states(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if (path.is_symlink() or path.is_file()) and path.name != MANIFEST
     }
+
+
+def _as_exported(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """New ranks with the choice of a folder that is kept: its corrections must not be lost."""
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        return table
+    exported = {split_extension(name)[0] for name in read_json(manifest)}
+    return table.assign(chosen=np.where(table["scan"].isin(exported), YES, NO))
 
 
 def _kept(edited: Sequence[str]) -> str:
