@@ -262,3 +262,16 @@ def test_a_contrast_that_no_scan_has_is_refused_with_those_that_are_there(tmp_pa
     told = str(command("check", tmp_path / "s").exception)
     assert "'T1w'" in told
     assert "choose among T2w" in told
+
+
+def test_published_studies_compare_phases_of_training_on_persons_of_the_test_only():
+    compared = [
+        analysis
+        for name in published_studies()
+        for analysis in read_yaml(ROOT / "config" / "studies" / f"{name}.yaml")["analyses"]
+        if "-phase" in str(analysis.get("values"))
+    ]
+    assert compared
+    for analysis in compared:
+        assert analysis["select"]["split"] == "test", analysis["name"]
+        assert analysis["average_over"] == ["seed"], analysis["name"]
