@@ -138,6 +138,8 @@ def test_the_registry_names_the_localiser_the_task_and_the_input_as_the_cards_do
         card = read_yaml(workflow_root() / "models" / about["folder"] / "model.yaml")
         assert about.get("localiser", "") == card.get("localiser", ""), name
         assert about.get("task", "cord") == card["task"], name
+        if card["task"] == "regions":  # what sees FA looks where the tensor was fitted
+            assert (about.get("input") == "fa") == ("localiser" not in card), name
 
 
 def test_paths_of_all_structures_differ():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cordcohort.binary import binarised
+from cordcohort.images.diffusion import dilated
 from cordcohort.measures.regions import REGION_CODES
 from cordcohort.nifti import Image
 from cordcohort.phantom.acquisition import Acquisition, Pose, acquire, stored
@@ -12,6 +13,8 @@ from cordcohort.phantom.imaging import mean_over_voxels, rician
 from cordcohort.phantom.person import Person, draw_person
 from cordcohort.phantom.signals import stream, tissue_signals
 from cordcohort.phantom.slices import true_shares
+from cordcohort.phantom.tensors import REGION_FA
+from cordcohort.phantom.tissues import REGIONS
 from cordcohort.segmentation.centreline import open_volume
 from cordcohort.segmentation.draw import segment_image
 from cordcohort.segmentation.region_networks import MIRRORED
@@ -113,6 +116,20 @@ def test_without_a_cord_there_is_a_reason_and_nothing_drawn(model: Model):
 def test_the_card_says_what_it_is(model: Model):
     assert "reconstruction" in model.card["description"]
     assert model.card["labels"] == {str(c): n for n, c in REGION_CODES.items()}
+
+
+def test_the_shipped_model_of_fa_finds_every_region_on_its_own_side(
+    person: Person, grid: Acquisition, truth: np.ndarray
+):
+    share = true_shares(person, grid)[..., :8]
+    fa = 0.1 * (1 - share.sum(-1))
+    for code, region in enumerate(REGIONS):
+        fa = fa + share[..., code] * REGION_FA[region.name.split("_", 1)[1]]
+    fa = np.clip(fa + 0.04 * stream(SEED, "fa").standard_normal(fa.shape), 0.01, 1)
+    fitted = dilated(Image((truth > 0).astype(np.uint8), grid.affine), 1.9)
+    drawn = segment_image(load_model("scsnet-fa-v1"), Image(fa * fitted, grid.affine))["regions"]
+    assert drawn.status == "ok"
+    assert min(dices(drawn.mask, truth)) > LEAST_DICE
 
 
 def test_a_model_of_fa_looks_where_the_map_is_not_0(model: Model):
