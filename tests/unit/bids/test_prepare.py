@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from cordcohort.bids.copies import same_content
 from cordcohort.bids.prepare import exclusion_lines, prepare
 from cordcohort.errors import ConfigError, SheetError
 from cordcohort.scan import INDEX
-from unit.bids.tree import put, put_sheet, put_text
+from unit.bids.tree import IMAGE, put, put_sheet, put_text
 
 
 @pytest.fixture
@@ -150,3 +151,28 @@ def test_a_qc_fail_list_is_read_as_it_is_and_unknown_names_are_told(study):
     assert told["reason"].unique().tolist() == [
         "an exclusion list names it, but the study has no such scan"
     ]
+
+
+def told_copies(study):
+    unmatched = prepare(study, content(study))[1].unmatched
+    told = unmatched[unmatched["reason"].str.contains("byte by byte")]
+    return dict(zip(told["path"], told["reason"], strict=True))
+
+
+def test_one_image_under_several_names_is_told_by_name(study):
+    images = [f"sub-{s}/anat/sub-{s}_{c}.nii.gz" for s in ("01", "02") for c in ("T1w", "T2w")]
+    for number, image in enumerate(images):  # of one size, other in a single byte of the middle
+        other = bytearray(IMAGE)
+        other[len(IMAGE) // 3] = number
+        put(study / "north", image, content=bytes(other))
+    assert told_copies(study) == {}
+    put(study / "north", images[3], content=(study / "north" / images[0]).read_bytes())
+    told = told_copies(study)
+    assert list(told) == [images[3]]
+    assert images[0] in told[images[3]]
+
+
+def test_a_lost_file_is_the_copy_of_none(tmp_path):
+    row = {"dataset": "a", "status": "ok", "folder": "sub-01/anat", "image_size": 9}
+    rows = [row | {"image": str(tmp_path / name)} for name in ("a.nii", "b.nii")]
+    assert same_content(rows) == []

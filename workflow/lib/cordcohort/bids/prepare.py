@@ -9,8 +9,16 @@ from typing import Any
 
 import pandas as pd
 
+from cordcohort.bids.copies import same_content
 from cordcohort.bids.first_look import look_at
-from cordcohort.bids.index import Index, build_index, masks_of, rows_of, write_index
+from cordcohort.bids.index import (
+    Index,
+    build_index,
+    masks_of,
+    printable,
+    rows_of,
+    write_index,
+)
 from cordcohort.config import Config, exclusion_lists, load_config, make_config
 from cordcohort.errors import ConfigError
 from cordcohort.exclusion_files import read_exclusions
@@ -60,24 +68,33 @@ def find(
         config = load_config(study / CONFIG_PATH)
     else:
         config = make_config(content, study)
-    index = _with_unmatched_names(config, build_index(config))
+    index = build_index(config)
+    index = _with_told(index, same_content(rows_of(index.scans)))
+    index = _with_told(index, _unmatched_names(config, index))
     if keep:
         write_index(index, study)
     return config, index
 
 
-def _with_unmatched_names(config: Config, index: Index) -> Index:
-    """Tell the names of quality-control lists that no scan has, beside all else unmatched."""
+def _with_told(index: Index, told: list[tuple[str, str, str]]) -> Index:
+    """The index with more that is worth knowing: dataset, path and reason."""
+    if not told:
+        return index
+    shown = [(dataset, printable(path), printable(reason)) for dataset, path, reason in told]
+    rows = pd.DataFrame(shown, columns=index.unmatched.columns, dtype="str")
+    return replace(index, unmatched=pd.concat([index.unmatched, rows], ignore_index=True))
+
+
+def _unmatched_names(config: Config, index: Index) -> list[tuple[str, str, str]]:
+    """Names of quality-control lists that no scan has."""
     listed = [entry for entry in config.exclusions if LISTED in entry]
     if not listed:
-        return index
+        return []
     from cordcohort.cohort.exclusion import unmatched_names  # noqa: PLC0415 - slow
 
     names = unmatched_names(listed, _known_scans(index, _external_rows(config)))
     reason = "an exclusion list names it, but the study has no such scan"
-    rows = [{"dataset": "exclude", "path": name, "reason": reason} for name in names]
-    told = pd.DataFrame(rows, columns=index.unmatched.columns).astype("str")
-    return replace(index, unmatched=pd.concat([index.unmatched, told], ignore_index=True))
+    return [("exclude", name, reason) for name in names]
 
 
 def _known_scans(index: Index, external: pd.DataFrame) -> pd.DataFrame:
