@@ -7,11 +7,12 @@ scan has no level labels the mapping is empty: no level is ever guessed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cordcohort.nifti import Array
+if TYPE_CHECKING:
+    from cordcohort.nifti import Array
 
 N_CERVICAL, N_THORACIC, N_LUMBAR = 7, 12, 5
 VERTEBRAE = (

@@ -8,7 +8,6 @@ from typing import Any
 
 from cordcohort.errors import ConfigError
 from cordcohort.nnunet.paths import NNUNET, backend_of, recipe_backend
-from cordcohort.nnunet.recipe import read_nnunet_recipe
 
 
 def check_backend(entry: Mapping[str, Any], key: str) -> None:
@@ -27,6 +26,8 @@ def check_backend(entry: Mapping[str, Any], key: str) -> None:
                           "correct the one or the other")  # fmt: skip
     if backend_of(entry) != NNUNET:
         return
+    from cordcohort.nnunet.recipe import read_nnunet_recipe  # noqa: PLC0415 - few studies need it
+
     checked = read_nnunet_recipe(recipe)
     if checked.task != entry["task"]:
         raise ConfigError(f"{key}.task", entry["task"], f"{checked.task}, as in {recipe.name}",
