@@ -59,7 +59,7 @@ def main() -> None:
         if CHROMIUM is None:
             print("Chromium is not installed: no first paint")
             return
-        browser = Browser(Path(folder) / "browser")
+        browser = Browser()
         for name in PAGES:
             paint = first_paint_s(browser, index.parent / name)
             print(f"{name}: first paint {paint:.2f} s, ratio {paint / BUDGET_PAINT_S:.2f}")

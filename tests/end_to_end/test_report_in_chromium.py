@@ -33,8 +33,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    browser = Browser(tmp_path_factory.mktemp("browser"))
+def browser() -> Iterator[Browser]:
+    browser = Browser()
     yield browser
     browser.close()
 
@@ -97,9 +97,7 @@ def test_heads_sort_numbers_as_numbers_and_empty_cells_last(browser: Browser, re
 def test_a_head_is_reached_and_used_by_keyboard(browser: Browser, report: Path) -> None:
     browser.open(report / "index.html")
     browser.run("document.querySelector('#scan-table th button').focus()")
-    for kind in ("keyDown", "keyUp"):
-        browser.send("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter",
-                     windowsVirtualKeyCode=13, text="\r" if kind == "keyDown" else "")  # fmt: skip
+    browser.press("Enter")
     head = "document.querySelector('#scan-table th').getAttribute('aria-sort')"
     assert browser.run(head) == "ascending"
 
@@ -126,16 +124,8 @@ def test_nothing_from_a_sheet_is_executed_and_nothing_is_fetched(
         assert "pwned" not in browser.run("document.title").replace(HOSTILE, "")
         assert browser.run("document.querySelectorAll('[onerror]').length") == 0
         assert HOSTILE in browser.run("document.body.textContent")
-        assert all(url.startswith(report.as_uri()) for url in browser.requests())
-        assert browser.complaints() == []
-
-
-def press(browser: Browser, key: str) -> None:
-    """One key, as a person presses it, on whatever has the focus."""
-    text = {"text": key} if len(key) == 1 else {}
-    for kind in ("keyDown", "keyUp"):
-        told = text if kind == "keyDown" else {}
-        browser.send("Input.dispatchKeyEvent", type=kind, key=key, **told)
+        assert all(url.startswith(report.as_uri()) for url in browser.requests)
+        assert browser.complaints == []
 
 
 def cards(browser: Browser) -> list[str]:
@@ -143,12 +133,11 @@ def cards(browser: Browser) -> list[str]:
 
 
 def saved_list(browser: Browser, folder: Path) -> Path:
-    browser.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
-    browser.run("document.getElementById('save').click()")
+    with browser.page.expect_download() as download:
+        browser.page.locator("#save").click()
+    assert download.value.suggested_filename == "qc_decisions.yaml"
     path = folder / "qc_decisions.yaml"
-    end = time.monotonic() + 20
-    while not path.is_file() and time.monotonic() < end:
-        time.sleep(0.05)
+    download.value.save_as(path)
     return path
 
 
@@ -175,16 +164,16 @@ def test_decisions_by_keyboard_are_saved_as_a_list_that_the_workflow_reads(
     browser.run("document.getElementById('by').value = 'J: \\'Roe\\''")
     keys = [c["key"] for c in browser.run("JSON.parse(document.getElementById('scans').text)")]
     reason = "- motion: 'low\" slices # {7}"
-    press(browser, "j")
-    press(browser, "f")
+    browser.press("j")
+    browser.press("f")
     for letter in reason:
-        press(browser, letter)
-    press(browser, "Escape")
-    press(browser, "j")
-    press(browser, "p")
-    press(browser, "j")
-    press(browser, "f")  # without a reason it is told, and nothing is saved
-    press(browser, "Escape")
+        browser.press(letter)
+    browser.press("Escape")
+    browser.press("j")
+    browser.press("p")
+    browser.press("j")
+    browser.press("f")  # without a reason it is told, and nothing is saved
+    browser.press("Escape")
     told = "document.getElementById('decided').textContent"
     assert browser.run(told) == "2 failed, 1 passed, 1 without a reason"
     choose(browser, "State", "failed")  # hides the scan in question
@@ -193,8 +182,8 @@ def test_decisions_by_keyboard_are_saved_as_a_list_that_the_workflow_reads(
     assert browser.run(told) == f"Not saved: 1 failed without a reason; write why for {open_scan}"
     card = browser.run("document.activeElement.closest('article').ariaLabel")
     assert (card, browser.run("document.activeElement.ariaLabel")) == (open_scan, "Reason")
-    press(browser, "Escape")
-    press(browser, "u")
+    browser.press("Escape")
+    browser.press("u")
     path = saved_list(browser, tmp_path)
     (entry,) = read_exclusions(path)
     assert entry.pop("date").count("-") == 2
@@ -245,7 +234,7 @@ def test_a_second_review_keeps_the_decisions_of_the_first(browser: Browser, tmp_
 def test_pictures_of_the_review_wait_until_they_are_near(browser: Browser, report: Path) -> None:
     browser.open(report / "review.html", 390)
     n_images = browser.run("document.images.length")
-    n_loaded = len([url for url in browser.requests() if url.endswith(".png")])
+    n_loaded = len([url for url in browser.requests if url.endswith(".png")])
     assert n_images > 20
     assert n_loaded < n_images
 
@@ -255,9 +244,7 @@ def test_the_slider_shows_one_slice_after_the_other(browser: Browser, report: Pa
     browser.run("document.querySelector('details.slices').open = true")
     first = browser.run("document.querySelector('.viewer img').style.transform")
     browser.run("document.querySelector('.viewer input').focus()")
-    for kind in ("keyDown", "keyUp"):
-        browser.send("Input.dispatchKeyEvent", type=kind, key="ArrowRight", code="ArrowRight",
-                     windowsVirtualKeyCode=39)  # fmt: skip
+    browser.press("ArrowRight")
     assert browser.run("document.querySelector('.viewer input').value") == "1"
     assert browser.run("document.querySelector('.viewer img').style.transform") != first
     shown = browser.run("document.querySelector('.viewer output').textContent")
