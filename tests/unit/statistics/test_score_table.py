@@ -123,3 +123,10 @@ def test_a_method_that_draws_no_lesions_has_no_rows_of_them_and_published_values
     assert blocks[1].table["structure"].tolist() == ["spinal cord"]
     assert "zurich, published" in blocks[0].table
     assert "zurich, published" not in blocks[1].table
+
+
+def test_published_values_of_one_group_of_patients_stand_beside_a_study_of_one_site():
+    result, _ = scores([row(s, 0.5) for s in SUBJECTS[:4]])
+    assert result.table["site"].tolist() == ["zurich"]
+    told = with_published(result.table, "sciseg-dcm")
+    assert told["published"].tolist() == ["0.46 ± 0.26 (n = 14)"]
