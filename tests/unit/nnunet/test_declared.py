@@ -119,6 +119,17 @@ def test_an_experiment_with_such_a_recipe_trains_by_nnunet_seed_by_seed(study):
     assert set(names) <= set(plan.nnunet_models())
 
 
+def test_a_phase_of_nnunet_that_starts_from_earlier_weights_is_refused(study):
+    phases = [{"add": [{"datasets": ["scans"]}]}]
+    phases.append(phases[0] | {"start": "previous"})
+    block = {
+        "name": "seeds", "recipe": "config/r.yaml", "seeds": [7], "task": "lesion",
+        "localiser": "", "phases": phases,
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match=r"phases\[1\].start: expected fresh"):
+        make_config(_content(study) | {"experiments": [block]}, study)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

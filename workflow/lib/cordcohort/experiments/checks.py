@@ -15,6 +15,7 @@ from cordcohort.experiments.declared import (
 )
 from cordcohort.experiments.people import TRAIN, dealt
 from cordcohort.experiments.scans import candidates, training_rows
+from cordcohort.nnunet.paths import NNUNET, recipe_backend
 from cordcohort.scan import RESULTS, Row
 from cordcohort.scan_choice import COLUMN_OF, is_selected
 from cordcohort.trained import cohort_keys, sources_of
@@ -109,11 +110,20 @@ def _check_phases(experiment: Experiment, key: str) -> None:
             raise ConfigError(f"{where}.{what}", experiment.block["phases"][0][what],
                               "nothing that needs a phase before the first",
                               "leave it to the second phase")  # fmt: skip
+        if phase.start == PREVIOUS and NNUNET in _backends(experiment, phase.number):
+            raise ConfigError(f"{where}.start", PREVIOUS, "fresh",
+                              "leave it out: nnU-Net starts from no earlier weights")  # fmt: skip
         if not phase.add and not phase.correct:
             raise ConfigError(where, "neither add nor correct", "scans that the phase adds",
                               "name them under `add` or `correct`")  # fmt: skip
         if phase.correct and not phase.correct.scans:
             raise ConfigError(f"{where}.correct.scans", [], "at least one entry", "name scans")
+
+
+def _backends(experiment: Experiment, number: int) -> set[str]:
+    """What trains a phase and the one before it."""
+    phases = experiment.phases[max(number - 2, 0) : number]
+    return {recipe_backend(Path(phase.recipe)) for phase in phases}
 
 
 def _check_sources(experiment: Experiment, key: str) -> None:

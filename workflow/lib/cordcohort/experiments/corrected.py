@@ -20,8 +20,7 @@ from cordcohort.nifti import read_image, read_mask
 from cordcohort.scan import Row, masks_of, scan_id
 
 TAKEN, REFUSED, UNCHANGED, NOT_CHOSEN = "taken", "refused", "unchanged", "not chosen"
-KINDS = {"cord": ("seg", "softseg"), "lesion": ("seg", "softseg"),
-         "regions": ("dseg",), "rootlets": ("dseg",)}  # fmt: skip
+KINDS = {"cord": ("seg", "softseg"), "lesion": ("seg", "softseg"), "regions": ("dseg",)}
 N_REGIONS = 8
 LABELS = {"regions": range(1, N_REGIONS + 1)}
 MAY_BE_EMPTY = frozenset({"lesion"})

@@ -21,6 +21,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as nnf
 
+from cordcohort.errors import ConfigError
 from cordcohort.phantom.anatomy import codes_at
 from cordcohort.phantom.frame import build_frame
 from cordcohort.phantom.parts import rootlets_at
@@ -165,8 +166,18 @@ class RootletPainter:
 def rootlet_batches(
     recipe: Recipe, held_out_seed_shift: int
 ) -> tuple[RootletPainter, list[tuple[Tensor, Tensor]]]:
-    """Painter of a recipe of the task ``rootlets``, and fixed batches of people it never shows."""
+    """Painter of a recipe of the task ``rootlets``, and fixed batches of people it never shows.
+
+    Raises
+    ------
+    ConfigError
+        Another source than phantom people: nothing else would be seen.
+    """
     people = recipe.sources["phantom"]
+    beside = [k for k in ("atlas", "masks", "cohort") if recipe.sources[k]]
+    if beside or not people:
+        raise ConfigError("sources", beside, "a phantom source and no other",
+                          "rootlets are trained on painted people alone", recipe.name)  # fmt: skip
     others = {"persons": HELD_OUT_PERSONS, "seed": int(people["seed"]) + held_out_seed_shift}
     size = int(recipe.schedule["batch_size"])
     count = max(1, int(recipe.validation["samples"]) // size)
