@@ -118,3 +118,38 @@ def test_a_broken_mask_on_either_side_gives_failed_rows(masks, tmp_path, fault, 
     assert set(table["flag"]) == {"failed"}
     assert table["value"].isna().all()
     assert table["reason"].str.startswith("reference: " if broken == 0 else "bad.nii.gz").all()
+
+
+def notes_of(tmp_path, mask, reference):
+    masks = [
+        entry(save(tmp_path / "manual.nii.gz", reference)),
+        entry(save(tmp_path / "model.nii.gz", mask), "cord-v1"),
+    ]
+    return value(measure_agreement(SCAN, masks), "dice")[["flag", "reason"]].tolist()
+
+
+@pytest.mark.parametrize(
+    ("axis", "words"), [(0, "left-right"), (1, "front-back"), (2, "top-bottom")]
+)
+def test_a_cord_drawn_in_a_mirrored_image_is_told_with_the_axis(tmp_path, axis, words):
+    reference = np.zeros((60, 60, 12))
+    for z in range(12):  # an oblique cord off the middle: no mirror image of itself
+        reference[10 + z : 20 + z, 5:15, z] = 1
+    flag, reason = notes_of(tmp_path, np.flip(reference, axis), reference)
+    assert flag == "warning"
+    assert "below 0.6" in reason
+    assert f"mirrored {words} it fits better (Dice 1.00): check the orientation" in reason
+
+
+def test_a_poor_cord_is_told_without_accusing_the_header(tmp_path):
+    flag, reason = notes_of(tmp_path, box(34, 54), box(20, 40))
+    assert (flag, reason) == ("warning", "Dice 0.30 below 0.6")
+
+
+def test_a_good_cord_in_the_middle_is_not_doubted(tmp_path):
+    assert notes_of(tmp_path, box(21, 41), box(20, 40)) == ["", ""]
+
+
+def test_the_share_of_an_empty_reference_is_no_low_one(tmp_path):
+    assert notes_of(tmp_path, box(20, 40), box(0, 0))[0] == "undefined"
+    assert notes_of(tmp_path, box(0, 0), box(20, 40)) == ["warning", "Dice 0.00 below 0.6"]

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from cordcohort.binary import binarised
 from cordcohort.measures import detection, overlap, surface
 from cordcohort.measures.catalogue import measures_of
+from cordcohort.measures.doubtful import doubts
 from cordcohort.measures.empty import EMPTY_MASK, EMPTY_REFERENCE
 from cordcohort.measures.masks import (
+    CORD,
     NO_CORD,
     NO_CORD_REASON,
     ScanMask,
@@ -98,6 +100,8 @@ def _compared(mask: ScanMask, reference: ScanMask) -> list[Row]:
     if mask.structure == REGION_MAP:
         rows = region_overlap_rows(data, reference.image.data, reference.image.voxel_mm3, base)
         return [_noted(row, note) for row in rows]
+    if mask.structure == CORD and mask.image is not None:
+        note = "; ".join(text for text in (note, doubts(data, reference.image.data)) if text)
     soft = _is_soft(mask) or _is_soft(reference)
     rows = pair_rows(data, reference.image, mask.structure, soft=soft)
     return [base | _noted(row, note) for row in rows]
