@@ -361,3 +361,28 @@ def test_the_order_of_rows_does_not_matter():
     shuffled = cohort().sample(frac=1.0, random_state=0)
     values = values_of(shuffled)
     pd.testing.assert_frame_equal(csa_2(values, QUERY), csa_2(VALUES, QUERY))
+
+
+def test_a_range_made_from_a_part_of_its_levels_is_left_out_unless_declared():
+    whole = cohort()
+    part = (whole["subject"] == "3") & (whole["contrast"] == "T2w")
+    told = "levels: discs by discs-v1; no slice at C2"
+    whole = whole.assign(
+        value=whole["value"].mask(part, 20.0),
+        flag=whole["flag"].mask(part, "warning"),
+        reason=whole["reason"].mask(part, told),
+    )
+    without = run_analysis(declared("csa_by_method"), whole).table
+    expected = run_analysis(declared("csa_by_method"), cohort()[~part]).table
+    assert without["n"].max() == 3 * 7  # person 3 has not every contrast any more
+    assert without["mean"].tolist() == pytest.approx(expected["mean"].tolist(), nan_ok=True)
+    used = run_analysis(declared("csa_by_method", incomplete_ranges="use"), whole).table
+    assert used["n"].max() == 3 * 8
+    low = used[(used["method"] == "GT_soft") & (used["column"] == "T2w")]["mean"].item()
+    assert low == pytest.approx((sum(range(71, 79)) - 73 + 20.0) / 8)
+
+
+def test_a_warning_of_another_kind_is_used():
+    whole = cohort().assign(flag="warning", reason="levels: discs by discs-v1")
+    table = run_analysis(declared("csa_by_method"), whole).table
+    assert table["n"].max() == 3 * 8

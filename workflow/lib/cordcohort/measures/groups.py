@@ -13,6 +13,7 @@ from cordcohort.measures.level_sources import VERTEBRAL, ScanLevels
 from cordcohort.measures.options import MeasureOptions
 
 PMJ_KIND = "pmj_mm"
+NO_SLICE_AT = "no slice at"
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _range(
     members = options.members(text)
     inside = [by_level.get(level, set()) for level in members]
     absent = [name for name, ks in zip(members, inside, strict=True) if not ks]
-    missing = f"no slice at {', '.join(absent)}" if absent else ""
+    missing = f"{NO_SLICE_AT} {', '.join(absent)}" if absent else ""
     if not any(inside):
         reason = missing if levels.by_slice else levels.fault
         return Group(text, frozenset(), reason, levels.kind, undefined=True)

@@ -1,6 +1,8 @@
 """Kinds of analysis of a multi-contrast study: the tables CSA-1 to CSA-4 and SEG-1.
 
-Methods that the config declares and that nobody supplied stay as rows marked ``not supplied``.
+Methods that the config declares and that nobody supplied stay as rows marked ``not supplied``. The
+area of a range of levels (C2-C3) that was made from a part of them is another place of the cord: it
+is left out, unless ``incomplete_ranges: use`` is declared.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
+from cordcohort.measures.groups import NO_SLICE_AT
 from cordcohort.statistics.contrast_tables import (
     ALL,
     NO_VALUE,
@@ -36,6 +39,7 @@ REASONS = {
     NOT_SUPPLIED: "not supplied: no mask of this method in the study",
     NO_VALUE: "no participant has every contrast in every method that was supplied",
 }
+LEAVE_OUT, USE = "leave_out", "use"
 SUMMARY = ["method", "column", "mean", "sd", "n", "status", "flag", "reason"]
 DESIGN = {
     "contrasts": COLUMN_LIST | {"description": "contrasts in the table's order; empty: all"},
@@ -43,6 +47,14 @@ DESIGN = {
     | {
         "description": "methods in the table's order, also those that may not be there: they stay "
         "as rows marked so; empty: all that occur"
+    },
+}
+AREA_DESIGN = DESIGN | {
+    "incomplete_ranges": {
+        "enum": [LEAVE_OUT, USE],
+        "default": LEAVE_OUT,
+        "description": "areas of a range of levels (C2-C3) where a scan has no slice at one of "
+        "them: left out, or used as they are",
     },
 }
 REFERENCE = {"type": "string", "description": "method that the error is taken to"}
@@ -80,6 +92,7 @@ def _each_stratum(
     tables: list[pd.DataFrame] = []
     used = selection.rows.index[:0]
     for code, (stratum, rows) in enumerate(selection.groups()):
+        rows = _in_whole_ranges(rows, p)  # noqa: PLW2901
         values = area_values(rows, query)
         table = _marked(make(values, query), set(everything[code]["method"]))
         tables.append(table.assign(**stratum))
@@ -102,14 +115,27 @@ def _marked(table: pd.DataFrame, seen: set[str]) -> pd.DataFrame:
     return out.assign(flag=flag, reason=reason)
 
 
+def _in_whole_ranges(rows: pd.DataFrame, p: Parameters) -> pd.DataFrame:
+    """Rows without the areas of ranges of levels that were made from a part of them."""
+    if p["incomplete_ranges"] == USE:
+        return rows
+    return rows[~rows["reason"].astype("str").str.contains(NO_SLICE_AT, regex=False)]
+
+
 def _facts(selection: Selection, p: Parameters) -> dict[str, object]:
-    return {"ddof": 1, "comparison_set": "participants with every contrast in every method"}
+    usable = selection.usable
+    return {
+        "ddof": 1,
+        "comparison_set": "participants with every contrast in every method",
+        "incomplete_ranges": p["incomplete_ranges"],
+        "n_incomplete_ranges_left_out": len(usable) - len(_in_whole_ranges(usable, p)),
+    }
 
 
 @analysis(
     "csa_by_person",
     columns=["method", "person", "column", "value", "in_comparison", "status", "flag", "reason"],
-    parameters=DESIGN, merged=_merged,
+    parameters=AREA_DESIGN, merged=_merged,
 )  # fmt: skip
 def csa_by_person(selection: Selection, p: Parameters) -> Outcome:
     """CSA-1: area of each participant in each contrast, mean and STD over them, by method.
@@ -145,7 +171,7 @@ def _long_csa_1(values: pd.DataFrame, query: AreaQuery, method: str) -> pd.DataF
     return cells.rename(columns={"participant": "person"}).assign(method=method, status="")
 
 
-@analysis("csa_by_method", headline="mean", columns=SUMMARY, parameters=DESIGN, merged=_merged)
+@analysis("csa_by_method", headline="mean", columns=SUMMARY, parameters=AREA_DESIGN, merged=_merged)
 def csa_by_method(selection: Selection, p: Parameters) -> Outcome:
     """CSA-2: mean area of each contrast, of all, and STD over contrasts, for each method."""
     table, used = _each_stratum(selection, p, csa_2)
@@ -159,7 +185,7 @@ def csa_by_method(selection: Selection, p: Parameters) -> Outcome:
 
 @analysis(
     "csa_error", headline="mean", columns=SUMMARY, merged=_merged, required=["reference"],
-    parameters=DESIGN | {"reference": REFERENCE, "unit": UNIT},
+    parameters=AREA_DESIGN | {"reference": REFERENCE, "unit": UNIT},
 )  # fmt: skip
 def csa_error(selection: Selection, p: Parameters) -> Outcome:
     """CSA-3: mean and SD of the absolute error of the area to a reference method."""
@@ -183,7 +209,7 @@ def csa_error(selection: Selection, p: Parameters) -> Outcome:
         "quantity", "family", "unit_of_pairing", "a", "b", "n_pairs", "w", "p", "p_adjusted",
         "correction", "p_method", "rank_biserial", "status", "flag", "reason",
     ],
-    parameters=DESIGN | {
+    parameters=AREA_DESIGN | {
         "reference": REFERENCE,
         "unit": UNIT,
         "families": {
