@@ -149,6 +149,16 @@ def test_a_result_table_tells_constants_once_and_joins_ends() -> None:
     assert shown.iloc[0].tolist() == ["Cross-sectional area [mm²]", "1 to 2", "3 / 0 / 1 / 2"]
 
 
+def test_the_interval_of_an_equivalence_is_called_one_of_90_percent() -> None:
+    table = pd.DataFrame({
+        "structure": ["gm", "cord"], "ci_low": ["1.0", ""], "ci_high": ["2.0", ""],
+        "ci_method": ["Student t, 90 %", ""],
+    })  # fmt: skip
+    assert "90 % interval" in readable(table)[0]
+    table.loc[1, "ci_method"] = "Student t"
+    assert "95 % interval" in readable(table)[0]
+
+
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
 def test_ticks_are_few_and_within_the_range(low: float, span: float) -> None:
     found = ticks(low, low + span)

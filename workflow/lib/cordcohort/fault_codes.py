@@ -33,6 +33,8 @@ FAULT_CODES: dict[str, str] = {
     "not_soft": "a soft mask outside 0 to 1",
     "not_labels": "a label map of fractions or negative numbers",
     "unknown_labels": "labels that the map's table does not have",
+    "label_count": "not one volume of fractions a label",
+    "other_kind": "a corrected mask of another kind than the one that was handed out",
     # Mask and image
     "other_grid": "a mask with another shape, voxel size or angle than its image",
     "mirrored_grid": "a mask with an axis that runs the other way: sides may be swapped",
@@ -41,6 +43,7 @@ FAULT_CODES: dict[str, str] = {
     "no_mask": "no usable cord mask",
     "empty_mask": "a mask without a voxel",
     "no_map": "no diffusion map to measure",
+    "no_series": "one volume where a diffusion series is needed",
     "no_volume": "no volume of a diffusion series of the kind that is asked for",
     "no_reference": "no reference mask to compare with",
     # Gradients

@@ -17,7 +17,7 @@ import pandas as pd
 
 from cordcohort import scan as paths
 from cordcohort.errors import CordcohortError, DamagedError, ImageError
-from cordcohort.files import read_record, recorded_file, sha256_of, write_record
+from cordcohort.files import read_record, recorded_file, sha256_of, write_json, write_record
 from cordcohort.images import tensor_quality
 from cordcohort.images.diffusion import TensorMaps, dilated, tensor_maps
 from cordcohort.images.gradients import read_bvals, read_gradients
@@ -54,7 +54,8 @@ def derive_mean_b0(scan: paths.Row, options: Mapping[str, Any]) -> dict[str, Any
     record = paths.image_record(scan, "b0")
     _remove_old(scan, ["b0", "preproc"])
     for name in MOTION_TABLES:
-        _table_path(scan, name).unlink(missing_ok=True)
+        for path in (_table_path(scan, name), _table_path(scan, name).with_suffix(".json")):
+            path.unlink(missing_ok=True)
 
     def derive() -> dict[str, Any]:
         series = _series(scan)
@@ -172,6 +173,7 @@ def _write_motion(scan: paths.Row, motion: Motion, bvals: Any) -> dict[str, Any]
     for name, columns in zip(MOTION_TABLES, (shifts, steps), strict=True):
         target = _table_path(scan, name)
         write_tsv(target, pd.DataFrame(columns).round(5))
+        write_json(target.with_suffix(".json"), {"schema": RECORD_SCHEMA, "columns": list(columns)})
         files[name] = _file(str(target))
     return files
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ _ENDS = {
     ("q25", "q75"): "quartiles",
     ("rank_biserial_ci_low", "rank_biserial_ci_high"): "95 % interval of rank biserial",
 }
+_OF_90 = "90 %"  # how the method of such an interval ends
 # Counts that are told only where some scan is among them.
 _RARE = (
     "n_undefined",
@@ -147,7 +149,8 @@ def readable(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         return frame, ""
     kept = frame.drop(columns=[c for c in _LEFT_OUT if c in frame.columns])
     rare = [c for c in _RARE if c in kept and not _any_above_zero(kept[c])]
-    kept = _in_words(_joined_counts(_joined_ends(kept.drop(columns=rare))))
+    ends = _ENDS | _ends_of_90(frame)
+    kept = _in_words(_joined_counts(_joined_ends(kept.drop(columns=rare), ends)))
     kept = kept[[c for c in kept.columns if c == FLAG or (kept[c].astype("str") != "").any()]]
     constant = [c for c in kept.columns if c in _SELECTING and kept[c].nunique() == 1]
     told = [f"{head_text(c)} {cell_text(kept[c].iloc[0], c)}" for c in constant]
@@ -155,10 +158,18 @@ def readable(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return (rest, ", ".join(told)) if len(rest.columns) else (kept, "")
 
 
-def _joined_ends(frame: pd.DataFrame) -> pd.DataFrame:
+def _ends_of_90(frame: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Title of the interval where it is one of 90 %, as a test of equivalence has it."""
+    made = frame.get("ci_method", pd.Series(dtype=str)).astype(str)
+    told = made[~made.isin(["", "none"])]
+    of_90 = len(told) > 0 and bool(told.str.endswith(_OF_90).all())
+    return {("ci_low", "ci_high"): "90 % interval"} if of_90 else {}
+
+
+def _joined_ends(frame: pd.DataFrame, ends: Mapping[tuple[str, str], str]) -> pd.DataFrame:
     """Low and high end of a range as one cell, in the place of the low end."""
     out = frame.copy()
-    for (low, high), title in _ENDS.items():
+    for (low, high), title in ends.items():
         if low in out and high in out:
             out[low] = [_range_text(row[low], row[high], low) for row in records(out)]
             out = out.drop(columns=high).rename(columns={low: title})

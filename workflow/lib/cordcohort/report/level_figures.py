@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -84,7 +84,8 @@ def _bars(own: pd.DataFrame, report: Path, file: str) -> Drawn:
     colours = _colours(levels)
     ends = own.pivot_table(index=["level", "column"], columns="measure", values="value")
     with svg_axes(report / file, HEIGHT_INCHES) as axes:
-        for (level, column), row in ends.dropna(subset=[START, END]).iterrows():
+        for place, row in ends.dropna(subset=[START, END]).iterrows():
+            level, column = cast("tuple[str, str]", place)
             axes.bar(columns.index(column), row[START] - row[END], _BAR, bottom=row[END],
                      color=colours[level], edgecolor=INK, linewidth=0.5)  # fmt: skip
         _frame(axes, columns)

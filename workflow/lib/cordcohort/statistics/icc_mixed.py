@@ -92,5 +92,5 @@ def _interval(fit: MixedFit, errors: tuple[str, ...], value: float) -> Interval:
         return Interval(math.nan, math.nan, "none: the curvature is not that of a minimum")
     half = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * math.sqrt(variance)
     logit = math.log(value / (1 - value))
-    ends = (1 / (1 + math.exp(-(logit + side * half))) for side in (-1, 1))
-    return Interval(*ends, "Wald on the logit (mixed model)")
+    low, high = (1 / (1 + math.exp(-(logit + side * half))) for side in (-1, 1))
+    return Interval(low, high, "Wald on the logit (mixed model)")

@@ -23,6 +23,7 @@ Valosek et al. Automatic segmentation of the spinal cord nerve rootlets. Imaging
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -76,7 +77,7 @@ def level_table(selection: Selection, p: Parameters) -> Outcome:
         those that stay every level and column has a row, with a reason where it has no value.
     """
     over, ddof = str(p["over"]), int(p["ddof"])
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     used = selection.rows.index[:0]
     whole = selection.rows[selection.rows["level"] != ""]
     of = parts(whole)
@@ -168,7 +169,7 @@ def _cells(person: str, own: pd.DataFrame, values: pd.DataFrame) -> list[dict[st
     rows: list[dict[str, object]] = []
     for level in values.index:
         for column in values.columns:
-            value = float(values.loc[level, column])
+            value = float(np.asarray(values.loc[level, column]))
             missing = not np.isfinite(value)
             why = reasons.get((level, column), "no rootlets of it") if missing else ""
             rows.append(_row(person, level, column, value, int(not missing)) | {

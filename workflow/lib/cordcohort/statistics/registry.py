@@ -218,7 +218,8 @@ def _config_error(
         near = difflib.get_close_matches(unknown[0], known, _N_NEAREST, 0.0) if unknown else []
         return ConfigError(place, unknown, f"keys among {known}", f"nearest: {near}")
     if error.validator == "enum":
-        allowed = [str(v) for v in error.validator_value]
+        choice: Any = error.validator_value
+        allowed = [str(v) for v in choice]
         near = difflib.get_close_matches(str(error.instance), allowed, _N_NEAREST, 0.0)
         return ConfigError(place, error.instance, f"one of {allowed}", f"nearest: {near}")
     expected = f"a value that fits {error.validator} {error.validator_value!r}"
