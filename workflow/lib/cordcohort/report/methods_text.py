@@ -101,7 +101,7 @@ def _images(inputs: Inputs) -> str:
 
 
 def _masks(inputs: Inputs, cards: dict[str, dict[str, Any]]) -> str:
-    methods = sorted({public_text(m) for m in inputs.measures["method"]} - {""})
+    methods = sorted({public_text(m) for m in inputs.measures["method"].unique()} - {""})
     if not methods:
         return ""
     made = [

@@ -138,7 +138,7 @@ def _filters(scans: pd.DataFrame, texts: list[str]) -> list[Record]:
     """Choices of each filter; columns are counted from zero, the subject being the first."""
     chosen: list[Record] = []
     for column in _FILTERED:
-        choices = sorted({public_text(v) for v in scans[column]} - {""})
+        choices = sorted({public_text(v) for v in scans[column].unique()} - {""})
         if column in texts and len(choices) > 1:
             place = texts.index(column) + 1
             chosen.append({"title": _TITLES[column], "column": place, "choices": choices})
