@@ -3,8 +3,13 @@ from __future__ import annotations
 import pytest
 from cordcohort.bids.copies import same_content
 from cordcohort.bids.prepare import exclusion_lines, prepare
+from cordcohort.bids.vocabulary import LEVEL_KINDS, text_score_lines
 from cordcohort.errors import ConfigError, SheetError
+from cordcohort.measures.groups import PMJ_KIND
+from cordcohort.measures.level_sources import DETECTED, SPINAL, VERTEBRAL
+from cordcohort.measures.levels import VERTEBRAE
 from cordcohort.scan import INDEX
+from cordcohort.spinal_names import SPINAL_LEVELS
 from unit.bids.tree import IMAGE, put, put_sheet, put_text
 
 
@@ -64,6 +69,30 @@ VARIABILITY = {"name": "a", "kind": "variability", "over": "site"}
             {"analyses": [VARIABILITY | {"select": {"contrastt": "T2w"}}]},
             r"a column of the long table or a score.*did you mean contrast",
         ),
+        (
+            {"analyses": [VARIABILITY | {"select": {"structure": "chord"}}]},
+            r"select.structure: .*'chord'.*did you mean cord",
+        ),
+        (
+            {"analyses": [VARIABILITY | {"select": {"level": ["C2", "C2-C33"]}}]},
+            r"select.level: .*'C2-C33'.*did you mean C2-C3",
+        ),
+        (
+            {"analyses": [VARIABILITY | {"select": {"split": "tests"}}]},
+            r"select.split: .*'tests'.*did you mean test",
+        ),
+        (
+            {"analyses": [VARIABILITY | {"select": {"level_kind": "vertebra"}}]},
+            r"select.level_kind: .*did you mean vertebral",
+        ),
+        (
+            {"analyses": [VARIABILITY | {"select": {"reference": "manuel"}}]},
+            r"select.reference: .*did you mean manual",
+        ),
+        (
+            {"analyses": [VARIABILITY | {"select": {"age": "31"}}]},
+            r"select.age: .*a value of age of the study.*'31'.*among 30, 40",
+        ),
         ({"analyses": [VARIABILITY | {"split_by": ["agee"]}]}, r"split_by: .*did you mean age"),
         (
             {"analyses": [{"name": "a", "kind": "correlation", "with": {"score": ["lems"]}}]},
@@ -88,6 +117,38 @@ def test_a_name_that_nothing_has_is_refused_before_any_job(study, keys, words):
 
 def test_scores_may_split_an_analysis(study):
     prepare(study, content(study, analyses=[VARIABILITY | {"split_by": ["age"]}]))
+
+
+def test_words_that_a_study_may_come_to_have_are_taken(study):
+    select = {
+        "structure": ["cord", "left_gm", "rootlets"], "level": ["", "C8", "C2-C3", "60"],
+        "split": ["", "external"], "level_kind": "pmj_mm", "reference": ["", "manual"],
+    }  # fmt: skip
+    prepare(study, content(study, analyses=[VARIABILITY | {"select": select}]))
+
+
+def test_the_words_for_levels_are_those_of_the_measures():
+    assert set(LEVEL_KINDS) == {VERTEBRAL, DETECTED, SPINAL, PMJ_KIND}
+    assert set(VERTEBRAE) < set(SPINAL_LEVELS)
+
+
+def told_text(study, *analyses):
+    config, index = prepare(study, content(study, analyses=list(analyses)))
+    return text_score_lines(config, index)
+
+
+def test_text_in_a_score_that_is_to_be_a_number_is_told_with_the_cells(study):
+    rows = ["participant_id age sex lems", "sub-01 30 F 44", "sub-02 forty M 50", "sub-03 50 F n/a"]
+    put_sheet(study / "north", "participants.tsv", *rows)
+    correlation = {"name": "a", "kind": "correlation", "with": {"score": ["age"]}}
+    (line,) = told_text(study, correlation)
+    assert "score 'age'" in line
+    assert "1 of 3 cells" in line
+    assert "north/sub-02 'forty'" in line
+    assert told_text(study, correlation | {"with": {"score": ["lems"]}}) == []
+    by_age = {"name": "b", "kind": "correlation", "with": {"score": ["lems"]}}
+    (line,) = told_text(study, by_age | {"covariates": ["age", "sex"]})
+    assert "score 'age'" in line  # sex is of categories
 
 
 def test_an_exclusion_must_match_a_scan(study):

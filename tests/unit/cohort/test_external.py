@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from cordcohort.cohort import check_long, external_scores, read_external, with_external_scores
+from cordcohort.cohort.draft import draft_mapping
 from cordcohort.errors import ConfigError, SheetError
 from cordcohort.table import LONG_COLUMNS
+from cordcohort.template import config_text
 
 WIDE = {
     "name": "lab",
@@ -161,3 +164,16 @@ def test_a_table_with_semicolons_is_told(tmp_path: Path) -> None:
     _write(tmp_path, TEXT.replace(",", ";"))
     with pytest.raises(SheetError, match="one, with semicolons in its name; save it with commas"):
         read_external(WIDE, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"), [(("mean", "sd"), "mean"), (("MEAN", "SD"), "MEAN"), (("sd", "sd"), None)]
+)
+def test_the_first_analysis_of_a_table_with_statistics_asks_for_means(tmp_path, words, wanted):
+    lines = ["id,site,metric,statistic,value", *(f"a,x,csa,{w},{i}" for i, w in enumerate(words))]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(lines) + "\n")
+    table = {"name": "lab", "file": "t.csv", **draft_mapping(path)}
+    (analysis,) = yaml.safe_load(config_text("a", [], [table]))["analyses"]
+    assert table["columns"]["statistic"] == "statistic"
+    assert analysis["select"].get("statistic") == wanted

@@ -107,6 +107,7 @@ def check(
     """
     from cordcohort.bids.overview import print_overview
     from cordcohort.bids.prepare import check_against_index, exclusion_lines, find
+    from cordcohort.bids.vocabulary import text_score_lines
     from cordcohort.config import require_config
     from cordcohort.experiments.overview import lines_of_experiments
     from cordcohort.scan import CONFIG_PATH
@@ -117,7 +118,8 @@ def check(
         config, index = find(study, keep=lock is not None)
     print_overview(config, index, every_scan=scans, deep=deep)
     check_against_index(config, index)
-    for line in [*exclusion_lines(config, index), *lines_of_experiments(config, index, study)]:
+    told = [*exclusion_lines(config, index), *lines_of_experiments(config, index, study)]
+    for line in [*told, *text_score_lines(config, index)]:
         typer.echo(line)
     if deep:
         from cordcohort.bids.deep import deep_check, deep_lines

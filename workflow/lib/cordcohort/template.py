@@ -187,10 +187,12 @@ def _first_analyses(
         return ANALYSES + (AGREEMENT if manual else commented) + FURTHER
     table = tables[0]
     over = "site" if "site" in table["columns"] else "session"
-    select = f"method: {_scalar(table['name'])}" if "method" not in table["columns"] else ""
-    if table["first"]:
-        first = f"measure: {table['first']}"
-        select = f"{select}, {first}" if select else first
+    wanted = {
+        "method": table["name"] if "method" not in table["columns"] else "",
+        "measure": table["first"],
+        "statistic": table["statistic"],
+    }
+    select = ", ".join(f"{key}: {_scalar(value)}" for key, value in wanted.items() if value)
     return (
         f"  - name: {_scalar(str(table['name']) + '_over_' + over + 's')}\n"
         f"    kind: variability\n    select: {{{select}}}\n    over: {over}\n"

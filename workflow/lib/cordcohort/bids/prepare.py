@@ -19,6 +19,7 @@ from cordcohort.bids.index import (
     rows_of,
     write_index,
 )
+from cordcohort.bids.vocabulary import score_categories, vocabulary
 from cordcohort.config import Config, exclusion_lists, load_config, make_config
 from cordcohort.errors import ConfigError
 from cordcohort.exclusion_files import read_exclusions
@@ -111,7 +112,8 @@ def check_against_index(config: Config, index: Index) -> None:
     Raises
     ------
     ConfigError
-        For an unknown contrast, data set, site, method or score in a selection.
+        For an unknown contrast, data set, site, method, structure, level, split or score (or value
+        of a score) in a selection.
     SheetError
         For an exclusion that matches no scan, with the nearest names.
     """
@@ -128,8 +130,9 @@ def check_against_index(config: Config, index: Index) -> None:
         _check_columns(analysis, key, {*LONG_COLUMNS, *scores})
         for column, values in analysis.get("select", {}).items():
             if column in known:
-                wanted = values if isinstance(values, list) else [values]
-                _check_values(f"{key}.select.{column}", wanted, known[column], column)
+                wanted = [str(v) for v in (values if isinstance(values, list) else [values])]
+                what = column if column in LONG_COLUMNS else f"value of {column}"
+                _check_values(f"{key}.select.{column}", wanted, known[column], what)
         _check_own_values(analysis, key, known, scores)
 
 
@@ -159,9 +162,11 @@ def _check_experiments(config: Config, index: Index) -> None:
 
 def _known_values(config: Config, index: Index, external: pd.DataFrame) -> dict[str, set[str]]:
     """Values of the columns that are known before anything is measured."""
-    known = {c: {*index.scans[c], *external.get(c, [])} for c in _INDEX_VALUES}
+    known = score_categories(config, index) | vocabulary(config, external)
+    known |= {c: {*index.scans[c], *external.get(c, [])} for c in _INDEX_VALUES}
     known["method"] = known_methods(config, index) | set(external.get("method", []))
-    known["reference"] = known["method"]
+    known["structure"] |= set(masks_of(index.scans)["structure"])
+    known["reference"] = {"", *known["method"], *external.get("reference", [])}
     known["measure"] = {*CATALOGUE, *external.get("measure", [])}
     return known
 

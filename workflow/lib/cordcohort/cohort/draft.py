@@ -26,6 +26,7 @@ USUAL_HEADERS = {
     "structure": ("structure", "label", "region"),
     "level": ("level", "vertlevel", "vertebrallevel", "spinallevel"),
     "measure": ("measure", "metric"),
+    "statistic": ("statistic",),
     "value": ("value",),
     "unit": ("unit", "units"),
 }
@@ -59,8 +60,9 @@ def draft_mapping(path: Path) -> dict[str, Any]:
     -------
     dict
         ``layout``, ``columns``, ``measures`` and ``scores`` of an entry of ``external_measures``;
-        ``first``, the measure to analyse first (empty without one); ``left_out``, the columns that
-        hold something but mostly no numbers.
+        ``first``, the measure to analyse first (empty without one); ``statistic``, the word for
+        means in a column of statistics (empty without one); ``left_out``, the columns that hold
+        something but mostly no numbers.
 
     Raises
     ------
@@ -101,8 +103,15 @@ def draft_mapping(path: Path) -> dict[str, Any]:
         "measures": {} if is_long else measures,
         "scores": {_plain(c): c for c in people},
         "first": "" if is_long else min(measures, key=_rank, default=""),
+        "statistic": _word_for_mean(sheet, columns),
         "left_out": [c for c in rest if c not in {*people, *numbers} and sheet[c].ne("").any()],
     }
+
+
+def _word_for_mean(sheet: pd.DataFrame, columns: Mapping[str, str]) -> str:
+    """How a column of statistics calls the mean, so that it is not mixed with SDs and medians."""
+    words = set(sheet[columns["statistic"]]) if "statistic" in columns else set()
+    return min((word for word in words if word.casefold() == "mean"), default="")
 
 
 def _rank(name: str) -> int:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from cordcohort.measures.empty import NO_SLICE_AT
 from cordcohort.measures.level_sources import VERTEBRAL, ScanLevels
 from cordcohort.measures.options import MeasureOptions
 
 PMJ_KIND = "pmj_mm"
-NO_SLICE_AT = "no slice at"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
-from cordcohort.measures.groups import NO_SLICE_AT
+from cordcohort.measures.empty import NO_SLICE_AT
 from cordcohort.statistics.contrast_tables import (
     ALL,
     NO_VALUE,

@@ -1,0 +1,96 @@
+"""Words that the text columns of the long table may hold in a study, known before any job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from cordcohort.bids.index import Index
+from cordcohort.bids.labels import LABEL_NAMES
+from cordcohort.bids.sheets import SPLITS
+from cordcohort.config import Config
+from cordcohort.measures.region_codes import REGION_CODES
+from cordcohort.model_uses import STRUCTURES
+from cordcohort.spinal_names import SPINAL_LEVELS
+from cordcohort.table import FLAGS
+
+# As the measures name them, which load the readers of images: a test holds both together.
+LEVEL_KINDS = ("vertebral", "vertebral_detected", "spinal", "pmj_mm")
+MAX_CATEGORIES = 20  # a score of more values is a number, of which any may be asked for
+MAX_CELLS = 5  # named for each score
+
+
+def vocabulary(config: Config, external: pd.DataFrame) -> dict[str, set[str]]:
+    """Values of columns that are the same in every study, and those of tables from elsewhere.
+
+    Levels are those of rootlets (with them all vertebrae), the study's ranges and its distances
+    from the PMJ.
+
+    Examples
+    --------
+    >>> from cordcohort.config import make_config
+    >>> config = make_config({"study": {"name": "a"}}, ".", check=False)
+    >>> found = vocabulary(config, pd.DataFrame({"level": ["2:3"]}))
+    >>> [text in found["level"] for text in ("C2-C3", "60", "2:3", "C3-C2")]
+    [True, True, True, False]
+    """
+    structures = {name.structure for name in LABEL_NAMES.values()}
+    drawn = {name for task in STRUCTURES.values() for name in task}
+    measures = config.measures
+    distances = [f"{mm:g}" for mm in measures.pmj_distances_mm]
+    known: dict[str, set[str]] = {
+        "structure": structures | drawn | set(REGION_CODES),
+        "level": {*SPINAL_LEVELS, *measures.level_ranges, *distances},
+        "level_kind": set(LEVEL_KINDS),
+        "split": {*SPLITS, "validation"},
+        "flag": set(FLAGS),
+    }
+    return {column: {"", *own, *external.get(column, [])} for column, own in known.items()}
+
+
+def score_categories(config: Config, index: Index) -> dict[str, set[str]]:
+    """Values of the scores of the sheets that have few of them, such as sex."""
+    elsewhere = {name for table in config.external_measures for name in table["scores"]}
+    found: dict[str, set[str]] = {}
+    for variable, values in index.scores.groupby("variable")["value"]:
+        distinct = set(values)
+        if variable not in elsewhere and len(distinct) <= MAX_CATEGORIES:
+            found[str(variable)] = {"", *distinct}
+    return found
+
+
+def text_score_lines(config: Config, index: Index) -> list[str]:
+    """Cells of scores that an analysis uses as numbers and that hold text, a line a score.
+
+    A covariate is named where most of its cells are numbers: its text would turn all of them into
+    categories.
+    """
+    lines: list[str] = []
+    for analysis in config.analyses:
+        for variable, all_text in _numbers_of(analysis):
+            cells = index.scores[index.scores["variable"] == variable]
+            text = pd.to_numeric(cells["value"], errors="coerce").isna()
+            if not text.any() or (not all_text and text.mean() > 1 / 2):  # else categories
+                continue
+            named = [
+                f"{row.dataset}/sub-{row.subject}{f'/ses-{row.session}' if row.session else ''} "
+                f"{row.value!r}"
+                for row in cells[text].head(MAX_CELLS).itertuples()
+            ]
+            more = int(text.sum()) - len(named)
+            lines.append(
+                f"analysis {analysis['name']!r}: score {variable!r} is to be a number, but "
+                f"{int(text.sum())} of {len(cells)} cells are text: {', '.join(named)}"
+                + (f" and {more} more" if more else "")
+            )
+    return lines
+
+
+def _numbers_of(analysis: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Scores that an analysis takes as numbers, and whether text can never be meant."""
+    for variable in (analysis.get("with") or {}).get("score", ()):
+        yield variable, True
+    for variable in analysis.get("covariates", ()):
+        yield variable, False
