@@ -97,10 +97,12 @@ def run_analysis(
     # A site's own rows are the same without another site: they are not made again.
     again = checked | ({"by_site": False} if column == "site" and "by_site" in checked else {})
     gc.freeze()  # statsmodels collects garbage at each correction: what lives is not looked at
-    for label in sorted(set(of_rows) - {""}):
-        left = _run_on(chosen.without(column, label).selection(), again)
-        tables.append(left.table.assign(left_out=label))
-    gc.unfreeze()
+    try:
+        for label in sorted(set(of_rows) - {""}):
+            left = _run_on(chosen.without(column, label).selection(), again)
+            tables.append(left.table.assign(left_out=label))
+    finally:
+        gc.unfreeze()
     table = pd.concat(tables, ignore_index=True)
     table.insert(0, "left_out", table.pop("left_out").astype("str"))
     headline = kinds()[checked["kind"]].headline
