@@ -237,3 +237,11 @@ def test_a_lost_file_is_the_copy_of_none(tmp_path):
     row = {"dataset": "a", "status": "ok", "folder": "sub-01/anat", "image_size": 9}
     rows = [row | {"image": str(tmp_path / name)} for name in ("a.nii", "b.nii")]
     assert same_content(rows) == []
+
+
+def test_a_model_limited_to_a_contrast_that_no_scan_has_is_refused(study):
+    wrong = {"models": ["cord-v1"], "contrasts": {"cord-v1": ["T2star"]}}
+    with pytest.raises(ConfigError, match=r"segmentation\.contrasts\.cord-v1.*contrast"):
+        prepare(study, content(study, segmentation=wrong))
+    right = wrong | {"contrasts": {"cord-v1": ["T2w"]}}
+    prepare(study, content(study, segmentation=right))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from cordcohort.errors import ImageError
-from cordcohort.images.gradients import Gradients, read_bvals, read_gradients
+from cordcohort.images.gradients import Gradients, no_b0, read_bvals, read_gradients
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,3 +128,10 @@ def test_world_directions_do_not_depend_on_how_axes_are_stored(order, signs):
         exported = exported * [-1, 1, 1]
     table = Gradients(np.full(7, 800.0), exported)
     np.testing.assert_allclose(table.world_bvecs(stored), world, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("smallest", "way_out"), [(60, "b0_threshold"), (800, "export the volumes")]
+)
+def test_a_weighted_volume_is_never_offered_as_one_without_weighting(smallest, way_out):
+    assert way_out in no_b0(Path("a.bval"), smallest, 50).reason

@@ -100,6 +100,14 @@ def test_masks_to_correct_are_those_that_failed_then_the_unusual(tmp_path: Path)
     assert listed["FILES_SEG"][:2] == ["sub-020_T2w.nii.gz", "sub-005_T2w.nii.gz"]
 
 
+def test_a_measured_mask_is_not_to_be_corrected_where_something_else_failed(tmp_path: Path) -> None:
+    table = cohort(np.random.default_rng(3).normal(70.0, 5.0, (40, 2)))
+    one = (table["subject"] == "020") & (table["measure"] == table["measure"].iloc[0])
+    table.loc[one, ["value", "flag", "reason"]] = [np.nan, "failed", "[bvec_norm] no unit vectors"]
+    found = corrections(inputs_of(table), against(table, cohort_ranges(table)))
+    assert "failed" not in set(found["why"])
+
+
 def test_a_study_without_masks_has_nothing_to_correct(tmp_path: Path) -> None:
     table = cohort(np.zeros((0, 0)))
     inputs = inputs_of(table)

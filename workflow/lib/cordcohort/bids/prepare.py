@@ -122,6 +122,9 @@ def check_against_index(config: Config, index: Index) -> None:
     _check_exclusions(config, index, external)
     _check_soft_truth(config, index)
     _check_experiments(config, index)
+    for model, contrasts in config.segmentation.contrasts.items():
+        have = set(index.scans["contrast"])
+        _check_values(f"segmentation.contrasts.{model}", contrasts, have, "contrast")
     known = _known_values(config, index, external)
     _check_values("measures.reference", [config.measures.reference], known["method"], "method")
     scores = _known_scores(config, index)

@@ -18,6 +18,7 @@ from cordcohort.errors import ImageError
 Floats = NDArray[np.float64]
 
 B0_THRESHOLD_S_PER_MM2 = 50.0
+HIGHEST_LOW_B_S_PER_MM2 = 200.0  # weighted volumes of cord studies have 500 and more
 MIN_DIRECTIONS = 6
 MIN_NORM, MAX_NORM = 0.9, 1.1
 SAME_DIRECTION_COSINE = 0.9999
@@ -216,13 +217,21 @@ def check_table(table: Gradients) -> None:
         )  # fmt: skip
 
 
+def no_b0(path: Path, smallest_b: float, threshold: float) -> ImageError:
+    """Fault of a series without b=0; a weighted volume is never offered as one."""
+    is_low = smallest_b <= HIGHEST_LOW_B_S_PER_MM2
+    return ImageError(
+        path, "no_b0", f"a volume with b up to {threshold:g} s/mm2",
+        f"a smallest b of {smallest_b:g}",
+        "raise images.b0_threshold_s_per_mm2" if is_low
+        else "export the volumes without diffusion weighting with the series",
+    )  # fmt: skip
+
+
 def _check_b0(table: Gradients) -> None:
     if not table.is_b0.any():
-        raise ImageError(
-            table.bval_path, "no_b0", f"a volume with b up to {table.b0_threshold:g} s/mm2",
-            f"a smallest b of {table.bvals.min(initial=np.inf):g}",
-            "raise images.b0_threshold_s_per_mm2",
-        )  # fmt: skip
+        smallest = float(table.bvals.min(initial=np.inf))
+        raise no_b0(table.bval_path, smallest, table.b0_threshold)
 
 
 def _numbers(path: Path, name: str) -> list[list[float]]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cordcohort.errors import ImageError
-from cordcohort.images.gradients import B0_THRESHOLD_S_PER_MM2
+from cordcohort.images.gradients import B0_THRESHOLD_S_PER_MM2, no_b0
 from cordcohort.images.motion import Motion, find_motion, without_motion
 from cordcohort.nifti import Image
 from cordcohort.segmentation.classical import MIN_EVIDENCE, candidates
@@ -137,10 +137,7 @@ def mean_b0(series: Image, bvals: Floats, threshold: float = B0_THRESHOLD_S_PER_
         )  # fmt: skip
     chosen = np.asarray(bvals) <= threshold
     if not chosen.any():
-        raise ImageError(
-            series.path, "no_b0", f"a volume with b up to {threshold:g} s/mm2",
-            f"a smallest b of {np.min(bvals):g}", "raise images.b0_threshold_s_per_mm2",
-        )  # fmt: skip
+        raise no_b0(series.path, float(np.min(bvals)), threshold)
     seen = chosen & (series.data > 0).any(axis=(0, 1, 2))  # a lost volume would dim the mean
     mean = series.data[..., seen if seen.any() else chosen].mean(axis=3, dtype=np.float64)
     return replace(series, data=mean.astype(np.float32))

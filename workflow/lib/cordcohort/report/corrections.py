@@ -43,7 +43,8 @@ def corrections(inputs: Inputs, compared: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a mask: scan, ``method``, ``structure``, ``why`` (``failed`` or ``unusual``), the
+        One row a mask: scan, ``method``, ``structure``, ``why`` (``failed``: nothing of it could be
+        measured; or ``unusual``), the
         measure with value, cohort median and distance, ``chance`` and ``reason``. A mask is listed
         when its ``chance`` is below 0.05; so one in twenty is there without a fault, which is fit
         for a list of what to look at, unlike the marks on the pages. Excluded scans are left out.
@@ -53,6 +54,10 @@ def corrections(inputs: Inputs, compared: pd.DataFrame) -> pd.DataFrame:
     rows = rows.merge(gone, on=SCAN_KEY, how="left")
     rows = rows[rows["gone"].isna()]
     failed = rows[rows["flag"] == "failed"].drop_duplicates(MASK_KEY)
+    # A mask that was measured is there: what failed is something else, such as a gradient table.
+    measured = rows[rows["flag"].isin(["", "warning"]) & rows["value"].notna()][MASK_KEY]
+    failed = failed.merge(measured.drop_duplicates().assign(measured=True), "left", on=MASK_KEY)
+    failed = failed[failed["measured"].isna()]
     failed = failed.assign(why="failed", chance=0.0, z=float("nan"))
     far = most_unusual(rows, MASK_KEY)
     far = far[far["chance"] < CHANCE].assign(why="unusual")

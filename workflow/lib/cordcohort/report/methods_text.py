@@ -158,7 +158,14 @@ def _levels(inputs: Inputs) -> str:
 
 def _tensor(inputs: Inputs) -> str:
     fit = public_text(setting(inputs.config, "images.tensor_fit", "WLS"))
-    return f"Diffusion tensors were fitted with DIPY ({fit}) inside the dilated cord mask."
+    denoised = public_text(setting(inputs.config, "images.denoise", "none"))
+    before = "" if denoised == "none" else f"Noise was taken out of diffusion series ({denoised}). "
+    if setting(inputs.config, "images.motion_correction", default=False):
+        before += (
+            "Motion was corrected slice by slice by in-plane shifts, regularised along the cord "
+            "and over the volumes. "
+        )
+    return f"{before}Diffusion tensors were fitted with DIPY ({fit}) inside the dilated cord mask."
 
 
 def _exclusions(inputs: Inputs) -> str:
