@@ -13,6 +13,7 @@ from typing import Any
 from cordcohort.config import Config
 from cordcohort.errors import CordcohortError
 from cordcohort.files import read_json, write_json
+from cordcohort.level_plan import SPINAL
 from cordcohort.plan import MEASURE_KINDS, Plan
 
 BENCHMARKS = Path("results") / "benchmarks"
@@ -67,7 +68,8 @@ def planned_jobs(plan: Plan) -> list[PlannedJob]:
     groups = [("images/mean_b0", plan.b0_batches()), ("images/tensor", plan.tensor_batches())]
     groups.append(("images/soft_truth", plan.soft_truth_batches()))
     groups.append(("segmentation/discs", plan.disc_batches()))
-    groups.append(("images/level_maps", plan.level_map_batches()))
+    if config.measures.level_kind == SPINAL:  # else nothing asks for them
+        groups.append(("images/level_maps", plan.level_map_batches()))
     groups += [(f"measures/{kind}", plan.measure_batches(kind)) for kind in MEASURE_KINDS]
     groups.append(("measures/followup", plan.followup_batches()))
     groups.append(("report/pictures", plan.picture_batches()))
