@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cordcohort.launch import LIST_ARRAY_TASKS
 from cordcohort.phantom.config import DEMO_PROTOCOLS, DEMO_SITES, PhantomStudy
 from cordcohort.phantom.study import write_study
 
@@ -66,8 +65,7 @@ def _command(profile: Path, study: Path, scene: str, *flags: str, **config: obje
 def _run(profile: Path, study: Path, scene: str, *flags: str, **config: object):
     study.mkdir(exist_ok=True)
     command = _command(profile, study, scene, *flags, **config)
-    environment = os.environ | {LIST_ARRAY_TASKS: "1"}  # as `cordcohort run` sets it
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def _accounts(since: str, fields: str) -> list[list[str]]:

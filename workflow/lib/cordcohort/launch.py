@@ -21,7 +21,6 @@ from cordcohort.study_lock import StudyLock
 
 LOG = Path("results") / "logs" / "run.log"
 REPORT = Path("results") / "report" / "index.html"
-LIST_ARRAY_TASKS = "SQUEUE_ARRAY"  # read by squeue
 _SIGNAL_STATUS = 128
 _FULL_BYTES = 65_536  # less than the smallest table and its record take
 # With these the engine itself should talk: it lists, draws, or prints, and runs nothing or little.
@@ -93,8 +92,6 @@ def run_study(
     """
     command = engine_command(study, flags)
     environment = os.environ | {"PYTHONUNBUFFERED": "1", PREPARED_VARIABLE: prepared}
-    # squeue names the waiting tasks of an array as one; the SLURM plugin takes them for finished.
-    environment.setdefault(LIST_ARRAY_TASKS, "1")
     options: dict[str, Any] = {"env": environment, "pass_fds": [lock.descriptor] if lock else []}
     if only_talks(flags):
         status = subprocess.run(command, check=False, **options).returncode
