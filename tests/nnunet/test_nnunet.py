@@ -18,6 +18,7 @@ from conftest import run_command
 from cordcohort.errors import ConfigError
 from cordcohort.files import read_json, sha256_of
 from cordcohort.nifti import Image, read_image
+from cordcohort.nnunet.checkpoint import read_untrusted
 from cordcohort.nnunet.declared import save_weights
 from cordcohort.nnunet.model import load_nnunet
 from cordcohort.nnunet.paths import planned_record, work_folder
@@ -187,7 +188,7 @@ def _changed(published, folder: Path, change) -> dict:
     """The folder with another checkpoint of its second fold."""
     shutil.copytree(published["folder"], folder)
     path = folder / FILES_SECOND
-    content = torch.load(path, weights_only=False)
+    content = read_untrusted(path)
     change(content)
     torch.save(content, path)
     listed = published["sha256"] | {FILES_SECOND: sha256_of(path)}
