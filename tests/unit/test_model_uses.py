@@ -145,3 +145,14 @@ def test_the_registry_names_the_localiser_the_task_and_the_input_as_the_cards_do
 def test_paths_of_all_structures_differ():
     stems = {paths.mask_stem(T2W, "m", s) for s in paths.MASK_SUFFIX}
     assert len(stems) == len(paths.MASK_SUFFIX)
+
+
+def test_a_model_that_stands_back_behind_a_manual_mask_is_named_where_it_left_one_earlier():
+    mask = {"method": "manual", "structure": "cord", "kind": "seg", "status": "ok", "path": "m"}
+    rows = [scan("T2w", [mask]), DWI]
+    study = plan(rows, models=["cord-v1", "spots"], use_manual=["T2w"])
+    left = [study.not_drawn("shape", batch) for batch in study.measure_batches("shape")]
+    found = {scan_name: names for one in left for scan_name, names in one.items()}
+    assert found == {"d/sub-01/anat/sub-01_T2w": ["cord-v1"]}
+    plain = plan(rows, models=["cord-v1", "spots"])
+    assert not any(plain.not_drawn("shape", batch) for batch in plain.measure_batches("shape"))

@@ -25,6 +25,7 @@ for kind in MEASURE_KINDS:
                 identity=batch.identity,
                 kind=kind,
                 models=PLAN.models(),
+                not_drawn=PLAN.not_drawn(kind, batch),
                 soft_truth=PLAN.config.images.soft_truth.make,
                 options=PLAN.measure_options(kind),
                 science=science(MEASURE_KINDS[kind], "measures.tasks"),

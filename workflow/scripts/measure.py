@@ -6,11 +6,14 @@ from cordcohort.measures.kinds import measure
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.tasks import measuring_task
 from cordcohort.model_uses import uses_of_params
+from cordcohort.scan import scan_id
 from cordcohort.table import write_parquet
 
 with job(snakemake) as j:
     options = MeasureOptions.of(j.params.options)
     models = uses_of_params(j.params.models)
     for scan in j.scans():
-        task = measuring_task(j.params.kind, scan, models, soft_truth=j.params.soft_truth)
+        left = j.params.not_drawn.get(scan_id(scan), ())
+        drawn = [use for use in models if use.name not in left]
+        task = measuring_task(j.params.kind, scan, drawn, soft_truth=j.params.soft_truth)
         write_parquet(task.output, measure(j.params.kind, task, options))

@@ -29,6 +29,7 @@ NAMES = [
     ("pmj", "pmj", "pmj", "manual"),
     ("pmj-manual", "pmj", "pmj", "manual"),
     ("label-SCregions_dseg", "regions", "dseg", "manual"),
+    ("label-regions_dseg", "regions", "dseg", "manual"),
     ("desc-thresholded_label-SC_seg", "cord", "seg", "desc-thresholded"),
     ("label-SC_seg_rater-2", "cord", "seg", "rater-2"),
     ("rater-2_label-SC_seg", "cord", "seg", "rater-2"),

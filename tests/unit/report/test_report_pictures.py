@@ -193,3 +193,19 @@ def test_a_cord_of_few_slices_has_a_picture(tmp_path: Path, n_slices: int) -> No
     mask[:, :, n_slices:] = 0
     record = draw_scan(scan_of(tmp_path, np.ones(SHAPE), {"manual/cord": mask}), tmp_path / "r")
     assert len(record["pictures"][0]["slices"]) == min(n_slices, 12)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_only_a_mask_stored_along_other_axes_than_its_image_is_told_as_such(
+    tmp_path: Path, turned: bool
+) -> None:
+    mask = disc(30.0, 16.0, 5.0).astype(np.uint8)
+    scan = scan_of(tmp_path, 100.0 * mask, {"manual/cord": mask})
+    flipped = AFFINE @ np.diag([-1.0, 1, 1, 1])
+    flipped[0, 3] = (SHAPE[0] - 1) * SPACING_MM[0]
+    write_image(tmp_path / "image.nii.gz", 100.0 * mask[::-1], flipped, dtype=np.float32)
+    if not turned:
+        write_image(tmp_path / "manual_cord.nii.gz", mask[::-1], flipped, dtype=np.uint8)
+    record = draw_scan(scan, tmp_path / "results", ["manual"])
+    assert len(record["pictures"]) == 1
+    assert ("other axes" in record["masks"][0]["reason"]) == turned

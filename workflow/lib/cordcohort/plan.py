@@ -382,6 +382,21 @@ class Plan:
         """The models as parameters of a rule."""
         return [use.as_params() for use in self.uses]
 
+    def not_drawn(self, kind: str, batch: Batch) -> dict[str, list[str]]:
+        """Models by scan whose contrasts fit but that are not run on it; empty in most studies.
+
+        A mask that such a model left there earlier must not be measured.
+        """
+        if not (self.config.segmentation.use_manual or any(use.scans for use in self.uses)):
+            return {}
+        rows = {paths.scan_id(row): row for row in self.rows}
+        runs_on = ModelUse.takes if kind == "resolution" else lambda u, r: self._is_drawn(r, u)
+        left = {
+            scan: [use.name for use in self.uses if not runs_on(use, rows[scan])]
+            for scan in batch.scans
+        }
+        return {scan: names for scan, names in left.items() if names}
+
     def cord_models(self) -> list[str]:
         """Models whose cord mask is followed by the tensor, the discs and the soft ground truth."""
         return [use.name for use in self.uses if use.finds_cord]

@@ -57,7 +57,7 @@ LABEL_NAMES: dict[str, LabelName] = (
     | _named("lesion", "softseg", "label-lesion_softseg")
     | _named("oedema", "seg", "label-oedema_seg", "label-edema_seg")
     | _named("haemorrhage", "seg", "label-haemorrhage_seg", "label-hemorrhage_seg")
-    | _named("regions", "dseg", "label-SCregions_dseg")
+    | _named("regions", "dseg", "label-SCregions_dseg label-regions_dseg")
     | _named("tissue", "dseg", "label-tissue_dseg")
     | _named("rootlets", "dseg", "label-rootlets_dseg", "label-rootlet label-rootlet_dseg")
     | _named("rootlets", "softseg", "label-rootlets_softseg")

@@ -72,9 +72,10 @@ def draw_scan(
     masks = sorted(masks_of_scan(scan, results, soft_truth=with_truth), key=_drawing_order)
     record: Record = {"schema": RECORD_SCHEMA, "pictures": [], "reason": "", "note": ""}
     try:
-        image = _shown_image(scan, results, masks)
+        native = _shown_image(scan, results, masks)
+        image = native.canonical()
         record["spacing_mm"] = [round(float(s), 3) for s in image.spacing_mm]
-        volumes, masks = _read_masks(masks, image)
+        volumes, masks = _read_masks(masks, native)
         record["reason"] = "" if volumes else NO_MASK
         if volumes:
             mosaic = Mosaic(_views(image, volumes, n_slices), image.data)
@@ -104,23 +105,26 @@ def _structure_order(structure: str) -> tuple[bool, str]:
 
 
 def _shown_image(scan: Mapping[str, Any], results: Path, masks: Sequence[MaskFile]) -> Image:
-    """The image to look at, canonical: of a diffusion scan its mean image without weighting.
+    """The image to look at: of a diffusion scan its mean image without weighting.
 
     Where only masks were given, their outlines are drawn on black.
     """
     if scan["image"] and is_series(scan):
-        return read_image(results.parent / image_file(scan, "b0"), ndim=3).canonical()
+        return read_image(results.parent / image_file(scan, "b0"), ndim=3)
     if scan["image"]:
-        return read_image(str(scan["image"]), ndim=3).canonical()
+        return read_image(str(scan["image"]), ndim=3)
     given = next((m for m in masks if m.path is not None and m.kind in DRAWN_KINDS), None)
     if given is None or given.path is None:
         raise ImageError("", "no_image", "an image or a mask", "neither", "add the image")
-    image = read_mask(given.path, kind=given.kind).canonical()
+    image = read_mask(given.path, kind=given.kind)
     return replace(image, data=np.zeros(image.data.shape, dtype=np.float32))
 
 
 def _read_masks(masks: list[MaskFile], image: Image) -> tuple[list[Volume], list[MaskFile]]:
-    """The masks that can be drawn, and all masks with what reading them told."""
+    """The masks that can be drawn, canonical, and all masks with what reading them told.
+
+    They are read on the image's own axes, so that only a mask stored along others is told as such.
+    """
     volumes: list[Volume] = []
     told: list[MaskFile] = []
     for mask in masks:
@@ -128,7 +132,7 @@ def _read_masks(masks: list[MaskFile], image: Image) -> tuple[list[Volume], list
         if mask.path is not None and mask.status == "ok" and mask.kind in DRAWN_KINDS:
             try:
                 data = read_mask(mask.path, image, kind=mask.kind)
-                volumes.append((mask, data.data))
+                volumes.append((mask, data.canonical().data))
                 seen = replace(mask, reason="; ".join(t for t in (mask.reason, *data.notes) if t))
             except ImageError as error:
                 seen = replace(mask, path=None, status="failed", reason=error.reason)
