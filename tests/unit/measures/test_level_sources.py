@@ -201,6 +201,19 @@ def test_a_range_outside_of_the_labelled_levels_is_counted_as_undefined(cord, tm
     assert (row["flag"], row["reason"]) == ("undefined", "no slice at C2, C3")
 
 
+def test_a_disc_that_nobody_labelled_leaves_both_of_its_levels_as_undefined_rows(cord, tmp_path):
+    places = {2: (30, 44, 26), 3: (30, 44, 20), 5: (30, 44, 11), 6: (30, 44, 2)}
+    discs = entry(save(tmp_path / "d.nii.gz", points(places)), "discs")
+    table = measure_shape(SCAN, [cord, discs], OPTIONS)
+    for level in ("C3", "C4"):
+        row = summary(table, level)
+        assert np.isnan(row["value"])
+        assert (row["flag"], row["reason"]) == ("undefined", f"no slice at {level}")
+    assert summary(table, "C5")["value"] > 0
+    assert set(table["level"]) >= {"C2", "C5"}
+    assert not set(table["level"]) & {"C1", "C6"}  # nothing lies beyond the ends
+
+
 def test_rows_at_distances_from_the_pmj_by_hand(cord, tmp_path):
     masks = [cord, entry(save(tmp_path / "p.nii.gz", points({1: (30, 30, 29)})), "pmj", kind="pmj")]
     table = measure_shape(SCAN, masks, OPTIONS)

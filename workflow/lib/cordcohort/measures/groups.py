@@ -67,6 +67,12 @@ def groups_of(slices: Iterable[int], levels: ScanLevels, options: MeasureOptions
     >>> found = groups_of([4, 5, 6], ScanLevels({4: "C3", 5: "C3", 6: "C2"}), MeasureOptions())
     >>> [(g.level, sorted(g.slices)) for g in found]
     [('', [4, 5, 6]), ('C2', [6]), ('C3', [4, 5]), ('C2-C3', [4, 5, 6])]
+
+    A level that is skipped is undefined:
+
+    >>> found = groups_of([4, 6], ScanLevels({4: "C4", 6: "C2"}), MeasureOptions())
+    >>> [(g.level, g.undefined) for g in found if g.level == "C3"]
+    [('C3', True)]
     """
     present = [int(k) for k in slices]
     groups = [Group("", frozenset(present))]
@@ -78,10 +84,32 @@ def groups_of(slices: Iterable[int], levels: ScanLevels, options: MeasureOptions
         Group(name, frozenset(ks), levels.note, levels.kind)
         for name, ks in sorted(by_level.items())
     ]
+    groups += _skipped(by_level, levels, options)
     if levels.by_slice or levels.fault:
         ranges = [text for text in options.level_ranges if len(options.members(text)) > 1]
         groups += [_range(text, by_level, levels, options) for text in ranges]
     return groups + _distances(present, levels, options)
+
+
+def _skipped(
+    by_level: dict[str, set[int]], levels: ScanLevels, options: MeasureOptions
+) -> list[Group]:
+    """Levels between the highest and the lowest that are there, without a slice of their own.
+
+    A disc that nobody labelled takes two levels away; they must not vanish without a word.
+    """
+    by_height = sorted(by_level, key=lambda name: max(by_level[name]))
+    if not by_height:
+        return []
+    try:
+        between = options.members(f"{by_height[-1]}-{by_height[0]}")
+    except ValueError:  # labels that do not run along the cord are told where they are read
+        return []
+    return [
+        Group(name, frozenset(), f"{NO_SLICE_AT} {name}", levels.kind, undefined=True)
+        for name in between
+        if name not in by_level
+    ]
 
 
 def _range(
