@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from cordcohort.errors import GpuFullError
 from cordcohort.files import read_record, sha256_of
 from cordcohort.measures.shape import measure_shape
 from cordcohort.nifti import Image, read_image, write_image
 from cordcohort.segmentation import infer
 from cordcohort.segmentation.batch import Output, Task, segment_batch
-from cordcohort.segmentation.draw import Drawn
-from cordcohort.segmentation.registry import Model, load_model
+from cordcohort.segmentation.draw import Drawn, segment_image
+from cordcohort.segmentation.registry import Model, Stage, list_models, load_model
+from cordcohort.segmentation.rootlet_block import BLOCK
 from cordcohort.segmentation.scans import segment_scans
+from cordcohort.spinal_names import ROOTLET_CODES
 from cordcohort.table import SCAN_KEY
 
 Draw = Callable[..., tuple[Image, np.ndarray]]
@@ -89,23 +94,77 @@ def test_the_same_scan_gives_the_same_bytes(model: Model, draw: Draw, tmp_path: 
     assert segment_batch([one], model)[0]["mask_sha256"] == first
 
 
-def test_out_of_gpu_memory_halves_the_batch(
-    model: Model, draw: Draw, monkeypatch: pytest.MonkeyPatch
+def _gpu_of(model: Model, most: int) -> list[int]:
+    """Let every network of a model take so many slices at one time; sizes of all calls come in."""
+    seen: list[int] = []
+
+    def forward_begins(_network: object, given: tuple[torch.Tensor, ...]) -> None:
+        seen.append(len(given[0]))
+        if len(given[0]) > most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB. GPU 0")
+
+    for stage in model.stages.values():
+        stage.network.register_forward_pre_hook(forward_begins)
+    return seen
+
+
+class Constant(torch.nn.Module):
+    """Stands for a trained network: the same everywhere in all of its outputs."""
+
+    def __init__(self, n_outputs: int) -> None:
+        super().__init__()
+        self.n_outputs = n_outputs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.new_ones((len(x), self.n_outputs, *x.shape[2:]))
+
+
+def _of_task(task: str) -> Model:
+    """Give a model of a task whose localiser is the shipped one and whose network is constant."""
+    base = load_model("cord-v1")
+    stage = {
+        "lesion": Stage(Constant(2), 0.5, 64, 2.0, "sigmoid"),
+        "rootlets": Stage(
+            Constant(len(ROOTLET_CODES) + 1), 1.5, max(BLOCK), 0.0, "sigmoid", 0.0, BLOCK
+        ),
+    }[task]
+    stages = {"localiser": base.stages["localiser"], task: stage}
+    return replace(base, card={**base.card, "task": task}, stages=stages)
+
+
+_DRAWING = sorted(n for n, entry in list_models().items() if entry.get("task") != "discs")
+MODELS = {name: partial(load_model, name) for name in _DRAWING if name != "classical"} | {
+    f"a model of {task}": partial(_of_task, task) for task in ("lesion", "rootlets")
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_halves_its_batch_when_the_gpu_is_full(name: str, draw: Draw) -> None:
+    image, _ = draw((64, 64, 10))
+    expected = segment_image(MODELS[name](), image)
+    model = MODELS[name]()
+    sizes = _gpu_of(model, 3)
+    found = segment_image(model, image, batch_size=8)
+    assert 8 in sizes
+    assert {s: one.status for s, one in found.items()} == {
+        s: one.status for s, one in expected.items()
+    }
+    for structure, one in found.items():
+        assert np.array_equal(one.mask, expected[structure].mask), structure
+
+
+def test_a_gpu_that_takes_no_slice_stops_the_job_and_names_the_profile_key(
+    draw: Draw, tmp_path: Path
 ) -> None:
     image, _ = draw()
-    expected = infer.segment_volume(model, image).mask
-    whole = infer._predict
-    sizes: list[int] = []
-
-    def small_gpu(stage: object, stack: torch.Tensor, *rest: object, mirror: bool) -> torch.Tensor:
-        sizes.append(len(stack))
-        if len(stack) > 3:
-            raise torch.cuda.OutOfMemoryError
-        return whole(stage, stack, *rest, mirror=mirror)
-
-    monkeypatch.setattr(infer, "_predict", small_gpu)
-    assert np.array_equal(infer.segment_volume(model, image).mask, expected)
-    assert max(sizes) > 3
+    write_image(tmp_path / "scan.nii.gz", image.data, image.affine, dtype=np.float32)
+    model = load_model("cord-v1")
+    sizes = _gpu_of(model, 0)
+    with pytest.raises(GpuFullError, match=r"set-resources\.segment") as error:
+        segment_batch([task(tmp_path, "scan")], model, batch_size=4)
+    assert "CUDA out of memory" in str(error.value)
+    assert sizes == [4, 2, 1]
+    assert not list(tmp_path.rglob("*.json"))  # no record that would keep it from being tried again
 
 
 def test_the_classical_baseline_leaves_the_same_records_as_a_network(

@@ -100,6 +100,14 @@ class DamagedError(CordcohortError):
         )
 
 
+class GpuFullError(CordcohortError):
+    """A GPU has no room even for the smallest piece of work.
+
+    It says nothing about the data: another GPU, or the same one later, may have room. So it stops a
+    job, to be tried again, instead of becoming a row of a table.
+    """
+
+
 _WAY_OUT = {
     errno.ENOSPC: "free space there and run again",
     errno.EDQUOT: "free space there or ask for a larger quota, and run again",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cordcohort.errors import CordcohortError, ImageError
+from cordcohort.errors import CordcohortError, GpuFullError, ImageError
 from cordcohort.files import sha256_of, write_record
 from cordcohort.nifti import Image, read_image, write_image
 from cordcohort.scan import RECORD_SCHEMA
@@ -111,7 +111,8 @@ def segment_batch(
 def _segment_one(task: Task, model: Model, batch_size: int, mirror: bool) -> list[dict[str, Any]]:
     """Read, segment, write; a fault of the data becomes the records' reason.
 
-    A full disk, a lack of memory or a fault of ours stops the job instead, to be tried again.
+    A full disk, a lack of memory, also of a GPU, or a fault of ours stops the job instead, to be
+    tried again.
     """
     records = empty_records(task, model)
     remove_old(task)
@@ -125,6 +126,8 @@ def _segment_one(task: Task, model: Model, batch_size: int, mirror: bool) -> lis
             record.update({} if one.confidence is None else {"confidence": one.confidence})
             if one.status == "ok":
                 _write(output, image, one, record)
+    except GpuFullError:
+        raise
     except ImageError as error:
         fail(records, error.reason)
     except CordcohortError as error:

@@ -1,10 +1,16 @@
-"""Where a network runs."""
+"""Where a network runs, and what it does when there is no room."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 
-from cordcohort.errors import ConfigError
+from cordcohort.errors import ConfigError, GpuFullError
+
+SMALLEST_BATCH = 1
+Result = TypeVar("Result")
 
 
 def choose_device(name: str) -> torch.device:
@@ -23,3 +29,49 @@ def choose_device(name: str) -> torch.device:
             "ask for one in the profile (set-resources: gpu: 1, or gres: 'gpu:1'), or use cpu",
         )  # fmt: skip
     return torch.device(name)
+
+
+def halving(work: Callable[[int], Result], batch_size: int) -> Result:
+    """Work with batches of a size, and with half of it each time the GPU's memory is full.
+
+    To a cluster a job without GPU memory is an ordinary failure, which a second attempt would only
+    repeat; so the job helps itself.
+
+    Parameters
+    ----------
+    work : callable
+        From the number of slices a network call to the result; called anew after a failure.
+    batch_size : int
+        Slices per network call to begin with, >= 1.
+
+    Raises
+    ------
+    GpuFullError
+        If not even one slice fits.
+
+    Examples
+    --------
+    >>> def small_gpu(size):
+    ...     if size > 3:
+    ...         raise torch.cuda.OutOfMemoryError
+    ...     return size
+    >>> halving(small_gpu, 32)
+    2
+    """
+    while True:
+        try:
+            return work(batch_size)
+        except torch.cuda.OutOfMemoryError as error:
+            if batch_size <= SMALLEST_BATCH:
+                raise GpuFullError(
+                    "segmentation.device: expected a GPU with room for one slice, got a full one "
+                    f"({_first_sentence(error)}); ask for a larger one in the profile "
+                    "(set-resources.segment: slurm_partition, or gres: 'gpu:TYPE:1'), or use cpu"
+                ) from error
+        # Only here, after the failure and what it held are forgotten, is there memory to free.
+        batch_size //= 2
+        torch.cuda.empty_cache()
+
+
+def _first_sentence(error: BaseException) -> str:
+    return " ".join(str(error).split()).partition(". ")[0] or "out of memory"

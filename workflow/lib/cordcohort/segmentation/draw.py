@@ -9,6 +9,7 @@ import numpy as np
 
 from cordcohort.nifti import Image
 from cordcohort.segmentation.classical import segment_classical
+from cordcohort.segmentation.device import halving
 from cordcohort.segmentation.infer import Segmentation, segment_volume
 from cordcohort.segmentation.lesion import LESION, segment_lesions
 from cordcohort.segmentation.regions import REGIONS, segment_regions
@@ -31,7 +32,7 @@ def segment_image(
     image : Image
         Verified 3-D image of any orientation.
     batch_size : int
-        Slices per network call.
+        Slices per network call; halved while a GPU has no room for them.
     mirror : bool
         Average with the left-right mirrored scan. The classical baseline takes no average: a mask
         that it draws is binary.
@@ -41,10 +42,19 @@ def segment_image(
     dict of str to Segmentation
         One for each structure that the model's task has, on the axes of ``image``; ``soft`` is
         ``None`` where a method draws binary masks.
+
+    Raises
+    ------
+    GpuFullError
+        If a GPU has no room for a single slice.
     """
-    if model.drawer is not None:
-        return model.drawer(image, mirror)
-    return _DRAWERS[model.backend, str(model.card["task"])](model, image, batch_size, mirror)
+
+    def drawn(size: int) -> Drawn:
+        if model.drawer is not None:  # of another backend, which sees to its batches itself
+            return model.drawer(image, mirror)
+        return _DRAWERS[model.backend, str(model.card["task"])](model, image, size, mirror)
+
+    return halving(drawn, 1 if model.drawer is not None else batch_size)
 
 
 def _cord(model: Model, image: Image, batch_size: int, mirror: bool) -> Drawn:

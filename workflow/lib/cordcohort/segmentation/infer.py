@@ -35,7 +35,6 @@ SHORT_MM = 30.0
 SURE = 0.7
 SURE_WHEN_SHORT = 0.8
 BLEND_SIGMA_MM = 1.6
-SMALLEST_BATCH = 1
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def segment_volume(
     image
         Verified 3-D image.
     batch_size
-        Slices per network call; halved when a GPU runs out of memory.
+        Slices per network call.
     mirror
         Average with the left-right mirrored scan (twice the time).
 
@@ -217,23 +216,13 @@ def _run(
 ) -> Tensor:  # fmt: skip
     """Fractions ``(b, c, n, m)`` of each output on the crops of the given slices."""
     rows, columns, inside = grid
-    size = max(batch_size, SMALLEST_BATCH)
     parts: list[Tensor] = []
-    start = 0
-    while start < len(index):
-        part = slice(start, start + size)
+    for start in range(0, len(index), batch_size):
+        part = slice(start, start + batch_size)
         around = neighbours(index[part], step, volume.slices.shape[0])
-        try:
-            crops = (rows[part], columns[part], inside[part])
-            stack = volume.slices[around]
-            parts.append(_predict(stage, stack, crops, volume.least_sd, mirror=mirror))
-        except torch.cuda.OutOfMemoryError:
-            if size <= SMALLEST_BATCH:
-                raise
-            size //= 2
-            torch.cuda.empty_cache()
-            continue
-        start += size
+        crops = (rows[part], columns[part], inside[part])
+        stack = volume.slices[around]
+        parts.append(_predict(stage, stack, crops, volume.least_sd, mirror=mirror))
     return torch.cat(parts)
 
 
