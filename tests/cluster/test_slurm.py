@@ -14,14 +14,18 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import ROOT, run_command
+from cordcohort.cluster.status import STATES
 from cordcohort.phantom.config import DEMO_PROTOCOLS, DEMO_SITES, PhantomStudy
 from cordcohort.phantom.study import write_study
+from cordcohort.progress import fault_lines
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "lib")}
 LOCAL_SLURM = [sys.executable, str(HERE / "local_slurm.py")]
 ACCOUNT, PARTITION = "cordcohort", "main"
 QUICK_STATUS = ["--slurm-init-seconds-before-status-checks", "3"]
+ARRAY_LIMIT = 40  # as the profile recommends
 BROKEN_STATES = {"FAILED", "OUT_OF_MEMORY", "CANCELLED", "TIMEOUT", "NODE_FAIL"}
 
 pytestmark = [
@@ -92,15 +96,16 @@ def since() -> str:
 
 @pytest.mark.parametrize("number", [1, pytest.param(101, marks=pytest.mark.slow)])
 def test_arrays_of_one_and_of_many(profile, tmp_path, number):
-    done = _run(profile, tmp_path / "study", "array", number=number)
+    keys = ["--slurm-array-jobs", "all", "--slurm-array-limit", str(ARRAY_LIMIT), "--jobs", "200"]
+    done = _run(profile, tmp_path / "study", "array", *keys, number=number)
     assert done.returncode == 0, done.stderr
     seen = [path.read_text().strip() for path in (tmp_path / "study" / "array").iterdir()]
     assert len(seen) == number
     if number > 1:
-        limit = yaml.safe_load((profile / "config.yaml").read_text())["slurm-array-limit"]
         arrays = set(seen) - {"none"}
         # As few arrays as the limit allows, or one more where jobs became ready apart.
-        assert math.ceil((number - 1) / limit) <= len(arrays) <= math.ceil(number / limit) + 1
+        least = math.ceil((number - 1) / ARRAY_LIMIT)
+        assert least <= len(arrays) <= math.ceil(number / ARRAY_LIMIT) + 1
 
 
 def test_gpus_are_never_given_twice(profile, tmp_path, since):
@@ -138,6 +143,26 @@ def test_a_failing_job_does_not_stop_the_others(profile, tmp_path):
     assert done.returncode != 0
     assert not (tmp_path / "study" / "broken").exists()
     assert len(list((tmp_path / "study" / "array").iterdir())) == 2
+
+
+@pytest.mark.parametrize(("patience_s", "ends_well"), [(20, True), (1, False)])
+def test_a_slow_disk_is_waited_for_as_long_as_the_profile_says(
+    profile, tmp_path, patience_s, ends_well
+):
+    flags = ["--latency-wait", str(patience_s), "--retries", "0"]
+    done = _run(profile, tmp_path / "study", "late", *flags, seconds=8)
+    assert (done.returncode == 0) == ends_well, done.stderr
+    if not ends_well:
+        told = " ".join(fault_lines(done.stderr.splitlines()))
+        assert "latency-wait" in told, told
+
+
+def test_a_job_that_slurm_refuses_is_told_with_its_reason(profile, tmp_path):
+    done = _run(profile, tmp_path / "study", "huge", "--retries", "0")
+    assert done.returncode != 0
+    told = fault_lines(done.stderr.splitlines())
+    assert any("emory" in line for line in told), told
+    assert len(told) < 10, told
 
 
 @pytest.mark.parametrize("outage", [["bounce", "--seconds", "15"], ["kill", "--seconds", "3"]])
@@ -186,7 +211,7 @@ def _tables(study: Path) -> dict[str, bytes]:
     }
 
 
-def _small_study(folder: Path, subjects: int = 3) -> Path:
+def _small_study(folder: Path, subjects: int = 3, device: str = "cpu") -> Path:
     """Write phantoms of one site and a config that segments them with the shipped model."""
     sites = (replace(DEMO_SITES[0], subjects=subjects),)
     protocols = tuple(p for p in DEMO_PROTOCOLS if p.contrast in {"T2w", "dwi"})
@@ -197,7 +222,7 @@ def _small_study(folder: Path, subjects: int = 3) -> Path:
     config = {
         "study": {"name": "small"},
         "datasets": [{"name": path.name, "path": str(path.resolve())} for path in datasets],
-        "segmentation": {"models": ["cord-v1"], "device": "cpu", "batch_size": 2},
+        "segmentation": {"models": ["cord-v1"], "device": device, "batch_size": 2},
         "measures": {"batch_size": 2},
         "analyses": [
             {"name": "csa", "kind": "variability", "over": "site", "select": {"measure": "csa_mm2"}}
@@ -208,27 +233,101 @@ def _small_study(folder: Path, subjects: int = 3) -> Path:
     return folder
 
 
+def _twin(local: Path, folder: Path) -> Path:
+    """Give a second study of the same data, nothing run yet."""
+    shutil.copytree(local / "config", folder / "config")
+    if not (folder / "data").exists():
+        (folder / "data").symlink_to(local / "data")
+    return folder
+
+
 def _cordcohort(*words: object) -> str:
-    command = [sys.executable, "-m", "cordcohort", *map(str, words)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow" / "lib")}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return run_command("cordcohort", *words).stdout
 
 
-def test_cluster_and_one_machine_give_the_same_tables_and_the_estimate_holds(profile, tmp_path):
+def _ratio(study: Path) -> float:
+    told = _cordcohort("estimate", study).splitlines()[-1]
+    print(told)
+    return float(told.rpartition("estimate / actual ")[2].rstrip(")"))
+
+
+@pytest.mark.slow
+def test_the_demo_study_has_the_same_tables_as_on_one_machine(profile, tmp_path):
+    local = tmp_path / "local"
+    _cordcohort("demo", local, "--cores", "2")
+    cluster = _twin(local, tmp_path / "cluster")
+    _cordcohort("estimate", cluster, "--records", local)
+    _cordcohort("run", cluster, "--workflow-profile", profile, *QUICK_STATUS)
+    expected = _tables(local)
+    assert len(expected) > 100  # of 51 scans
+    assert _tables(cluster) == expected
+    assert 0.5 <= _ratio(cluster) <= 2  # what users may count on
+
+
+def _watched(study: Path, *words: object) -> list[dict[str, list[int]]]:
+    """Run a study; what `status` told meanwhile and afterwards, stage to numbers of jobs."""
+    told: list[dict[str, list[int]]] = []
+    command = [sys.executable, "-m", "cordcohort", "run", study, *words]
+    with subprocess.Popen([str(word) for word in command], env=ENVIRONMENT) as run:
+        while run.poll() is None:
+            time.sleep(10)
+            if list((study / ".snakemake" / "log").glob("*.log")):
+                told.append(_status(study))
+    assert run.returncode == 0
+    return [*told, _status(study)]
+
+
+def _status(study: Path) -> dict[str, list[int]]:
+    lines = _cordcohort("status", study).split("\n\n", maxsplit=1)[0].splitlines()
+    assert lines[0].split()[-len(STATES) :] == list(STATES)
+    return {
+        line.split()[0]: [int(n) for n in line.split()[1:]]
+        for line in lines[1:]
+        if line.split()[-1].isdecimal()
+    }
+
+
+def test_cluster_and_one_machine_agree_status_and_estimate_hold_and_the_end_is_told(
+    profile, tmp_path
+):
     tried = _small_study(tmp_path / "tried", subjects=1)
     local = _small_study(tmp_path / "local")
-    cluster = tmp_path / "cluster"
-    shutil.copytree(local / "config", cluster / "config")
+    cluster = _twin(local, tmp_path / "cluster")
     _cordcohort("run", tried, "--cores", "1")
     _cordcohort("run", local, "--cores", "1")
     _cordcohort("estimate", cluster, "--records", tried)
-    _cordcohort("run", cluster, "--workflow-profile", profile, *QUICK_STATUS)
+    mail = tmp_path / "mail"
+    mail.write_text(f"#!/bin/sh\n(echo $CORDCOHORT_EXIT $CORDCOHORT_STUDY; cat) > {mail}.sent\n")
+    mail.chmod(0o755)
+    told = _watched(cluster, "--at-end", mail, "--workflow-profile", profile, *QUICK_STATUS)
     expected = _tables(local)
     assert len(expected) > 5
     assert _tables(cluster) == expected
-    told = _cordcohort("estimate", cluster).splitlines()[-1]
-    print(told)
-    ratio = float(told.rpartition("estimate / actual ")[2].rstrip(")"))
-    assert 0.5 <= ratio <= 2, told  # what users may count on
+    done, running, failed, waiting = range(len(STATES))
+    assert any(stage[running] for status in told for stage in status.values())
+    assert any(stage[waiting] for status in told for stage in status.values())
+    assert all(
+        stage[failed] == stage[running] == stage[waiting] == 0 for stage in told[-1].values()
+    )
+    assert told[-1]["measures"][done] >= 2
+    sent = mail.with_suffix(".sent").read_text().splitlines()
+    assert sent[0] == f"0 {cluster.resolve()}"
+    assert sent[1].startswith("jobs of the last run")
+    assert 0.5 <= _ratio(cluster) <= 2  # what users may count on
+
+
+@pytest.mark.parametrize("key", [{"gpu": 1}, {"gpu": 0, "gres": "'gpu:1'"}])
+def test_the_profile_gives_a_gpu_to_segmentation_and_a_job_that_sees_none_says_what_to_change(
+    profile, tmp_path, since, key
+):
+    path = profile / "config.yaml"
+    content = yaml.safe_load(path.read_text()) | {"set-resources": {"segment": key}}
+    path.write_text(yaml.safe_dump(content))
+    study = _small_study(tmp_path / "study", subjects=1, device="cuda")
+    flags = ["--workflow-profile", profile, *QUICK_STATUS, "--retries", "0"]
+    done = run_command("cordcohort", "run", study, *flags, check=False)
+    assert done.returncode != 0  # stand-in GPUs run nothing
+    assert "expected a GPU that this job can see" in done.stderr
+    assert "set-resources" in done.stderr
+    on_gpu = [row for row in _accounts(since, "alloctres,jobname") if "gres/gpu=1" in row[1]]
+    assert len(on_gpu) == 1, "of all jobs the segmentation only"

@@ -11,6 +11,8 @@ FORBIDDEN = {
     r"^\s*retries:": "it reruns inside the first allocation; set retries in the profile",
     r"^\s*run:": "run: starts a whole engine per job; write an adapter in workflow/scripts",
     r"^\s*checkpoint\b": "checkpoints rebuild the graph; ask the index instead",
+    r"^\s*group:": "members of a group add up their GPUs; jobs are batches already",
+    r"\bDataFrame\b|\bpandas\b": "a table in params reruns its rule whenever its text differs",
     r"\blambda\b": "name the function in common.smk or in the package",
 }
 MAX_RULE_FILE_LINES = 150
@@ -41,6 +43,20 @@ def test_every_rule_states_log_benchmark_resources_and_environment(root):
                 "script:",
             ):
                 assert key in block, f"{file.name}: a rule lacks {key}"
+
+
+def test_every_job_that_asks_for_a_gpu_asserts_that_it_sees_one(root):
+    checked = set()
+    for file in _rule_files(root)[1:]:
+        for block in re.split(r"^\s*rule(?: \w+)?:", file.read_text(), flags=re.MULTILINE)[1:]:
+            if "gpu=" in block:
+                script = re.search(r'"../scripts/(\w+\.py)"', block)
+                assert script, f"{file.name}: a rule with gpu= has no adapter"
+                text = (root / "workflow" / "scripts" / script[1]).read_text()
+                # The training loop chooses the device that it is given itself.
+                assert re.search(r"choose_device\(|\btrain_declared\(", text), script[1]
+                checked.add(script[1])
+    assert {"segment.py", "segment_nnunet.py", "train.py", "nnunet_train.py"} <= checked
 
 
 def test_rule_files_and_adapters_stay_short(root):

@@ -81,6 +81,15 @@ def batch_memory_mb(stage, batch):
     return asked_for
 
 
+def minutes(first):
+    """Time of a batch, of its number of scans, and longer with every attempt that the profile grants."""
+
+    def asked_for(wildcards, attempt):
+        return first * attempt
+
+    return asked_for
+
+
 def science(*modules):
     """Digest of the modules that a rule calls, worked out only where the rule has a job."""
 

@@ -18,7 +18,7 @@ for batch in PLAN.level_map_batches():
         threads: 1
         resources:
             mem_mb=batch_memory_mb("measure", batch),
-            runtime=5 + len(batch.scans),
+            runtime=minutes(5 + len(batch.scans)),
         params:
             scans=batch.scans,
             identity=batch.identity,

@@ -19,7 +19,7 @@ for kind in MEASURE_KINDS:
             threads: 1
             resources:
                 mem_mb=batch_memory_mb("measure", batch),
-                runtime=5 + len(batch.scans),
+                runtime=minutes(5 + len(batch.scans)),
             params:
                 scans=batch.scans,
                 identity=batch.identity,

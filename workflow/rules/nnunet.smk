@@ -20,7 +20,7 @@ for model in PLAN.nnunet_models():
             threads: 1
             resources:
                 mem_mb=batch_memory_mb("nnunet", batch),
-                runtime=10 + 10 * len(batch.scans),
+                runtime=minutes(10 + 10 * len(batch.scans)),
                 gpu=int(PLAN.config.segmentation.device == "cuda"),
             params:
                 scans=batch.scans,
@@ -56,7 +56,7 @@ for model in PLAN.nnunet_models():
             threads: 1
             resources:
                 mem_mb=batch_memory_mb("nnunet", batch),
-                runtime=10 + 10 * len(batch.outputs),
+                runtime=minutes(10 + 10 * len(batch.outputs)),
                 gpu=int(PLAN.config.segmentation.device == "cuda"),
             params:
                 scans=batch.scans,

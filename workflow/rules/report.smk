@@ -17,7 +17,7 @@ for batch in PLAN.picture_batches():
         threads: 1
         resources:
             mem_mb=batch_memory_mb("pictures", batch),
-            runtime=5 + len(batch.scans),
+            runtime=minutes(5 + len(batch.scans)),
         params:
             scans=batch.scans,
             identity=batch.identity,

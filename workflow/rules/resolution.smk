@@ -20,7 +20,7 @@ for model in PLAN.torch_models():
             threads: 1
             resources:
                 mem_mb=batch_memory_mb("segment", batch),
-                runtime=5 + 2 * len(batch.outputs),
+                runtime=minutes(5 + 2 * len(batch.outputs)),
                 gpu=int(PLAN.config.segmentation.device == "cuda"),
             params:
                 scans=batch.scans,

@@ -18,7 +18,7 @@ for batch in PLAN.soft_truth_batches():
         threads: 1
         resources:
             mem_mb=batch_memory_mb("soft_truth", batch),
-            runtime=5 + 2 * len(batch.scans),
+            runtime=minutes(5 + 2 * len(batch.scans)),
         params:
             scans=batch.scans,
             identity=batch.identity,

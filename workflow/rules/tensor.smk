@@ -17,7 +17,7 @@ for batch in PLAN.tensor_batches():
         threads: 1
         resources:
             mem_mb=batch_memory_mb("tensor", batch),
-            runtime=5 + 2 * len(batch.scans),
+            runtime=minutes(5 + 2 * len(batch.scans)),
         params:
             scans=batch.scans,
             identity=batch.identity,

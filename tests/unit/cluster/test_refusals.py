@@ -6,20 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from cordcohort.cluster import refusals
+from cordcohort.cluster import profile, refusals
 from cordcohort.errors import CordcohortError
-
-FILLED = {"slurm_account": "lab", "slurm_partition": "main"}
 
 
 def _config(device="cpu"):
     return SimpleNamespace(segmentation=SimpleNamespace(device=device))
-
-
-def _profile(folder, **content):
-    path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump({"executor": "slurm", **content}))
-    return path
 
 
 def _one_line(error) -> str:
@@ -28,50 +20,59 @@ def _one_line(error) -> str:
     return text
 
 
-@pytest.fixture(autouse=True)
-def partitions(monkeypatch):
-    monkeypatch.setattr(refusals, "cluster_partitions", lambda: ["main", "gpu-long"])
+def test_shipped_profile_is_refused_until_filled_in():
+    for named in (["--workflow-profile", "slurm"], ["--profile=slurm"]):
+        with pytest.raises(CordcohortError) as error:
+            profile.refuse_profile(named, _config(), int)
+        assert "CHANGE_ME" in _one_line(error)
 
 
-def test_filled_profile_passes(tmp_path):
-    refusals.refuse_profile(_profile(tmp_path, **{"default-resources": FILLED}), _config())
+def _asked(folder, **content):
+    (folder / "config.yaml").write_text(yaml.safe_dump({"executor": "slurm", **content}))
+    return ["--cores", "2", "--workflow-profile", str(folder)]
 
 
-@pytest.mark.parametrize("key", FILLED)
-def test_profile_not_filled_in_names_the_key(tmp_path, key):
-    path = _profile(tmp_path, **{"default-resources": FILLED | {key: "CHANGE_ME"}})
-    with pytest.raises(CordcohortError) as error:
-        refusals.refuse_profile(path, _config())
-    assert f"default-resources.{key}" in _one_line(error)
-
-
-def test_shipped_profile_is_refused_until_filled_in(root):
-    with pytest.raises(CordcohortError) as error:
-        refusals.refuse_profile(root / "config/profiles/slurm/config.yaml", _config())
-    assert "CHANGE_ME" in _one_line(error)
-
-
-def test_unknown_partition_names_the_nearest(tmp_path):
-    path = _profile(tmp_path, **{"default-resources": FILLED | {"slurm_partition": "gpu-lang"}})
-    with pytest.raises(CordcohortError) as error:
-        refusals.refuse_profile(path, _config())
-    assert "gpu-long" in _one_line(error)
-
-
-def test_partition_is_not_judged_where_no_cluster_answers(tmp_path, monkeypatch):
-    monkeypatch.setattr(refusals, "cluster_partitions", list)
-    path = _profile(tmp_path, **{"default-resources": FILLED | {"slurm_partition": "other"}})
-    refusals.refuse_profile(path, _config())
+def test_nothing_is_judged_where_no_cluster_answers(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))  # neither sinfo nor sacctmgr
+    resources = {"slurm_account": "any", "slurm_partition": "any", "gpu": 1}
+    asked = _asked(tmp_path, **{"default-resources": resources})
+    profile.refuse_profile(asked, _config("cuda"), int)
 
 
 @pytest.mark.parametrize("key", [{"gpu": 1}, {"gres": "gpu:1"}])
-def test_gpu_study_needs_a_gpu_key_in_either_spelling(tmp_path, key):
-    path = _profile(tmp_path, **{"default-resources": FILLED})
-    with pytest.raises(CordcohortError) as error:
-        refusals.refuse_profile(path, _config("cuda"))
-    assert "set-resources.segment" in _one_line(error)
-    path = _profile(tmp_path, **{"default-resources": FILLED, "set-resources": {"segment": key}})
-    refusals.refuse_profile(path, _config("cuda"))
+@pytest.mark.parametrize("where", ["default-resources", "set-resources"])
+def test_a_key_for_gpus_passes_in_either_spelling(tmp_path, monkeypatch, key, where):
+    monkeypatch.setattr(profile, "cluster_partitions", lambda: {"main*": "gpu:2", "cpu": ""})
+    monkeypatch.setattr(profile, "cluster_accounts", lambda: ["lab"])
+    resources = {"slurm_account": "lab", "slurm_partition": "main"}
+    keys = {"default-resources": resources}
+    if where == "default-resources":
+        keys = {where: resources | key}
+    else:
+        keys |= {where: {"segment": key, "discs": {"slurm_partition": "cpu"}}}
+    profile.refuse_profile(_asked(tmp_path, **keys), _config("cuda"), int)
+
+
+@pytest.mark.parametrize("most", [7, 100, "unlimited"])
+def test_arrays_pass_where_all_jobs_may_wait_together(tmp_path, most):
+    asked = _asked(tmp_path, **{"slurm-array-jobs": "all", "jobs": most})
+    profile.refuse_profile(asked, _config(), lambda: 7)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--sdm", "conda"], True),
+        (["--workflow-profile", "slurm"], True),
+        (["--workflow-profile", "default", "--software-deployment-method=conda"], True),
+        (["--workflow-profile", "slurm", "--sdm", "apptainer"], False),
+        (["--use-conda", "-n"], True),
+        (["--cores", "2", "--directory", "conda"], False),
+        ([], False),
+    ],
+)
+def test_environments_are_used_where_flags_or_profile_say_so(flags, expected):
+    assert profile.uses_conda(flags) is expected
 
 
 def test_locked_study_names_the_user_and_the_way_out(tmp_path):
@@ -81,9 +82,9 @@ def test_locked_study_names_the_user_and_the_way_out(tmp_path):
     refusals.refuse_locked(tmp_path)
     (locks / "0.output.lock").touch()
     with pytest.raises(CordcohortError) as error:
-        refusals.refuse_early(tmp_path, [], _config())
+        refusals.refuse_early(tmp_path, [], _config(), int)
     assert "--unlock" in _one_line(error)
-    refusals.refuse_early(tmp_path, ["--unlock"], _config())
+    refusals.refuse_early(tmp_path, ["--unlock"], _config(), int)
 
 
 def _environment(study, *built):

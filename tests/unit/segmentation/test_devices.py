@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import pytest
 import torch
+from cordcohort.errors import ConfigError
+from cordcohort.segmentation.device import choose_device
 from cordcohort.segmentation.infer import segment_volume
 from cordcohort.segmentation.registry import load_model
 
@@ -36,6 +38,14 @@ def test_a_gpu_draws_the_mask_of_the_cpu_within_the_stated_bounds(model, draw):
     assert 2 * np.count_nonzero(cpu & gpu) >= LEAST_DICE * (cpu.sum() + gpu.sum())
     areas = [mask.sum(axis=(0, 1)).mean() for mask in (cpu, gpu)]
     assert areas[1] == pytest.approx(areas[0], rel=MOST_OTHER_AREA)
+
+
+def test_a_job_without_a_gpu_says_which_key_of_the_profile_to_change(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"set-resources: gpu: 1, or gres: 'gpu:1'") as error:
+        choose_device("cuda")
+    assert "segmentation.device" in str(error.value)
+    assert choose_device("auto").type == "cpu"
 
 
 def test_one_and_two_threads_draw_the_same_mask(model, draw):

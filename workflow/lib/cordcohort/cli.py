@@ -159,7 +159,9 @@ def run(
     ] = "",
 ) -> None:
     """Run a study. Further arguments go to Snakemake, for example `-n` or `--cores 4`."""
+    from cordcohort.bids.index import rows_of
     from cordcohort.bids.prepare import prepare
+    from cordcohort.cluster.estimate import count_jobs
     from cordcohort.cluster.refusals import refuse_early
     from cordcohort.config import require_config
     from cordcohort.launch import only_talks, run_study, runs_jobs
@@ -170,7 +172,7 @@ def run(
     require_config(study / CONFIG_PATH)
     with (lock_if_free if only_talks(context.args) else study_lock)(study) as lock:
         config, index = prepare(study, keep=lock is not None)
-        refuse_early(study, context.args, config)
+        refuse_early(study, context.args, config, lambda: count_jobs(config, rows_of(index.scans)))
         if prepare_only:
             from cordcohort.cluster.ready import make_ready
 

@@ -17,6 +17,7 @@ import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from cordcohort.errors import CordcohortError
 
@@ -64,11 +65,11 @@ def study_lock(study: Path) -> Generator[StudyLock]:
     """
     folder = study / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / RUN_LOCK).open("a+", encoding="utf-8") as handle:
+    with _opened(folder / RUN_LOCK) as handle:
         certain = _locked(handle.fileno(), fcntl.LOCK_EX)
         handle.seek(0)
         told = handle.read().strip()
-        if certain is False:
+        if certain is False or not handle.writable():
             raise CordcohortError(
                 f"{study}: another run is at work here ({told or 'it has just begun'}); wait for it"
             )
@@ -122,6 +123,27 @@ def _refuse_living_jobs(study: Path) -> None:
                 f"{study}: jobs of a run that was killed are still at work; wait until they end, "
                 "then run again"
             )
+
+
+def _opened(path: Path) -> TextIO:
+    """Open the lock's file; where another user's may only be read, that tells whether it is held.
+
+    Raises
+    ------
+    CordcohortError
+        If nobody holds it, and it is not ours to hold.
+    """
+    try:
+        return path.open("a+", encoding="utf-8")
+    except PermissionError as error:
+        handle = path.open("r", encoding="utf-8")
+        if _locked(handle.fileno(), fcntl.LOCK_SH) is False:
+            return handle
+        handle.close()
+        raise CordcohortError(
+            f"{path}: it belongs to user {path.owner()}; work in one folder as one user, or give "
+            "your group the right to write there"
+        ) from error
 
 
 def _locked(descriptor: int, kind: int) -> bool | None:

@@ -79,6 +79,11 @@ def planned_jobs(plan: Plan) -> list[PlannedJob]:
     return jobs + [PlannedJob(name, name, n) for name in whole]
 
 
+def count_jobs(config: Config, rows: list[dict[str, Any]]) -> int:
+    """Jobs that a study asks for if nothing of it is there yet."""
+    return len(planned_jobs(Plan(config, rows)))
+
+
 def read_records(study: Path, jobs: Iterable[PlannedJob]) -> dict[str, list[Record]]:
     """Benchmarks of the jobs that have run, by kind of job."""
     found: dict[str, list[Record]] = {}

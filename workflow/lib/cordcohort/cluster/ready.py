@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cordcohort.cluster.refusals import refuse_half_built, uses_conda
+from cordcohort.cluster.profile import uses_conda
+from cordcohort.cluster.refusals import refuse_half_built
 from cordcohort.cluster.status import status_lines
 from cordcohort.config import Config
 from cordcohort.errors import CordcohortError

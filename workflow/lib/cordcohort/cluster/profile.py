@@ -1,0 +1,230 @@
+"""A profile of the engine that would fail late on this cluster, refused with the way out.
+
+What the cluster has is asked of SLURM itself; where it does not answer, nothing is judged.
+"""
+
+from __future__ import annotations
+
+import getpass
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cordcohort.config import Config
+from cordcohort.errors import ConfigError
+from cordcohort.files import read_yaml
+from cordcohort.root import workflow_root
+from cordcohort.validation import nearest
+
+PLACEHOLDER = "CHANGE_ME"
+DEFAULTS, SEGMENT = "default-resources", "segment"
+_PROFILE_FILES = ("profile.yaml", "config.yaml")
+_PROFILE_FLAGS = ("--profile", "--workflow-profile")
+_DEPLOYMENT_FLAGS = ("--software-deployment-method", "--deployment-method", "--deployment", "--sdm")
+_CONDA_FLAGS = ("--use-conda", "--conda-create-envs-only")
+_PATIENCE_S = 30
+
+Resources = Mapping[str, Mapping[str, Any]]
+
+
+def values_of(flags: Sequence[str], *names: str) -> list[str]:
+    """Values that flags of some names have on a command line.
+
+    Examples
+    --------
+    >>> values_of(["--sdm", "conda", "apptainer", "-n", "--sdm=env-modules"], "--sdm")
+    ['conda', 'apptainer', 'env-modules']
+    """
+    found: list[str] = []
+    taking = False
+    for flag in flags:
+        name, equals, value = flag.partition("=")
+        if flag.startswith("-"):
+            taking = name in names
+            found += [value] if taking and equals else []
+        elif taking:
+            found.append(flag)
+    return found
+
+
+def profile_file(flags: Sequence[str]) -> Path | None:
+    """File of the profile that the engine's flags name, or nothing; a bare name may be one of ours.
+
+    Examples
+    --------
+    >>> profile_file(["--workflow-profile=slurm"]).parent.name, profile_file(["--cores", "2"])
+    ('slurm', None)
+    """
+    ours = workflow_root() / "config" / "profiles"
+    for name in values_of(flags, *_PROFILE_FLAGS):
+        for folder in (ours / name, Path(name), Path.home() / ".config" / "snakemake" / name):
+            for file in _PROFILE_FILES:
+                if (folder / file).is_file():
+                    return folder / file
+    return None
+
+
+def read_profile(flags: Sequence[str]) -> dict[str, Any]:
+    """Content of the profile that the flags name; empty where there is none."""
+    path = profile_file(flags)
+    return {} if path is None else read_yaml(path) or {}
+
+
+def uses_conda(flags: Sequence[str]) -> bool:
+    """Whether the engine's flags, or the profile that they name, ask for conda environments."""
+    if set(_CONDA_FLAGS) & set(flags):
+        return True
+    given = values_of(flags, *_DEPLOYMENT_FLAGS)
+    if given:
+        return "conda" in given
+    return "conda" in str(read_profile(flags).get("software-deployment-method", ""))
+
+
+def refuse_profile(flags: Sequence[str], config: Config, count_jobs: Callable[[], int]) -> None:
+    """Refuse a profile that is not filled in, or asks for what this cluster does not have.
+
+    Parameters
+    ----------
+    flags : sequence of str
+        Flags of the engine, which may name a profile.
+    config : Config
+        Of the study.
+    count_jobs : callable
+        Gives the number of jobs of the study; called only where it matters.
+
+    Raises
+    ------
+    ConfigError
+        Key, value and way out.
+    """
+    path, profile = profile_file(flags), read_profile(flags)
+    if path is None or profile.get("executor") != "slurm":
+        return
+    stages: Resources = profile.get("set-resources") or {}
+    asked: Resources = {DEFAULTS: profile.get(DEFAULTS) or {}, **stages}
+    _refuse_placeholders(path, asked)
+    _refuse_without_gpu_key(path, profile, asked, config)
+    _refuse_names(path, asked, "slurm_partition", [p.rstrip("*") for p in cluster_partitions()])
+    _refuse_names(path, asked, "slurm_account", cluster_accounts())
+    _refuse_partitions_without_gpu(path, asked, config)
+    _refuse_dropped_arrays(path, profile, count_jobs)
+
+
+def _refuse_placeholders(path: Path, asked: Resources) -> None:
+    for where, resources in asked.items():
+        for key, value in resources.items():
+            if value == PLACEHOLDER:
+                raise ConfigError(
+                    _key(where, key), PLACEHOLDER, "the name on your cluster",
+                    "`sinfo -s` lists partitions, `sacctmgr show associations user=$USER` accounts",
+                    where=str(path),
+                )  # fmt: skip
+
+
+def _key(where: str, key: str) -> str:
+    return f"{where}.{key}" if where == DEFAULTS else f"set-resources.{where}.{key}"
+
+
+def _refuse_without_gpu_key(
+    path: Path, profile: Mapping[str, Any], asked: Resources, config: Config
+) -> None:
+    """Refuse a study of GPUs with a profile that asks for none, or that adds them up in groups."""
+    if config.segmentation.device != "cuda":
+        return
+    segment = asked.get(SEGMENT) or {}
+    if not {"gpu", "gres"} & {*segment, *asked[DEFAULTS]}:
+        raise ConfigError(
+            "set-resources.segment", dict(segment), "gpu: 1 or gres: 'gpu:1', and the partition",
+            "segmentation.device is cuda; add it, or set device: cpu", where=str(path),
+        )  # fmt: skip
+    if profile.get("groups"):
+        raise ConfigError(
+            "groups", profile["groups"], "no groups where jobs use GPUs",
+            "members of a group add up their GPUs, more than a node has; remove the key",
+            where=str(path),
+        )  # fmt: skip
+
+
+def _refuse_names(path: Path, asked: Resources, key: str, known: Sequence[str]) -> None:
+    """Compare named partitions or accounts with those of the cluster, where it can be asked."""
+    what = key.removeprefix("slurm_")
+    for where, resources in asked.items():
+        wanted = resources.get(key)
+        if known and wanted is not None and str(wanted) not in known:
+            whose = "of this cluster" if what == "partition" else "that you may use here"
+            raise ConfigError(
+                _key(where, key), wanted, f"{'an' if what == 'account' else 'a'} {what} {whose}",
+                nearest(str(wanted), known), where=str(path),
+            )  # fmt: skip
+
+
+def _refuse_partitions_without_gpu(path: Path, asked: Resources, config: Config) -> None:
+    """Refuse a stage that asks for a GPU in a partition whose nodes have none."""
+    partitions = cluster_partitions()
+    default = next((p.rstrip("*") for p in partitions if p.endswith("*")), "")
+    with_gpu = sorted(p.rstrip("*") for p, gres in partitions.items() if "gpu" in gres)
+    on_gpu = config.segmentation.device == "cuda"
+    for where, own in asked.items():
+        resources = {**asked[DEFAULTS], **own}
+        wants = resources.get("gpu") or "gpu" in str(resources.get("gres", ""))
+        used = where != SEGMENT or on_gpu
+        name = str(resources.get("slurm_partition", default))
+        if partitions and wants and used and name not in with_gpu:
+            way_out = f"name {' or '.join(with_gpu)}" if with_gpu else "no partition here has one"
+            raise ConfigError(
+                _key(where, "slurm_partition"), name, "a partition whose nodes have a GPU",
+                f"{way_out}, or set segmentation.device: cpu", where=str(path),
+            )  # fmt: skip
+
+
+def _refuse_dropped_arrays(
+    path: Path, profile: Mapping[str, Any], count_jobs: Callable[[], int]
+) -> None:
+    """Refuse job arrays with fewer ``jobs`` than the study has.
+
+    When the engine may not start all jobs of a rule at one time, the plugin (2.7) waits for the
+    others, forgets those that it has, and the run waits for them for ever.
+    """
+    if not profile.get("slurm-array-jobs"):
+        return
+    most, needed = profile.get("jobs"), count_jobs()
+    if str(most) != "unlimited" and int(most or 0) < needed:
+        raise ConfigError(
+            "jobs", most, f"at least {needed}, all jobs of the study, with slurm-array-jobs",
+            "the plugin forgets jobs of an array that may not start together; raise it, or remove "
+            "slurm-array-jobs", where=str(path),
+        )  # fmt: skip
+
+
+def cluster_partitions() -> dict[str, str]:
+    """Partitions that ``sinfo`` lists with their generic resources; the default's name ends in *.
+
+    None where there is no SLURM or it does not answer.
+    """
+    found: dict[str, str] = {}
+    for line in _asked("sinfo", "-h", "-o", "%P|%G"):
+        name, _, gres = line.partition("|")
+        found[name] = f"{found.get(name, '')} {gres}".strip()
+    return found
+
+
+def cluster_accounts() -> list[str]:
+    """Accounts of this user; none where accounting does not answer or keeps no associations."""
+    user = getpass.getuser()
+    words = ("-n", "-P", "show", "associations", f"user={user}", "format=account")
+    return sorted({line.strip() for line in _asked("sacctmgr", *words)} - {""})
+
+
+def _asked(program: str, *words: str) -> list[str]:
+    """Lines that a program of SLURM prints; none where it is missing, fails or takes too long."""
+    if shutil.which(program) is None:
+        return []
+    try:
+        done = subprocess.run(
+            [program, *words], capture_output=True, text=True, check=False, timeout=_PATIENCE_S
+        )
+    except subprocess.TimeoutExpired:
+        return []
+    return done.stdout.splitlines() if done.returncode == 0 else []
