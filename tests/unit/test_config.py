@@ -39,6 +39,13 @@ def test_defaults_are_those_of_the_schema(study):
     assert config.exclusions == ()
 
 
+@pytest.mark.parametrize(("device", "expected"), [("cpu", 3), ("auto", 3), ("cuda", 50)])
+def test_the_size_of_a_batch_is_that_of_the_device(study, device, expected):
+    sizes = {"batch_size": 3, "gpu_batch_size": 50}
+    config = make_config(content(segmentation={"device": device, **sizes}), study)
+    assert config.segmentation.batch_size == expected
+
+
 def test_an_older_name_of_a_contrast_means_the_current_one(study):
     config = make_config(content(contrasts=["T2star", "T2starw", "T2w"]), study)
     assert config.contrasts == ("T2starw", "T2w")

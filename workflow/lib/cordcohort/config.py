@@ -55,7 +55,10 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """Masks drawn by models; ``use_manual`` is empty where the config says false."""
+    """Masks drawn by models; ``use_manual`` is empty where the config says false.
+
+    ``batch_size`` is that of the device.
+    """
 
     models: tuple[str, ...]
     device: str
@@ -312,7 +315,7 @@ def _segmentation(
     return Segmentation(
         models=(*block["models"], *further),
         device=block["device"],
-        batch_size=block["batch_size"],
+        batch_size=block["gpu_batch_size" if block["device"] == "cuda" else "batch_size"],
         mirror=block["mirror"],
         use_manual=tuple(block["use_manual"] or ()),
         contrasts={
