@@ -50,8 +50,8 @@ REFUSED: dict[str, tuple[dict, dict, Callable[[Path], None] | None, list[str]]] 
         ["default-resources.slurm_partition", "gpu-lang", "gpu-long"],
     ),
     "unknown partition of a stage": (
-        _with(segment={"slurm_partition": "mian"}), {}, None,
-        ["set-resources.segment.slurm_partition", "mian", "did you mean main"],
+        _with(segment={"slurm_partition": "mainn"}), {}, None,
+        ["set-resources.segment.slurm_partition", "mainn", "did you mean main"],
     ),
     "account not filled in": (
         _with(slurm_account="CHANGE_ME"), {}, None,
