@@ -34,6 +34,9 @@ def test_the_user_s_profile_takes_the_place_of_ours(tmp_path):
     command = engine_command(tmp_path, ["--workflow-profile", "slurm"])
     assert command.count("--workflow-profile") == 1
     assert command[-1] == str(workflow_root() / "config" / "profiles" / "slurm")
+    command = engine_command(tmp_path, ["--workflow-profile=slurm"])
+    assert command[-1].endswith("config/profiles/slurm")
+    assert command[-1].startswith("--workflow-profile=/")
     command = engine_command(tmp_path, ["--profile=/mine"])
     assert "--workflow-profile" not in command
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cordcohort.cluster.profile import PROFILE_FLAGS, with_our_profiles
 from cordcohort.engine_output import Kept
 from cordcohort.errors import CordcohortError
 from cordcohort.prepared import PREPARED_VARIABLE
@@ -41,13 +42,9 @@ def engine_command(study: Path, flags: Sequence[str]) -> list[str]:
     The default profile is left out where the user names another one; a bare name is one of ours.
     """
     root = workflow_root()
-    flags = [flag for flag in flags if flag != "--"]
+    flags = with_our_profiles([flag for flag in flags if flag != "--"])
     profiles = root / "config" / "profiles"
-    for position, flag in enumerate(flags[:-1]):
-        named = profiles / flags[position + 1]
-        if flag in ("--profile", "--workflow-profile") and named.is_dir():
-            flags[position + 1] = str(named)
-    own = any(flag.split("=")[0] in ("--profile", "--workflow-profile") for flag in flags)
+    own = any(flag.split("=")[0] in PROFILE_FLAGS for flag in flags)
     profile = [] if own else ["--workflow-profile", str(profiles / "default")]
     return [
         sys.executable, "-m", "snakemake", "--snakefile", str(root / "Snakefile"),

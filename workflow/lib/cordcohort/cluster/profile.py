@@ -9,6 +9,7 @@ import getpass
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from cordcohort.validation import nearest
 PLACEHOLDER = "CHANGE_ME"
 DEFAULTS, SEGMENT = "default-resources", "segment"
 _PROFILE_FILES = ("profile.yaml", "config.yaml")
-_PROFILE_FLAGS = ("--profile", "--workflow-profile")
+PROFILE_FLAGS = ("--profile", "--workflow-profile")
 _DEPLOYMENT_FLAGS = ("--software-deployment-method", "--deployment-method", "--deployment", "--sdm")
 _CONDA_FLAGS = ("--use-conda", "--conda-create-envs-only")
 _PATIENCE_S = 30
@@ -58,12 +59,33 @@ def profile_file(flags: Sequence[str]) -> Path | None:
     ('slurm', None)
     """
     ours = workflow_root() / "config" / "profiles"
-    for name in values_of(flags, *_PROFILE_FLAGS):
+    for name in values_of(flags, *PROFILE_FLAGS):
         for folder in (ours / name, Path(name), Path.home() / ".config" / "snakemake" / name):
             for file in _PROFILE_FILES:
                 if (folder / file).is_file():
                     return folder / file
     return None
+
+
+def with_our_profiles(flags: Sequence[str]) -> list[str]:
+    """Flags of the engine, in which the bare name of one of our profiles becomes its folder.
+
+    Examples
+    --------
+    >>> [Path(flag).name for flag in with_our_profiles(["--workflow-profile", "slurm", "-n"])]
+    ['--workflow-profile', 'slurm', '-n']
+    """
+    ours = workflow_root() / "config" / "profiles"
+    found: list[str] = []
+    for before, flag in pairwise(["", *flags]):
+        name, equals, value = flag.partition("=")
+        if before in PROFILE_FLAGS and (ours / flag).is_dir():
+            found.append(str(ours / flag))
+        elif equals and name in PROFILE_FLAGS and (ours / value).is_dir():
+            found.append(f"{name}={ours / value}")
+        else:
+            found.append(flag)
+    return found
 
 
 def read_profile(flags: Sequence[str]) -> dict[str, Any]:
