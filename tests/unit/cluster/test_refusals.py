@@ -11,7 +11,7 @@ from cordcohort.errors import CordcohortError
 
 
 def _config(device="cpu"):
-    return SimpleNamespace(segmentation=SimpleNamespace(device=device))
+    return SimpleNamespace(segmentation=SimpleNamespace(device=device), training=[])
 
 
 def _one_line(error) -> str:

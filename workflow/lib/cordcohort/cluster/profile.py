@@ -20,7 +20,7 @@ from cordcohort.root import workflow_root
 from cordcohort.validation import nearest
 
 PLACEHOLDER = "CHANGE_ME"
-DEFAULTS, SEGMENT = "default-resources", "segment"
+DEFAULTS = "default-resources"
 _PROFILE_FILES = ("profile.yaml", "config.yaml")
 PROFILE_FLAGS = ("--profile", "--workflow-profile")
 _DEPLOYMENT_FLAGS = ("--software-deployment-method", "--deployment-method", "--deployment", "--sdm")
@@ -153,20 +153,28 @@ def _refuse_without_gpu_key(
     path: Path, profile: Mapping[str, Any], asked: Resources, config: Config
 ) -> None:
     """Refuse a study of GPUs with a profile that asks for none, or that adds them up in groups."""
-    if config.segmentation.device != "cuda":
-        return
-    segment = asked.get(SEGMENT) or {}
-    if not {"gpu", "gres"} & {*segment, *asked[DEFAULTS]}:
-        raise ConfigError(
-            "set-resources.segment", dict(segment), "gpu: 1 or gres: 'gpu:1', and the partition",
-            "segmentation.device is cuda; add it, or set device: cpu", where=str(path),
-        )  # fmt: skip
-    if profile.get("groups"):
+    stages = stages_on_gpu(config)
+    for stage in stages:
+        own = asked.get(stage) or {}
+        if not {"gpu", "gres"} & {*own, *asked[DEFAULTS]}:
+            raise ConfigError(
+                f"set-resources.{stage}", dict(own), "gpu: 1 or gres: 'gpu:1', and the partition",
+                f"{stages[stage]} is cuda; add it, or set device: cpu", where=str(path),
+            )  # fmt: skip
+    if stages and profile.get("groups"):
         raise ConfigError(
             "groups", profile["groups"], "no groups where jobs use GPUs",
             "members of a group add up their GPUs, more than a node has; remove the key",
             where=str(path),
         )  # fmt: skip
+
+
+def stages_on_gpu(config: Config) -> dict[str, str]:
+    """Stages of the profile whose jobs ask for a GPU, each with the key that says so."""
+    found = {"segment": "segmentation.device"} if config.segmentation.device == "cuda" else {}
+    if any(entry["device"] == "cuda" for entry in config.training):
+        found["train"] = "training[].device"
+    return found
 
 
 def _refuse_names(path: Path, asked: Resources, key: str, known: Sequence[str]) -> None:
@@ -187,17 +195,16 @@ def _refuse_partitions_without_gpu(path: Path, asked: Resources, config: Config)
     partitions = cluster_partitions()
     default = next((p.rstrip("*") for p in partitions if p.endswith("*")), "")
     with_gpu = sorted(p.rstrip("*") for p, gres in partitions.items() if "gpu" in gres)
-    on_gpu = config.segmentation.device == "cuda"
+    idle = {"segment", "train"} - set(stages_on_gpu(config))
     for where, own in asked.items():
         resources = {**asked[DEFAULTS], **own}
         wants = resources.get("gpu") or "gpu" in str(resources.get("gres", ""))
-        used = where != SEGMENT or on_gpu
         name = str(resources.get("slurm_partition", default))
-        if partitions and wants and used and name not in with_gpu:
+        if partitions and wants and where not in idle and name not in with_gpu:
             way_out = f"name {' or '.join(with_gpu)}" if with_gpu else "no partition here has one"
             raise ConfigError(
                 _key(where, "slurm_partition"), name, "a partition whose nodes have a GPU",
-                f"{way_out}, or set segmentation.device: cpu", where=str(path),
+                f"{way_out}, or set device: cpu", where=str(path),
             )  # fmt: skip
 
 

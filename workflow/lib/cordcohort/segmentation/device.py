@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -63,15 +64,46 @@ def halving(work: Callable[[int], Result], batch_size: int) -> Result:
             return work(batch_size)
         except torch.cuda.OutOfMemoryError as error:
             if batch_size <= SMALLEST_BATCH:
-                raise GpuFullError(
-                    "segmentation.device: expected a GPU with room for one slice, got a full one "
-                    f"({_first_sentence(error)}); ask for a larger one in the profile "
-                    "(set-resources.segment: slurm_partition, or gres: 'gpu:TYPE:1'), or use cpu"
-                ) from error
+                raise _full("one slice", "segment", error) from error
         # Only here, after the failure and what it held are forgotten, is there memory to free.
         batch_size //= 2
         torch.cuda.empty_cache()
 
 
-def _first_sentence(error: BaseException) -> str:
-    return " ".join(str(error).split()).partition(". ")[0] or "out of memory"
+@contextmanager
+def room_for(batch: str, stage: str) -> Generator[None]:
+    """Tell in one line that a GPU is full where nothing smaller can be done.
+
+    Parameters
+    ----------
+    batch : str
+        What did not fit.
+    stage : str
+        Key of ``set-resources`` in the profile.
+
+    Raises
+    ------
+    GpuFullError
+        If the GPU's memory is full.
+
+    Examples
+    --------
+    >>> with room_for("a batch of 32", "train"):
+    ...     raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+    Traceback (most recent call last):
+    ...
+    cordcohort.errors.GpuFullError: device: expected a GPU with room for a batch of 32, got ...
+    """
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise _full(batch, stage, error) from error
+
+
+def _full(batch: str, stage: str, error: BaseException) -> GpuFullError:
+    came = " ".join(str(error).split()).partition(". ")[0] or "out of memory"
+    return GpuFullError(
+        f"device: expected a GPU with room for {batch}, got a full one ({came}); ask for a larger "
+        f"one in the profile (set-resources.{stage}: slurm_partition, or gres: 'gpu:TYPE:1'), "
+        "or use cpu"
+    )

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from cordcohort.errors import ConfigError
 from cordcohort.files import read_json, write_json
 from cordcohort.scan import Row
-from cordcohort.segmentation.device import choose_device
+from cordcohort.segmentation.device import choose_device, room_for
 from cordcohort.segmentation.networks import build_network
 from cordcohort.training.heat_maps import best_thresholds
 from cordcohort.training.losses import make_loss
@@ -118,7 +118,9 @@ def train(
     supply = make_supply(recipe, roots, find_rows, place, out_dir, resume=resume)
     run = _start(in_steps(recipe, supply.epoch_samples), out_dir, place, resume)
     run.numbers["validated_on"] = "held out" if supply.unseen else "training"
-    _loop(run, supply.train, supply.checks)
+    # Half a batch would train another model, so a full GPU stops the training.
+    with room_for(f"a batch of {recipe.schedule['batch_size']}", "train"):
+        _loop(run, supply.train, supply.checks)
     if run.recipe.loss["name"] == HEAT_MAPS:
         _choose_thresholds(run, supply.checks)
     shutil.rmtree(out_dir / VOLUMES, ignore_errors=True)
