@@ -23,11 +23,23 @@ def test_linear_cost_is_found_exactly(offset, slope, sizes):
         )
 
 
-@given(st.lists(st.floats(0.1, 1e4), min_size=1, max_size=10))
-def test_jobs_of_one_size_give_their_mean_and_nothing_negative(seconds):
+@given(
+    seconds=st.lists(st.floats(0.1, 1e4), min_size=1, max_size=10), n=st.integers(1, 100),
+)  # fmt: skip
+def test_jobs_of_one_size_are_told_right_and_larger_ones_never_half_of_what_they_cost(seconds, n):
     rate = rate_of([Record(8, s, s, 100.0) for s in seconds])
+    mean = sum(seconds) / len(seconds)
+    assert min(rate.cpu_s_per_job, rate.cpu_s_per_scan) >= 0
+    assert rate.cpu_s_per_job + rate.cpu_s_per_scan * 8 == pytest.approx(mean)
+    told = rate.cpu_s_per_job + rate.cpu_s_per_scan * 8 * n
+    for cost in (mean, mean * n):  # all of it was the start, or nothing of it
+        assert cost / 2 <= told <= cost * (n + 1) / 2 * (1 + 1e-9)
+
+
+def test_jobs_that_grow_faster_than_their_scans_start_for_nothing():
+    rate = rate_of([Record(1, 1, 1, 1), Record(2, 4, 4, 1), Record(3, 9, 9, 1)])
     assert rate.cpu_s_per_job == 0
-    assert rate.cpu_s_per_scan * 8 == pytest.approx(sum(seconds) / len(seconds))
+    assert rate.cpu_s_per_scan == pytest.approx(14 / 6)
 
 
 def _benchmark(study, name, seconds, cpu, memory):

@@ -115,6 +115,10 @@ def _number(text: str | None) -> float:
 def rate_of(records: Sequence[Record]) -> Rate:
     """Cost a job and a scan: the least-squares line through the records, no part negative.
 
+    Jobs of one size do not tell what it costs to start one. Half of what they took then counts as
+    the start: jobs of ``k`` times their size are told at most ``2 k / (k + 1)`` times too low, less
+    than twice, and at most ``(k + 1) / 2`` times too high.
+
     Examples
     --------
     >>> rate_of([Record(1, 3, 3, 100), Record(2, 5, 5, 120), Record(4, 9, 9, 110)])
@@ -127,7 +131,9 @@ def rate_of(records: Sequence[Record]) -> Rate:
     together = sum((r.n_scans - mean_x) * (r.cpu_s - mean_y) for r in records)
     slope = together / spread if spread else 0.0
     offset = mean_y - slope * mean_x
-    if slope <= 0 or offset < 0:  # too alike, or too noisy, for a line: all cost is by scan
+    if slope <= 0:  # too alike, or too noisy, for a line
+        slope, offset = mean_y / mean_x / 2, mean_y / 2
+    elif offset < 0:
         slope, offset = mean_y / mean_x, 0.0
     return Rate(
         cpu_s_per_job=offset,
