@@ -113,3 +113,19 @@ def test_other_version_than_pinned_is_refused(tmp_path):
     with pytest.raises(CordcohortError) as error:
         refusals.refuse_half_built(tmp_path)
     assert "numpy 2.4.6" in _one_line(error)
+
+
+def test_in_a_shared_folder_only_our_own_environments_are_judged(tmp_path, root):
+    shared, study = tmp_path / "shared", tmp_path / "study"
+    for name, text in (
+        ("other_", "dependencies: [numpy=2.4.6]"),
+        ("ours_", (root / "envs" / "measures.yaml").read_text()),
+    ):
+        (shared / name / "conda-meta").mkdir(parents=True)
+        (shared / f"{name}.yaml").write_text(text)
+    refusals.refuse_half_built(study)
+    (tmp_path / "profile").mkdir()
+    asked = _asked(tmp_path / "profile", **{"conda-prefix": str(shared)})
+    for flags in (asked, ["--conda-prefix", str(shared)]):
+        with pytest.raises(CordcohortError, match="ours_: the environment is half built"):
+            refusals.refuse_half_built(study, flags)

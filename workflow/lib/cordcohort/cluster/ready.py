@@ -53,7 +53,7 @@ def make_ready(study: Path, config: Config, flags: Sequence[str]) -> int:
     code = subprocess.run(
         [*engine_command(study, flags), "--conda-create-envs-only"], check=False
     ).returncode
-    refuse_half_built(study)
+    refuse_half_built(study, flags)
     if code == 0:
         sys.stdout.write("data, models and environments are ready\n")
     return code

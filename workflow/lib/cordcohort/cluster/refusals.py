@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cordcohort.cluster.profile import refuse_profile, uses_conda
+from cordcohort.cluster.profile import read_profile, refuse_profile, uses_conda, values_of
 from cordcohort.config import Config
 from cordcohort.errors import CordcohortError
 from cordcohort.files import read_yaml
 from cordcohort.nnunet.needed import require_nnunet
 from cordcohort.nnunet.paths import NNUNET, backend_of
+from cordcohort.root import workflow_root
 
 _RUNS_NOTHING = {"-n", "--dry-run", "--dryrun", "--unlock", "--nolock", "--lint", "--summary", "-D"}
 
@@ -38,7 +40,7 @@ def refuse_early(
     if not _RUNS_NOTHING & set(flags):
         refuse_locked(study)
         refuse_without_nnunet(config, flags)
-    refuse_half_built(study)
+    refuse_half_built(study, flags)
     refuse_profile(flags, config, count_jobs)
 
 
@@ -67,17 +69,24 @@ def refuse_locked(study: Path) -> None:
         )
 
 
-def refuse_half_built(study: Path) -> None:
+def refuse_half_built(study: Path, flags: Sequence[str] = ()) -> None:
     """Refuse an environment whose building broke off, or that does not hold its pinned versions.
 
-    The engine only warns where pins cannot be had and then takes other versions.
+    The engine only warns where pins cannot be had and then takes other versions. In a folder that
+    profile or flags name (``conda-prefix``), and that other workflows may share, only environments
+    of this one are judged.
     """
-    folder = study / ".snakemake" / "conda"
+    folder = environment_folder(flags)
+    ours = None
+    if folder is None:
+        folder = study / ".snakemake" / "conda"
+    else:
+        ours = {path.read_bytes() for path in (workflow_root() / "envs").glob("*.yaml")}
     for recipe in sorted(folder.glob("*.yaml")):
         built = folder / recipe.stem
-        way_out = f"remove {built} and run `cordcohort run {study} --prepare` with a network"
-        if not built.is_dir():
+        if not built.is_dir() or (ours is not None and recipe.read_bytes() not in ours):
             continue
+        way_out = f"remove {built} and run `cordcohort run {study} --prepare` with a network"
         records = {path.name for path in (built / "conda-meta").glob("*.json")}
         if not records:
             raise CordcohortError(f"{built}: the environment is half built; {way_out}")
@@ -86,6 +95,18 @@ def refuse_half_built(study: Path) -> None:
                 raise CordcohortError(
                     f"{built}: expected {name} {version} as pinned, found another; {way_out}"
                 )
+
+
+def environment_folder(flags: Sequence[str]) -> Path | None:
+    """Folder of the environments that flags or profile name, or nothing.
+
+    Examples
+    --------
+    >>> environment_folder(["--conda-prefix", "/shared/envs"])
+    PosixPath('/shared/envs')
+    """
+    named = values_of(flags, "--conda-prefix") or [read_profile(flags).get("conda-prefix")]
+    return Path(os.path.expandvars(named[0])).expanduser() if named[0] else None
 
 
 def pinned(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
