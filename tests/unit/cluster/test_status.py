@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from cordcohort.bids.shards import write_shards
-from cordcohort.cluster.status import read_engine_log, scans_by_site, status_lines
+from cordcohort.cluster.status import STAGES, read_engine_log, scans_by_site, status_lines
 from cordcohort.errors import CordcohortError
 from cordcohort.model_uses import ModelUse
+from cordcohort.plan import MEASURE_KINDS
 from cordcohort.scan import mask_record, measure_table
 
 LOG = """job                   count
@@ -40,6 +43,18 @@ def test_every_planned_job_is_in_exactly_one_state():
     assert stages["measures"] == {"done": 0, "running": 1, "failed": 1, "waiting": 0}
     assert stages["cohort"] == {"done": 0, "running": 0, "failed": 0, "waiting": 1}
     assert "all" not in stages
+
+
+def test_every_kind_of_rule_belongs_to_a_stage(root):
+    """A rule of no stage would stand as a stage of its own, once a data set."""
+    named = {f"{kind}_a_0000of0001" for kind in MEASURE_KINDS}
+    for file in (root / "workflow" / "rules").glob("*.smk"):
+        text = file.read_text()
+        named |= set(re.findall(r"^rule (\w+):", text, re.MULTILINE))
+        named |= set(re.findall(r'f"(\w+_)\{entry', text))
+    assert len(named) > len(MEASURE_KINDS) + 4
+    for rule in named - {"all"}:
+        assert any(rule.startswith(prefix) for prefix in STAGES), rule
 
 
 def test_a_job_that_is_tried_again_is_running_and_then_done():

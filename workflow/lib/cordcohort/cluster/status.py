@@ -71,11 +71,12 @@ def _stage(rule: str, stages: Mapping[str, str] | None) -> str:
 
 
 STAGES = {
-    "mean_b0": "images", "soft_truth": "images", "tensor": "images",
-    "level_maps": "images", "segment": "segmentation", "discs": "segmentation", "shape": "measures",
-    "agreement": "measures", "regions": "measures", "followup": "measures", "spinal": "measures",
-    "pictures": "report",
-    "subject_pages": "report", "report": "report", "analysis": "statistics",
+    "mean_b0": "images", "soft_truth": "images", "tensor": "images", "level_maps": "images",
+    "train": "training", "nnunet": "training", "rank": "experiments", "corrected": "experiments",
+    "segment": "segmentation", "discs": "segmentation", "shape": "measures",
+    "agreement": "measures", "regions": "measures", "lesion": "measures", "spinal": "measures",
+    "threshold": "measures", "resolution": "measures", "followup": "measures", "cohort": "cohort",
+    "analysis": "statistics", "pictures": "report", "subject_pages": "report", "report": "report",
 }  # fmt: skip
 
 
