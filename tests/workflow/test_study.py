@@ -14,6 +14,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import ROOT, run_command
+from cordcohort.cluster.estimate import BENCHMARKS, planned_jobs
+from cordcohort.plan import load_plan, read_content
 from hostile_study import study_content, write_config
 
 TABLES = (
@@ -51,6 +53,13 @@ def test_model_agrees_with_the_raters_on_phantoms_that_it_never_saw(finished_dem
 
 def test_second_run_does_nothing(finished_demo):
     assert _planned(finished_demo) == []
+
+
+def test_the_estimate_counts_exactly_the_jobs_that_run(finished_demo):
+    folder = finished_demo / BENCHMARKS
+    ran = {str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.tsv")}
+    plan = load_plan(read_content(finished_demo), refresh=False, study_dir=finished_demo)
+    assert {job.benchmark for job in planned_jobs(plan)} == ran
 
 
 def test_plain_snakemake_from_the_checkout_plans_the_same(finished_demo):

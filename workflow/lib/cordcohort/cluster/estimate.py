@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from cordcohort.config import Config
 from cordcohort.errors import CordcohortError
 from cordcohort.files import read_json, write_json
 from cordcohort.level_plan import SPINAL
+from cordcohort.nnunet.paths import NNUNET
 from cordcohort.plan import MEASURE_KINDS, Plan
 
 BENCHMARKS = Path("results") / "benchmarks"
@@ -65,6 +66,12 @@ def planned_jobs(plan: Plan) -> list[PlannedJob]:
         for m in config.segmentation.models
         for b in plan.segmentation_batches(m)
     ]
+    jobs += [
+        PlannedJob(f"segmentation/resampled_{m}", f"segmentation/resampled_{m}_{b.name}",
+                   len(b.outputs), gpu)
+        for m in config.segmentation.models
+        for b in plan.resolution_batches(m)
+    ]  # fmt: skip
     groups = [("images/mean_b0", plan.b0_batches()), ("images/tensor", plan.tensor_batches())]
     groups.append(("images/soft_truth", plan.soft_truth_batches()))
     groups.append(("segmentation/discs", plan.disc_batches()))
@@ -76,7 +83,24 @@ def planned_jobs(plan: Plan) -> list[PlannedJob]:
     jobs += [PlannedJob(k, f"{k}_{b.name}", len(b.scans)) for k, found in groups for b in found]
     jobs += [PlannedJob("statistics", f"statistics/{name}", n) for name in plan.analyses()]
     whole = ("cohort/cohort", "report/subject_pages", "report/report")
-    return jobs + [PlannedJob(name, name, n) for name in whole]
+    jobs += [PlannedJob(name, name, n) for name in whole]
+    return [*jobs, *_training_jobs(plan)]
+
+
+def _training_jobs(plan: Plan) -> Iterator[PlannedJob]:
+    """Trainings and what experiments do between them; their cost is by job, not by scan."""
+    for entry in plan.trainings():
+        name = f"training/{entry['name']}"
+        yield PlannedJob(name, name, 1, entry["device"] == "cuda")
+    for entry in plan.trainings(NNUNET):
+        name, gpu = f"training/{entry['name']}", entry["device"] == "cuda"
+        for fold in range(len(plan.nnunet_folds(entry))):
+            yield PlannedJob(f"{name}_fold", f"{name}_fold{fold}", 1, gpu)
+        for step in ("prepare", "publish"):
+            yield PlannedJob(f"{name}_{step}", f"{name}_{step}", 1)
+    for job in (*plan.ranking_jobs(), *plan.corrected_jobs()):
+        kind = job.rule.partition("_")[0]
+        yield PlannedJob(f"experiments/{kind}", f"experiments/{job.rule}", 1)
 
 
 def count_jobs(config: Config, rows: list[dict[str, Any]]) -> int:
