@@ -12,7 +12,8 @@ from cordcohort.images.level_maps import make_level_map
 from cordcohort.measures.masks import grid_of
 from cordcohort.measures.options import MeasureOptions, RootletOptions
 from cordcohort.measures.shape import measure_shape
-from cordcohort.measures.spinal_rows import NO_PMJ, SOFT_ONLY, measure_spinal
+from cordcohort.measures.spinal_rows import WITHOUT_LEVELS, measure_spinal
+from cordcohort.measures.spinal_scene import NO_PMJ, SOFT_ONLY
 from cordcohort.nifti import write_image
 
 SHAPE = (24, 24, 60)
@@ -151,6 +152,52 @@ def test_empty_rootlets_fail_instead_of_vanishing(drawn: Drawn):
     assert own["value"].isna().all()
 
 
+@pytest.mark.parametrize(("kind", "code"), [("seg", 1), ("dseg", 1), ("dseg", 200)])
+def test_a_binary_mask_of_rootlets_has_no_levels_and_is_scored_as_a_whole(drawn, kind, code):
+    drawn.add("net", "rootlets", kind, ((rootlets() > 0) * code).astype(np.uint8))
+    own = drawn.rows().query("method == 'net'")
+    placed = own[own["reference"] == ""]
+    assert set(placed["flag"]) == {"failed"}
+    assert set(placed["reason"]) == {WITHOUT_LEVELS}
+    scores = own[own["reference"] == "manual"]
+    assert scores[["level", "measure", "value"]].values.tolist() == [["", "dice", 1.0]]
+
+
+def test_a_map_of_levels_wins_over_a_binary_mask_of_the_same_method(drawn: Drawn):
+    before = drawn.rows()
+    drawn.add("manual", "rootlets", "seg", (rootlets() > 0).astype(np.uint8))
+    pd.testing.assert_frame_equal(drawn.rows(), before)
+
+
+def test_numbers_beyond_any_code_never_come_back_as_a_level(drawn: Drawn):
+    path = drawn.folder / "far.nii.gz"
+    write_image(path, rootlets().astype(np.int32) + 256 * (rootlets() > 0), AFFINE, dtype=np.int32)
+    drawn.masks[-1]["path"] = str(path)
+    assert set(drawn.rows()["flag"]) == {"failed"}
+
+
+def test_ventral_rootlets_are_placed_and_scored_apart_from_dorsal_ones(drawn: Drawn):
+    both = rootlets()
+    for code, (low, high) in LEVELS.items():
+        both[[8, 15], 15, low - 1 : high] = code + 100  # in front of the cord, one slice lower
+    drawn.add("net", "rootlets", "dseg", both)
+    drawn.add("second", "rootlets", "dseg", both)
+    table = drawn.rows()
+    dorsal = table[table["structure"] == "rootlets"]
+    assert value(dorsal, "C4", "pmj_distance_mm", "net") == value(
+        dorsal, "C4", "pmj_distance_mm", "manual"
+    )
+    ventral = table[table["structure"] == "rootlets_ventral"]
+    assert set(ventral["method"]) == {"net", "second"}  # who drew none is not said to lack them
+    away = value(ventral, "C4", "pmj_distance_mm", "net")
+    # One slice of 1 mm lower along a cord that is straight but for its upper end.
+    assert away == pytest.approx(value(dorsal, "C4", "pmj_distance_mm", "net") + 1, abs=0.05)
+    by_second = drawn.rows(reference="second")
+    scores = by_second[(by_second["reference"] == "second") & (by_second["method"] == "net")]
+    assert set(scores["structure"]) == {"rootlets", "rootlets_ventral"}
+    assert (scores.loc[scores["measure"] == "dice", "value"] == 1).all()
+
+
 def test_agreement_with_the_reference_level_by_level(drawn: Drawn):
     moved = rootlets({**LEVELS, 8: (2, 2)}, up=1)
     moved[moved == 7] = 0
@@ -167,6 +214,8 @@ def test_agreement_with_the_reference_level_by_level(drawn: Drawn):
     assert np.isnan(scores["C8", "dice"])
     told = table[(table["reference"] == "manual") & (table["level"] == "C8")]["reason"]
     assert set(told) == {"the reference has no C8"}
+    whole = 2 * np.sum((moved > 0) & (rootlets() > 0)) / np.sum((moved > 0) * 1 + (rootlets() > 0))
+    assert scores["", "dice"] == pytest.approx(whole)
 
 
 def test_raters_of_one_scan_get_a_consensus_that_others_may_be_compared_with(drawn: Drawn):
@@ -210,11 +259,20 @@ def test_the_level_map_gives_other_measures_their_levels(mapped):
     assert "spinal" not in set(usual["level_kind"])
 
 
+def test_ventral_or_binary_rootlets_alone_make_no_level_map(drawn: Drawn, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for shown in ((rootlets() > 0) * 1, rootlets() + 100 * (rootlets() > 0)):
+        drawn.masks = [m for m in drawn.masks if m["structure"] != "rootlets"]
+        drawn.add("manual", "rootlets", "dseg", shown.astype(np.uint8))
+        record = make_level_map({**SCAN, "status": "no_image"}, drawn.masks, MeasureOptions())
+        assert (record["status"], record["levels"]) == ("failed", {})
+
+
 def test_a_scan_without_rootlets_has_a_record_and_no_map(drawn: Drawn, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     masks = [m for m in drawn.masks if m["structure"] != "rootlets"]
     record = make_level_map({**SCAN, "status": "no_image"}, masks, MeasureOptions())
     assert record["status"] == "failed"
-    assert record["reason"] == "no label map of rootlets can be read"
+    assert record["reason"] == "no label map of dorsal rootlets can be read"
     assert not list(tmp_path.rglob("*dseg.nii.gz")) or record["mask"] == ""
     assert grid_of("", masks) is not None

@@ -8,9 +8,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 from cordcohort.bids.single import rows_of_folders
-from cordcohort.errors import ConfigError
+from cordcohort.errors import ConfigError, ImageError
 from cordcohort.nnunet.export import cases, export, split_of, volumes
-from cordcohort.nnunet.recipe import parse_nnunet_recipe, read_nnunet_recipe
+from cordcohort.nnunet.labels import check_structures, mask_of, read_labels
+from cordcohort.nnunet.recipe import (
+    dataset_labels,
+    parse_nnunet_recipe,
+    read_nnunet_recipe,
+    structures_of,
+)
+from cordcohort.spinal_names import ROOTLET_CLASSES
 from unit.training.cohorts import put, write_cohort
 
 
@@ -149,6 +156,71 @@ def test_too_few_persons_are_refused(cohort, said, folds):
         split_of(chosen, recipe, said)
 
 
+def _rootlet_cohort(folder, maps: dict[str, np.ndarray], kind: str = "dseg"):
+    """One person a map of rootlets."""
+    root = write_cohort(folder / "scans", list(maps), ["T2w"])
+    for person, data in maps.items():
+        name = f"derivatives/labels/sub-{person}/anat/sub-{person}_T2w_label-rootlets_{kind}.nii.gz"
+        put(root / name, data.astype(np.uint8), (1.0, 1.0, 1.0))
+    return rows_of_folders({"scans": root})
+
+
+def _map(*codes: int) -> np.ndarray:
+    """A block of two voxels for each code, from above to below, on one side only."""
+    out = np.zeros((24, 24, 24), int)
+    for number, code in enumerate(codes):
+        out[3, 5:7, 20 - 2 * number] = code
+    return out
+
+
+@pytest.mark.parametrize(
+    ("classes", "numbers"),
+    [("dorsal", [1, 2, 8]), ("dorsal_ventral", [1, 2, 8, 9]), ("binary", [1])],
+)
+def test_rootlets_are_exclusive_labels_that_count_on_in_lpi(tmp_path, classes, numbers):
+    rows = _rootlet_cohort(tmp_path, {"1": _map(2, 3, 9, 102)})
+    recipe = _recipe(task="rootlets", classes=classes)
+    assert recipe.orientation == "LPI"
+    (case,), left_out = cases(recipe, rows)
+    assert not left_out
+    image, label = volumes(case, recipe)
+    assert np.unique(label).tolist() == [0, *numbers]
+    assert label[3, 5, 20] == 1  # stored as RAS, which the field calls LPI: nothing is turned
+    assert np.array_equal(image.data, np.asarray(nib.load(case.row["image"]).dataobj))
+    about = dataset_labels(recipe.regions, exclusive=True)["labels"]
+    assert list(about.values()) == list(range(len(recipe.regions) + 1))
+    # What the drawing is told puts every label back under its code.
+    labels = read_labels({"labels": about}, "")
+    structures = check_structures("rootlets", structures_of(recipe), labels, "s")
+    back = mask_of(label, structures["rootlets"], labels)
+    expected = np.isin(_map(2, 3, 9, 102), ROOTLET_CLASSES[classes]) * _map(2, 3, 9, 102)
+    assert np.array_equal(back, 200 * (label > 0) if classes == "binary" else expected)
+
+
+def test_binary_rootlets_train_a_binary_model_only_and_are_never_level_c1(tmp_path):
+    rows = _rootlet_cohort(tmp_path / "map", {"1": _map(1, 1)})
+    named = _rootlet_cohort(tmp_path / "mask", {"1": _map(1, 1)}, kind="seg")
+    for found in (rows, named):
+        binary, levels = _recipe(task="rootlets", classes="binary"), _recipe(task="rootlets")
+        (case,), _ = cases(levels, found)
+        assert np.unique(volumes(case, binary)[1]).tolist() == [0, 1]
+        with pytest.raises(ImageError, match="rootlets without levels"):
+            volumes(case, levels)
+
+
+def test_a_scan_without_rootlets_is_left_out_with_its_reason(tmp_path, cohort):
+    chosen, left_out = cases(_recipe(task="rootlets"), cohort)
+    assert not chosen
+    assert set(left_out.values()) == {"no rootlets by 'manual'"}
+
+
+def test_the_shipped_recipe_of_rootlets_is_that_of_the_published_study(root):
+    recipe = read_nnunet_recipe(root / "config" / "training" / "rootlets-nnunet.yaml")
+    assert (recipe.configuration, recipe.orientation, recipe.folds) == ("3d_fullres", "LPI", 5)
+    assert (recipe.trainer["epochs"], recipe.trainer["iterations"]) == (2000, 250)
+    assert recipe.regions == ("C2", "C3", "C4", "C5", "C6", "C7", "C8", "T1")
+
+
 def test_the_shipped_recipe_is_that_of_the_published_study(root):
     recipe = read_nnunet_recipe(root / "config" / "training" / "sciseg-nnunet.yaml")
     assert (recipe.configuration, recipe.orientation) == ("3d_fullres", "RPI")
@@ -158,7 +230,10 @@ def test_the_shipped_recipe_is_that_of_the_published_study(root):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"backend": "torch"}, "nnunet"), ({"task": "rootlets"}, "cord, lesion"),
+        ({"backend": "torch"}, "nnunet"), ({"task": "regions"}, "cord, lesion, rootlets"),
+        ({"task": "rootlets", "classes": "levels"}, "dorsal, dorsal_ventral, binary"),
+        ({"task": "rootlets", "regions": ["C2"]}, "regions: .*no such key"),
+        ({"classes": "dorsal"}, "classes: .*no such key"),
         ({"seed": True}, "seed"), ({"folds": 0}, "folds"), ({"configuration": "3d_lowres"}, "2d"),
         ({"orientation": "XYZ"}, "RPI"), ({"regions": ["lesion", "cord"]}, "cord, lesion"),
         ({"regions": ["cord", "lesion", "tumour"]}, "oedema"), ({"sources": {}}, "sources.cohort"),

@@ -60,6 +60,7 @@ LABEL_NAMES: dict[str, LabelName] = (
     | _named("regions", "dseg", "label-SCregions_dseg label-regions_dseg")
     | _named("tissue", "dseg", "label-tissue_dseg")
     | _named("rootlets", "dseg", "label-rootlets_dseg", "label-rootlet label-rootlet_dseg")
+    | _named("rootlets", "seg", "label-rootlets_seg")
     | _named("rootlets", "softseg", "label-rootlets_softseg")
     | _named("spinal", "dseg", "label-spinal_dseg")
     | _named("vertebrae", "dseg", "label-vertebrae_dseg", "seg_labeled")

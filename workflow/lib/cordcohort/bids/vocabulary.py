@@ -13,7 +13,7 @@ from cordcohort.bids.sheets import SPLITS
 from cordcohort.config import Config
 from cordcohort.measures.region_codes import REGION_CODES
 from cordcohort.model_uses import STRUCTURES
-from cordcohort.spinal_names import SPINAL_LEVELS
+from cordcohort.spinal_names import SPINAL_LEVELS, VENTRAL_ROOTLETS
 from cordcohort.table import FLAGS
 
 # As the measures name them, which load the readers of images: a test holds both together.
@@ -41,7 +41,7 @@ def vocabulary(config: Config, external: pd.DataFrame) -> dict[str, set[str]]:
     measures = config.measures
     distances = [f"{mm:g}" for mm in measures.pmj_distances_mm]
     known: dict[str, set[str]] = {
-        "structure": structures | drawn | set(REGION_CODES),
+        "structure": structures | drawn | set(REGION_CODES) | {VENTRAL_ROOTLETS},
         "level": {*SPINAL_LEVELS, *measures.level_ranges, *distances},
         "level_kind": set(LEVEL_KINDS),
         "split": {*SPLITS, "validation"},

@@ -16,14 +16,14 @@ from cordcohort import scan as paths
 from cordcohort.errors import CordcohortError, DamagedError, ImageError
 from cordcohort.files import sha256_of, write_record
 from cordcohort.measures.level_labels import is_drawn
-from cordcohort.measures.masks import ScanMask, grid_of, read_scan_masks
+from cordcohort.measures.masks import ScanMask, grid_of
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.spinal import Radius, level_extents, level_map
-from cordcohort.measures.spinal_rows import ROOTLETS, make_scene
+from cordcohort.measures.spinal_scene import ROOTLETS, levels_held, make_scene, rootlet_masks
 from cordcohort.nifti import Image, read_image, write_image
 from cordcohort.spinal_names import spinal_name
 
-NO_ROOTLETS = "no label map of rootlets can be read"
+NO_ROOTLETS = "no label map of dorsal rootlets can be read"
 
 
 def make_level_map(
@@ -76,7 +76,7 @@ def _fill(
 ) -> None:  # fmt: skip
     image = str(scan["image"]) if scan["status"] == "ok" else ""
     grid = grid_of(image, masks)
-    rootlets = _chosen(read_scan_masks(masks, grid, (ROOTLETS,)))
+    rootlets = _chosen(rootlet_masks(masks, grid))
     scene = make_scene(masks, grid, options)
     if rootlets is None or rootlets.image is None:
         record["reason"] = NO_ROOTLETS
@@ -106,8 +106,11 @@ def _fill(
 
 
 def _chosen(found: Sequence[ScanMask]) -> ScanMask | None:
-    """Rootlets of a person, else of the first method."""
-    usable = [m for m in found if m.image is not None and m.kind == "dseg" and m.image.data.any()]
+    """Dorsal rootlets with levels of a person, else of the first method."""
+    usable = [
+        m for m in found
+        if m.structure == ROOTLETS and m.image is not None and levels_held(m.image.data)
+    ]  # fmt: skip
     order = sorted(usable, key=lambda m: not is_drawn({"method": m.method}))
     return order[0] if order else None
 

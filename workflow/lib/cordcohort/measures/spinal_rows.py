@@ -18,56 +18,36 @@ from cordcohort.measures.catalogue import CATALOGUE, measures_of
 from cordcohort.measures.level_labels import RATER
 from cordcohort.measures.levels import level_range
 from cordcohort.measures.masks import (
-    CORD,
     OK,
     ScanMask,
     grid_of,
     read_scan_masks,
     without_masks,
 )
-from cordcohort.measures.options import MANUAL, SPINAL, MeasureOptions
-from cordcohort.measures.pmj_source import find_pmj
+from cordcohort.measures.options import SPINAL, MeasureOptions
 from cordcohort.measures.rows import NAN, Row, failed_rows, valued
 from cordcohort.measures.spinal import Extent, Radius, level_extents
-from cordcohort.measures.spinal_place import Along, LevelPlace, along_cord, level_places
+from cordcohort.measures.spinal_place import LevelPlace, level_places
+from cordcohort.measures.spinal_scene import (
+    ROOTLETS,
+    Scene,
+    levels_held,
+    make_scene,
+    rootlet_masks,
+)
 from cordcohort.measures.staple import consensus
-from cordcohort.nifti import Image
+from cordcohort.nifti import Array, Image
 from cordcohort.spinal_names import SPINAL_LEVELS, spinal_name
 from cordcohort.table import long_table
 
 KIND, SCORES = "spinal", "spinal_score"
-ROOTLETS, STAPLE = "rootlets", "staple"
+STAPLE = "staple"
 FEWEST_RATERS = 2
 FROM_PMJ = ("pmj_distance_mm", "pmj_distance_start_mm", "pmj_distance_end_mm")
-SOFT_ONLY = "the cord mask is soft: levels need a binary one"
-NO_MASK = "no cord mask to place the levels along"
-NO_PMJ = "no PMJ in the scan: it is neither labelled nor detected"
+WITHOUT_LEVELS = (
+    "these rootlets have no levels: a label map (label-rootlets_dseg) with 2 for C2 ... is needed"
+)
 DEFAULT = MeasureOptions()
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What the rootlets of a scan are placed in.
-
-    Attributes
-    ----------
-    cord : Image or None
-        Binary, canonical.
-    along : Along or None
-        Distances along it.
-    fault : str
-        Why there is no cord; then no level has a place.
-    pmj_fault : str
-        Why there is no distance from the PMJ.
-    note : str
-        What a reader of the distances must know.
-    """
-
-    cord: Image | None
-    along: Along | None = None
-    fault: str = ""
-    pmj_fault: str = ""
-    note: str = ""
 
 
 def measure_spinal(
@@ -96,11 +76,19 @@ def measure_spinal(
         told, has rows without value and the reason. Empty where nobody drew rootlets.
     """
     grid = grid_of(image, masks) or _grid_of_labels(masks)
-    found = [m for m in read_scan_masks(masks, grid, (ROOTLETS,)) if m.kind != "softseg"]
+    found = rootlet_masks(masks, grid)
     if not found:
         return long_table(_nobody(scan, masks), scan)
-    found = [*found, *_staple(found, options)]
     scene = make_scene(masks, grid, options)
+    rows: list[Row] = []
+    for structure in dict.fromkeys(m.structure for m in found):
+        own = [m for m in found if m.structure == structure]
+        rows += _rows_of([*own, *_staple(own, options)], scene, options)
+    return long_table(rows, scan)
+
+
+def _rows_of(found: Sequence[ScanMask], scene: Scene, options: MeasureOptions) -> list[Row]:
+    """Places of the levels of every method, and agreement with the reference."""
     placed = {m.method: _placed(m, scene, options) for m in found}
     reference = next((m for m in found if m.method == options.reference), None)
     rows: list[Row] = []
@@ -109,7 +97,7 @@ def measure_spinal(
         if reference is not None and mask.method != reference.method:
             pair = (placed[mask.method], placed[reference.method])
             rows += _score_rows(mask, reference, pair, scene)
-    return long_table(rows, scan)
+    return rows
 
 
 def _nobody(scan: Mapping[str, Any], masks: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -127,30 +115,6 @@ def _grid_of_labels(masks: Sequence[Mapping[str, Any]]) -> Image | None:
     labels = [m for m in masks if m["structure"] == ROOTLETS and m.get("status", OK) == OK]
     found = read_scan_masks(labels[:1], None, (ROOTLETS,))
     return found[0].image if found else None
-
-
-def make_scene(
-    masks: Sequence[Mapping[str, Any]], grid: Image | None, options: MeasureOptions
-) -> Scene:
-    """Cord mask and distances that every method's rootlets are placed with."""
-    drawn = [m for m in read_scan_masks(masks, grid, (CORD,)) if m.image is not None]
-    usable = [m for m in drawn if m.image is not None and m.image.data.any()]
-    binary = [m for m in usable if m.kind == "seg"]
-    order = sorted(binary, key=lambda m: (m.method != options.reference, m.method != MANUAL))
-    cord = order[0].image if order else None
-    if cord is None or grid is None:
-        return Scene(None, fault=SOFT_ONLY if usable else NO_MASK)
-    junction = find_pmj(masks, grid, cord, options)
-    data = np.asarray(cord.data)
-    if junction.place_mm is None:
-        reason = "; ".join(t for t in (NO_PMJ, junction.fault) if t)
-        return Scene(cord, along_cord(data, cord.spacing_mm, None), pmj_fault=reason)
-    try:
-        along = along_cord(data, cord.spacing_mm, junction.place_mm.tolist())
-    except ValueError as error:
-        away = along_cord(data, cord.spacing_mm, None)
-        return Scene(cord, away, pmj_fault=f"PMJ: {error}")
-    return Scene(cord, along, note=junction.note)
 
 
 def _staple(found: Sequence[ScanMask], options: MeasureOptions) -> list[ScanMask]:
@@ -193,6 +157,8 @@ def _place_rows(mask: ScanMask, placed: Placed, scene: Scene, options: MeasureOp
         return failed_rows(KIND, mask.base, scene.fault)
     if not np.any(mask.image.data):
         return failed_rows(KIND, mask.base, "no rootlet was found")
+    if not levels_held(mask.image.data):
+        return failed_rows(KIND, mask.base, WITHOUT_LEVELS)
     expected = level_range(options.rootlets.levels, SPINAL_LEVELS)
     names = dict.fromkeys([*expected, *(spinal_name(c) for c in placed.extents)])
     rows: list[Row] = []
@@ -241,9 +207,10 @@ def _score_rows(
         told = mask.reason if mask.image is None else f"reference: {reference.reason}"
         return failed_rows(SCORES, head, told)
     drawn, true = np.asarray(mask.image.data), np.asarray(reference.image.data)
-    codes = sorted({int(c) for c in np.union1d(np.unique(drawn), np.unique(true))})
-    rows: list[Row] = []
-    for code in (c for c in codes if spinal_name(c)):
+    rows = [_all_levels(head, drawn, true, mask.warning)]
+    if any(one.any() and not levels_held(one) for one in (drawn, true)):
+        return rows  # who told no levels is not wrong about them
+    for code in sorted({*levels_held(drawn), *levels_held(true)}):
         one = spinal_scores.compare(drawn == code, true == code, _midpoints(code, placed))
         base = head | {"level_kind": SPINAL, "level": spinal_name(code), "statistic": ""}
         told = "" if one.reference else f"the reference has no {spinal_name(code)}"
@@ -254,6 +221,17 @@ def _score_rows(
             row = valued(CATALOGUE[name], float(value), flag, why)
             rows.append(base | row | {"n_voxels": one.reference})
     return rows
+
+
+def _all_levels(head: Mapping[str, Any], drawn: Array, true: Array, warning: str) -> Row:
+    """Dice of all rootlets together, as if neither map told their levels."""
+    pair = spinal_scores.compare(drawn > 0, true > 0)
+    value = spinal_scores.dice(pair)
+    lost = np.isnan(value)
+    why = "the reference has no rootlets" if lost else warning
+    row = valued(CATALOGUE["dice"], float(value), "undefined" if lost else "", why)
+    base = {**head, "level_kind": "", "level": "", "statistic": ""}
+    return base | row | {"n_voxels": pair.reference}
 
 
 def _midpoints(code: int, placed: tuple[Placed, Placed]) -> tuple[float, float]:

@@ -30,6 +30,7 @@ from cordcohort.nnunet.recipe import (
     NnunetRecipe,
     parse_nnunet_recipe,
     read_nnunet_recipe,
+    structures_of,
 )
 from cordcohort.nnunet.trainer import train_fold
 from cordcohort.scan import Row
@@ -128,7 +129,7 @@ def publish_declared(entry: Mapping[str, Any], *, study_dir: Path = Path()) -> P
     write_text(folder / "recipe.yaml", yaml.safe_dump(planned["recipe"], sort_keys=False))
     card = {
         "schema": SCHEMA, "backend": NNUNET, "name": name, "task": recipe.task,
-        "structures": {s: [s] for s in recipe.regions[: 2 if recipe.task == "lesion" else 1]},
+        "structures": structures_of(recipe),
         "orientation": recipe.orientation, "folds": [], "checkpoint": WEIGHTS,
         "sha256": {file: sha256_of(folder / file) for file in files},
         "training": {"recipe": recipe.name, "seed": recipe.seed, "cases": len(planned["cases"]),

@@ -15,10 +15,11 @@ import numpy as np
 from cordcohort.binary import binarised
 from cordcohort.errors import ConfigError, ImageError
 from cordcohort.files import write_json, write_text
+from cordcohort.measures.rootlet_maps import class_numbers, rootlet_codes
 from cordcohort.measures.tasks import truth_masks
 from cordcohort.nifti import Array, Image, read_mask, write_image
 from cordcohort.nnunet.orientation import turned
-from cordcohort.nnunet.recipe import NnunetRecipe, dataset_labels
+from cordcohort.nnunet.recipe import ROOTLETS, NnunetRecipe, dataset_labels
 from cordcohort.scan import Row, masks_of, scan_id
 from cordcohort.trained import REGIONS
 from cordcohort.training.cohort import Candidate, check_entries, scan_image
@@ -30,6 +31,7 @@ SPLITS = "splits_final.json"
 _UNSAFE = re.compile(r"[^0-9A-Za-z-]+")
 _SEEDS_APART = 1000
 _KINDS = ("seg", "softseg")  # the binary mask wins
+_MAP_KINDS = ("dseg", "seg")  # the map of levels wins
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def cases(
     for entry in recipe.cohort:
         for row in rows.get(str(entry["folder"]), ()):
             if not entry["contrasts"] or row["contrast"] in entry["contrasts"]:
-                case, reason = _case(row, entry, recipe.regions)
+                case, reason = _case(row, entry, recipe)
                 if case is None:
                     left_out[scan_id(row)] = reason
                 else:
@@ -72,9 +74,36 @@ def cases(
     return list(found.values()), {s: why for s, why in left_out.items() if s not in found}
 
 
-def _case(row: Row, entry: Mapping[str, Any], regions: Sequence[str]) -> tuple[Case | None, str]:
+def _case(
+    row: Row, entry: Mapping[str, Any], recipe: NnunetRecipe
+) -> tuple[Case | None, str]:  # fmt: skip
     if row["status"] != "ok":
         return None, str(row["reason"]) or "no image"
+    masks, reason = (
+        _rootlets(row, entry["masks"])
+        if recipe.task == ROOTLETS
+        else _nested(row, entry, recipe.regions)
+    )
+    if reason:
+        return None, reason
+    digest = hashlib.sha256(scan_id(row).encode()).hexdigest()[:8]
+    return Case(f"{_UNSAFE.sub('-', str(row['stem']))}-{digest}", row, masks), ""
+
+
+def _rootlets(row: Row, method: str) -> tuple[dict[str, tuple[tuple[str, str], ...]], str]:
+    """The map of rootlets of a scan, or why there is none."""
+    own = [m for m in masks_of(row) if m["structure"] == ROOTLETS and m["method"] == method]
+    for kind in _MAP_KINDS:
+        for mask in own:
+            if mask["kind"] == kind and mask["status"] == "ok":
+                return {ROOTLETS: ((str(mask["path"]), kind),)}, ""
+    return {}, f"no rootlets by '{method}'"
+
+
+def _nested(
+    row: Row, entry: Mapping[str, Any], regions: Sequence[str]
+) -> tuple[dict[str, tuple[tuple[str, str], ...]], str]:
+    """Masks of nested regions, or why a scan cannot be used."""
     method = entry["masks"]
     own = [m for m in [*masks_of(row), *truth_masks(row)] if m["method"] == method]
     usable = {
@@ -83,15 +112,13 @@ def _case(row: Row, entry: Mapping[str, Any], regions: Sequence[str]) -> tuple[C
     kinds = {usable[s, kind]: kind for s in REGIONS for kind in _KINDS if (s, kind) in usable}
     drawn = {s: usable[s, kind] for s in REGIONS for kind in _KINDS[::-1] if (s, kind) in usable}
     if CORD not in drawn:
-        return None, f"no cord mask by '{method}'"
+        return {}, f"no cord mask by '{method}'"
     inner = region_masks(drawn, regions)
     lost = unusable_lesion(own) if inner else ""
     if lost or (inner and not inner[0] and entry["without_lesion"] == SKIP):
-        return None, lost or f"no lesion mask by '{method}'"
+        return {}, lost or f"no lesion mask by '{method}'"
     files = [(drawn[CORD],), *inner]
-    masks = {r: tuple((f, kinds[f]) for f in own) for r, own in zip(regions, files, strict=True)}
-    digest = hashlib.sha256(scan_id(row).encode()).hexdigest()[:8]
-    return Case(f"{_UNSAFE.sub('-', str(row['stem']))}-{digest}", row, masks), ""
+    return {r: tuple((f, kinds[f]) for f in own) for r, own in zip(regions, files, strict=True)}, ""
 
 
 def split_of(
@@ -175,7 +202,8 @@ def export(
         )  # fmt: skip
     write_json(folder / SPLITS, usable)
     about = {
-        "channel_names": {"0": "MRI"}, **dataset_labels(recipe.regions),
+        "channel_names": {"0": "MRI"},
+        **dataset_labels(recipe.regions, exclusive=recipe.task == ROOTLETS),
         "numTraining": len(written), "file_ending": ENDING, "name": recipe.name,
     }  # fmt: skip
     # In this order: nnU-Net counts its outputs in the order in which the labels are written.
@@ -187,15 +215,24 @@ def volumes(case: Case, recipe: NnunetRecipe) -> tuple[Image, Array]:
     """Scan and label map of a case in the recipe's orientation.
 
     Nested regions are written from the outermost inwards: the label of a voxel is that of the
-    innermost region. A lesion beyond the cord mask counts as cord, as in the published study.
+    innermost region. A lesion beyond the cord mask counts as cord, as in the published study. Of
+    rootlets each class has its label.
 
     Raises
     ------
     ImageError
-        A scan or mask that cannot be used, or an empty cord mask.
+        A scan or mask that cannot be used, or an empty one; rootlets without any of the classes.
     """
     entry = check_entries({"folder": "cohort"})[0]
     scan = scan_image(Candidate(case.row, entry))
+    label = _rootlet_label(case, scan, recipe) if recipe.classes else _nested_label(
+        case, scan, recipe)  # fmt: skip
+    data, spacing = turned(scan, recipe.orientation)
+    turned_label, _ = turned(Image(label, scan.affine, scan.path), recipe.orientation)
+    return Image(data, np.diag([*spacing, 1.0]), scan.path), turned_label
+
+
+def _nested_label(case: Case, scan: Image, recipe: NnunetRecipe) -> Array:
     label = np.zeros(scan.data.shape, np.uint8)
     for value, region in enumerate(recipe.regions, start=1):
         for path, kind in case.masks[region]:
@@ -203,6 +240,15 @@ def volumes(case: Case, recipe: NnunetRecipe) -> tuple[Image, Array]:
     if not label.any():
         raise ImageError(scan.path, "empty", "a scan with a cord mask", "an empty mask",
                          "draw the mask or leave the scan out")  # fmt: skip
-    data, spacing = turned(scan, recipe.orientation)
-    turned_label, _ = turned(Image(label, scan.affine, scan.path), recipe.orientation)
-    return Image(data, np.diag([*spacing, 1.0]), scan.path), turned_label
+    return label
+
+
+def _rootlet_label(case: Case, scan: Image, recipe: NnunetRecipe) -> Array:
+    ((path, kind),) = case.masks[ROOTLETS]
+    codes = rootlet_codes(read_mask(path, scan, kind=kind).data, kind)
+    label = class_numbers(codes, recipe.classes)
+    if not label.any():
+        came = "rootlets without levels" if codes.any() else "an empty map"
+        raise ImageError(Path(path), "no_class", f"rootlets of the classes '{recipe.classes}'",
+                         came, "draw them, or leave the scan out")  # fmt: skip
+    return label

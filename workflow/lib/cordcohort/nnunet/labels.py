@@ -11,10 +11,18 @@ from numpy.typing import NDArray
 
 from cordcohort.errors import ConfigError
 from cordcohort.model_uses import STRUCTURES
+from cordcohort.spinal_names import BINARY, DORSAL_VENTRAL, ROOTLET_CLASSES
 
 BACKGROUND, IGNORE = "background", "ignore"
-CODES = {"regions": range(1, 9), "rootlets": range(2, 10)}
+CODES: Mapping[str, Sequence[int]] = {
+    "regions": range(1, 9),
+    "rootlets": (*ROOTLET_CLASSES[DORSAL_VENTRAL], *ROOTLET_CLASSES[BINARY]),
+}
 """Label maps and the codes that they may hold."""
+TOLD = {
+    "regions": "a code from 1 to 8",
+    "rootlets": "a code from 2 to 9, from 102 to 109 (ventral) or 200 (level not told)",
+}
 POINT = "pmj"
 """A landmark, which a map of labels does not hold."""
 MOST_LABELS = 256
@@ -128,7 +136,7 @@ def _codes(structure: str, made_of: Any, where: str) -> dict[int, tuple[str, ...
     codes: dict[int, tuple[str, ...]] = {}
     for code, name in made_of.items() if isinstance(made_of, Mapping) else [(made_of, "")]:
         if not str(code).isdigit() or int(code) not in known or not isinstance(name, str):
-            expected = f"a code from {known[0]} to {known[-1]} and the name of a label"
+            expected = f"{TOLD[structure]} and the name of a label"
             raise ConfigError(where, made_of, expected, "write {code: label, ...}")
         codes[int(code)] = (name,)
     return codes

@@ -15,6 +15,7 @@ from cordcohort.files import read_yaml
 from cordcohort.model_uses import STRUCTURES
 from cordcohort.nnunet.orientation import axes_of
 from cordcohort.nnunet.paths import NNUNET
+from cordcohort.spinal_names import DORSAL, ROOTLET_CLASSES, rootlet_name
 from cordcohort.trained import REGIONS
 from cordcohort.training.nested import ABSENT
 
@@ -32,10 +33,13 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 _COHORT = {"folder": "", "masks": "manual", "contrasts": [], "without_lesion": "skip"}
 _TOP = frozenset({
-    "name", "backend", "task", "regions", "seed", "configuration", "orientation", "folds",
-    "sources", "planner", "trainer",
+    "name", "backend", "task", "regions", "classes", "seed", "configuration", "orientation",
+    "folds", "sources", "planner", "trainer",
 })  # fmt: skip
-_TASKS = ("cord", "lesion")
+ROOTLETS = "rootlets"
+_TASKS = ("cord", "lesion", ROOTLETS)
+_ORIENTATIONS = {ROOTLETS: "LPI"}
+"""Where it is not the usual one: as the published models have it."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,10 @@ class NnunetRecipe:
     name, task, seed
         As in other recipes; the seed is of the weights and of what is drawn in training.
     regions
-        Outputs, each a region of its own; masks of these names are read.
+        Outputs, each a region of its own; masks of these names are read. Of rootlets the exclusive
+        labels.
+    classes
+        Of the task ``rootlets``, key of :data:`cordcohort.spinal_names.ROOTLET_CLASSES`.
     configuration
         ``2d`` or ``3d_fullres``.
     orientation
@@ -72,6 +79,7 @@ class NnunetRecipe:
     split: Mapping[str, Any]
     planner: Mapping[str, Any]
     trainer: Mapping[str, Any]
+    classes: str = ""
 
 
 def read_nnunet_recipe(path: Path) -> NnunetRecipe:
@@ -103,22 +111,38 @@ def parse_nnunet_recipe(content: Mapping[str, Any], where: str = "recipe") -> Nn
     task = _one_of("task", content["task"], _TASKS, where)
     configuration = content.get("configuration", "3d_fullres")
     sources = _filled("sources", content.get("sources"), where)
+    classes = _classes(content, task, where)
     return NnunetRecipe(
         str(content["name"]), task, _whole("seed", content["seed"], 0, 2**31 - 1, where),
+        _labels_of(classes) if classes else
         _regions(content.get("regions") or STRUCTURES[task], task, where),
         _one_of("configuration", configuration, CONFIGURATIONS, where),
-        _orientation(content.get("orientation", "RPI")),
+        _orientation(content.get("orientation", _ORIENTATIONS.get(task, "RPI"))),
         _whole("folds", content.get("folds", 1), 1, 20, where),
         _cohort(sources["cohort"], where), _filled("split", sources["split"], where),
         _planner(_filled("planner", content.get("planner"), where), where),
-        _trainer(_filled("trainer", content.get("trainer"), where), where),
+        _trainer(_filled("trainer", content.get("trainer"), where), where), classes,
     )  # fmt: skip
 
 
-def dataset_labels(regions: tuple[str, ...]) -> dict[str, Any]:
+def _classes(content: Mapping[str, Any], task: str, where: str) -> str:
+    """Which rootlets are told apart; other tasks name their regions."""
+    other = "regions" if task == ROOTLETS else "classes"
+    if content.get(other):
+        raise ConfigError(other, content[other], f"no such key for the task {task}",
+                          "remove it", where)  # fmt: skip
+    given = content.get("classes", DORSAL)
+    return _one_of("classes", given, tuple(ROOTLET_CLASSES), where) if task == ROOTLETS else ""
+
+
+def _labels_of(classes: str) -> tuple[str, ...]:
+    return tuple(rootlet_name(code) for code in ROOTLET_CLASSES[classes])
+
+
+def dataset_labels(regions: tuple[str, ...], *, exclusive: bool = False) -> dict[str, Any]:
     """``labels`` and ``regions_class_order`` of the ``dataset.json`` of nested regions.
 
-    One region alone is one label, as nnU-Net has it.
+    One region alone is one label, as nnU-Net has it. Exclusive labels count on from 1.
 
     Examples
     --------
@@ -126,13 +150,22 @@ def dataset_labels(regions: tuple[str, ...]) -> dict[str, Any]:
     {'background': 0, 'cord': [1, 2], 'lesion': [2]}
     >>> dataset_labels(("cord", "lesion", "oedema", "haemorrhage"))["labels"]["lesion"]
     [2, 3, 4]
+    >>> dataset_labels(("C2", "C3"), exclusive=True)
+    {'labels': {'background': 0, 'C2': 1, 'C3': 2}}
     """
     values = range(1, len(regions) + 1)
     inside = {"cord": list(values), "lesion": [v for v in values if v > 1]}
     labels = {name: inside.get(name, [v]) for name, v in zip(regions, values, strict=True)}
-    if len(regions) == 1:
-        return {"labels": {"background": 0, regions[0]: 1}}
+    if exclusive or len(regions) == 1:
+        return {"labels": {"background": 0, **dict(zip(regions, values, strict=True))}}
     return {"labels": {"background": 0, **labels}, "regions_class_order": list(values)}
+
+
+def structures_of(recipe: NnunetRecipe) -> dict[str, Any]:
+    """Labels of each structure that a trained model draws; of a label map {code: label}."""
+    if recipe.task == ROOTLETS:
+        return {ROOTLETS: {code: rootlet_name(code) for code in ROOTLET_CLASSES[recipe.classes]}}
+    return {s: [s] for s in recipe.regions[: 2 if recipe.task == "lesion" else 1]}
 
 
 def _regions(given: Any, task: str, where: str) -> tuple[str, ...]:
