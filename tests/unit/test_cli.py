@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from conftest import ROOT
 from cordcohort.cli import app, main
 from cordcohort.config import load_config, make_config
@@ -74,6 +75,18 @@ def test_a_published_study_takes_the_data_sets_given(tmp_path, sites):
     assert not (study / "data").exists()
     text = (study / "config" / "config.yaml").read_text()
     assert text.startswith("# How much does the cord's area move")
+
+
+def test_experiments_that_name_phantoms_are_comments_where_data_sets_are_given(tmp_path, sites):
+    study = tmp_path / "study"
+    done = command("init", study, "--study", "sciseg", "--bids", sites[0])
+    assert done.exit_code == 0, done.output
+    path = study / "config" / "config.yaml"
+    assert load_config(path).experiments == ()
+    text = path.read_text().replace("\n# ", "\n")  # as somebody who wants them reads them
+    first = text.index("experiments:\n")
+    block = yaml.safe_load(text[first : text.index("\n\n", first)])
+    assert [one["name"] for one in block["experiments"]] == ["sciseg", "sciseg-2d"]
 
 
 def test_without_data_sets_a_published_study_makes_its_phantoms(tmp_path):
@@ -264,7 +277,7 @@ def test_a_contrast_that_no_scan_has_is_refused_with_those_that_are_there(tmp_pa
     assert "choose among T2w" in told
 
 
-def test_published_studies_compare_phases_of_training_on_persons_of_the_test_only():
+def test_published_studies_judge_trained_networks_by_persons_that_they_have_not_seen():
     compared = [
         analysis
         for name in published_studies()
@@ -273,5 +286,8 @@ def test_published_studies_compare_phases_of_training_on_persons_of_the_test_onl
     ]
     assert compared
     for analysis in compared:
-        assert analysis["select"]["split"] == "test", analysis["name"]
+        asked = analysis["select"]["split"]
+        asked = [asked] if isinstance(asked, str) else asked
+        # Whom no seed saw (external, or of a data set that is not trained on) tells no less.
+        assert set(asked) <= {"test", "external", ""}, analysis["name"]
         assert analysis["average_over"] == ["seed"], analysis["name"]

@@ -12,10 +12,13 @@ from cordcohort.experiments.declared import experiment_of, seeds_of_models, star
 from cordcohort.experiments.overview import experiment_lines
 from cordcohort.experiments.people import dealt
 from cordcohort.experiments.scans import candidates, returned
+from cordcohort.experiments.training import ready_to_train
+from cordcohort.files import read_yaml
 from cordcohort.plan import Plan, load_plan
 from unit.bids.tree import put_json
 from unit.experiments.study import (
     DECLARED,
+    RECIPE,
     SEEDS,
     SITES,
     content,
@@ -57,6 +60,16 @@ def test_one_training_a_phase_and_seed_told_by_method_and_seed(tmp_path):
     starts = {e["name"]: started_from(e) for e in config.training}
     assert starts["own-phase3-seed7"] == "own-phase2-seed7"
     assert not any(starts[name] for name in starts if "phase3" not in name)
+
+
+def test_the_length_of_every_training_may_be_declared(tmp_path):
+    shorter = declared(steps=7)
+    write_study(tmp_path, shorter)
+    config, rows = opened(tmp_path, shorter)
+    for entry in config.training:
+        ready, _, _ = ready_to_train(entry, rows, tmp_path)
+        recipe = read_yaml(Path(ready["recipe"]))
+        assert recipe["schedule"] == {**RECIPE["schedule"], "steps": 7}
 
 
 def test_persons_are_dealt_by_site_and_never_change_sides(study):
@@ -169,6 +182,10 @@ PHASES = DECLARED["phases"]
         ({"name": "first"}, r"name: .*no other model, experiment or data set has, got 'first'"),
         ({"localiser": "cord-v2"}, r"localiser: .*did you mean cord-v1\?"),
         ({"recipe": "none"}, r"experiments\[0\].recipe: expected a recipe"),
+        (
+            {"recipe": "sciseg-nnunet", "task": "lesion", "steps": 9, "phases": PHASES[:1]},
+            r"experiments\[0\].steps: expected recipes of the own engine, got 9; .*epochs",
+        ),
         ({"seeds": [1, 1]}, r"seeds: expected every entry once"),
         ({"phases": [PHASES[1]]}, r"phases\[0\].correct: .*nothing that needs a phase before"),
         ({"phases": [PHASES[0] | {"start": "previous"}]}, r"phases\[0\].start: "),

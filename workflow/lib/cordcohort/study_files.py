@@ -17,7 +17,7 @@ from cordcohort.files import read_yaml, write_text
 from cordcohort.progress import Line
 from cordcohort.root import workflow_root
 from cordcohort.scan import CONFIG_PATH
-from cordcohort.template import config_text, with_datasets, with_fewer_contrasts
+from cordcohort.template import as_comments, config_text, with_datasets, with_fewer_contrasts
 from cordcohort.validation import nearest
 
 EXCLUDE_PATH = CONFIG_PATH.with_name("exclude.yaml")
@@ -128,6 +128,7 @@ def make_published_study(study: Path, name: str, bids: Sequence[Path]) -> list[P
     text = (folder / f"{name}.yaml").read_text(encoding="utf-8")
     if bids:
         text = _with_contrasts(with_datasets(text, _datasets(study, bids)), bids)
+        text = as_comments(text, "experiments")  # it names data sets of the phantoms
     written = _write_missing({study / CONFIG_PATH: text, study / EXCLUDE_PATH: EXCLUDE_TEXT})
     if bids:
         return written

@@ -98,11 +98,35 @@ def with_datasets(text: str, datasets: Sequence[Mapping[str, str]]) -> str:
     ['    # external: {}', '', '# what b is', 'b: 2']
     """
     lines = text.splitlines(keepends=True)
-    first = next(i for i, line in enumerate(lines) if line.startswith("datasets:"))
-    rest = (i for i, line in enumerate(lines) if i > first and line[:1] not in ("", " ", "\n"))
-    after = next(rest, len(lines))
+    first, after = _block_of(lines, "datasets")
     block = _datasets_block(schema_of("config")["properties"]["datasets"], datasets)
     return "".join([*lines[:first], block, "\n", *lines[after:]])
+
+
+def as_comments(text: str, key: str) -> str:
+    r"""Text of a config whose block of one key, if it has one, is written as comments.
+
+    Examples
+    --------
+    >>> print(as_comments("a: 1\nb:\n  - c\n\n# what d is\nd: 2", "b"))
+    a: 1
+    # b:
+    #   - c
+    <BLANKLINE>
+    # what d is
+    d: 2
+    """
+    lines = text.splitlines(keepends=True)
+    first, after = _block_of(lines, key)
+    block = [f"# {line}" if line.strip() else line for line in lines[first:after]]
+    return "".join([*lines[:first], *block, *lines[after:]])
+
+
+def _block_of(lines: Sequence[str], key: str) -> tuple[int, int]:
+    """First line of a key of the config and the line after its block; the end without it."""
+    first = next((i for i, line in enumerate(lines) if line.startswith(f"{key}:")), len(lines))
+    rest = (i for i, line in enumerate(lines) if i > first and line[:1] not in ("", " ", "\n"))
+    return first, next(rest, len(lines))
 
 
 def with_fewer_contrasts(text: str, wanted: Sequence[str], present: Sequence[str]) -> str:

@@ -99,6 +99,7 @@ def check_experiments(
             raise ConfigError(f"{key}.localiser", block["localiser"], "a registered model or ''",
                               nearest(block["localiser"], registered))  # fmt: skip
         _check_phases(experiment, key)
+        _check_steps(experiment, key)
         _check_sources(experiment, key)
 
 
@@ -124,6 +125,14 @@ def _backends(experiment: Experiment, number: int) -> set[str]:
     """What trains a phase and the one before it."""
     phases = experiment.phases[max(number - 2, 0) : number]
     return {recipe_backend(Path(phase.recipe)) for phase in phases}
+
+
+def _check_steps(experiment: Experiment, key: str) -> None:
+    steps = experiment.block["steps"]
+    for phase in experiment.phases if steps else ():
+        if recipe_backend(Path(phase.recipe)) == NNUNET:
+            raise ConfigError(f"{key}.steps", steps, "recipes of the own engine", "leave it out: "
+                              f"{Path(phase.recipe).name} says `trainer.epochs`")  # fmt: skip
 
 
 def _check_sources(experiment: Experiment, key: str) -> None:

@@ -69,6 +69,10 @@ def _recipe(entry: Entry, study_dir: Path) -> Path:
     share = float((sources.get("split") or {}).get("validation", DEFAULT_VALIDATION))
     sources["split"] = {"seed": seed, "train": 1 - share, "validation": share}
     content |= {"seed": seed, "sources": sources}
+    steps = entry["experiment"]["steps"]
+    if steps:
+        schedule = {k: v for k, v in content.get("schedule", {}).items() if k != "epochs"}
+        content["schedule"] = {**schedule, "steps": int(steps)}
     before = started_from(entry)
     note = ""
     if before:

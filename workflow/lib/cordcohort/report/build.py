@@ -42,13 +42,15 @@ from cordcohort.report.inputs import (
 from cordcohort.report.links import INDEX_PAGE, REVIEW_PAGE, TABLES
 from cordcohort.report.methods_text import BIBTEX_FILE, methods_section
 from cordcohort.report.pages import write_assets, write_page
-from cordcohort.report.palette import REFERENCE_METHOD, declared_methods
+from cordcohort.report.palette import REFERENCE_METHOD, declared_methods, undrawn_models
+from cordcohort.report.phase_figures import phase_figures
 from cordcohort.report.privacy import public_text
 from cordcohort.report.published import published_for
 from cordcohort.report.registrations import registration_list, write_failed_registrations
 from cordcohort.report.result_figures import result_figures
 from cordcohort.report.review import write_review_page
 from cordcohort.report.scan_list import scan_list, scans_with_numbers
+from cordcohort.report.seeds import of_tested
 from cordcohort.report.subject_pages import tables_by_subject, write_subject_page
 from cordcohort.report.words import STATE_TEXT
 from cordcohort.table import read_parquet, read_tsv, write_folder_schema
@@ -103,10 +105,10 @@ def subject_pictures(study_dir: Path | str, config: Config, scans: Iterable[Row]
     from cordcohort.report.pictures import draw_scan  # noqa: PLC0415
 
     results = Path(study_dir) / "results"
-    methods = declared_methods(config)
+    methods, undrawn = declared_methods(config), undrawn_models(config)
     written: list[Path] = []
     for scan in scans:
-        draw_scan(scan, results, methods)
+        draw_scan(scan, results, methods, undrawn=undrawn)
         written.append(results / "report" / picture_record(scan))
     return written
 
@@ -135,7 +137,7 @@ def build_subject_pages(
     CordcohortError
         If a subject is not in the cohort.
     """
-    inputs = read_inputs(study_dir, config, statistics=False)
+    inputs = of_tested(read_inputs(study_dir, config, statistics=False))
     report = report_folder(study_dir)
     write_assets(report)
     ranges = cohort_ranges(inputs.measures)
@@ -175,7 +177,8 @@ def build_index_page(
     methods = methods_section(inputs)
     bibtex = f"{TABLES}/{BIBTEX_FILE}"
     write_text(report / bibtex, methods["bibtex"])
-    compared = against(inputs.measures, cohort_ranges(inputs.measures))
+    tested = of_tested(inputs)
+    compared = against(tested.measures, cohort_ranges(tested.measures))
     scans = scans_with_numbers(inputs, compared)
     write_review_page(inputs, scans, report, exclusions)
     to_correct = corrections(inputs, compared)
@@ -194,13 +197,16 @@ def build_index_page(
         crate_file=CRATE_FILE,
         **_cohort(inputs, report),
         **_counts(inputs),
-        distributions=distribution_figures(inputs.measures, report, declared_methods(config)),
-        agreement=agreement_figures(inputs.measures, reference, report, inputs.analyses),
-        along=along_cord_figures(inputs, report),
+        distributions=distribution_figures(tested.measures, report, declared_methods(config)),
+        agreement=[
+            *phase_figures(inputs, reference, report),
+            *agreement_figures(tested.measures, reference, report, inputs.analyses),
+        ],
+        along=along_cord_figures(tested, report),
         result_figures=result_figures(inputs, report),
         galleries=galleries(inputs),
         reference=f"{public_text(reference)} masks",
-        correlations=correlation_figures(inputs, report),
+        correlations=correlation_figures(tested, report),
         analyses=[
             analysis_entry(a, report, published_for(config, a.name)) for a in inputs.analyses
         ],

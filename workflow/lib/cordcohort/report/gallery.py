@@ -16,9 +16,10 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from cordcohort.binary import binarised
+from cordcohort.cohort.persons import person_keys
 from cordcohort.files import read_json, write_bytes
 from cordcohort.nifti import Image
-from cordcohort.report.inputs import Inputs, records
+from cordcohort.report.inputs import Inputs, records, setting
 from cordcohort.report.links import picture_file, picture_record
 from cordcohort.report.masks import MaskFile
 from cordcohort.report.mosaic import FONT_PX, LINE_PX, OVERSAMPLING, SHOWN_PERCENTILES
@@ -93,9 +94,17 @@ def draw_gallery(
 
 
 def galleries(inputs: Inputs) -> list[dict[str, Any]]:
-    """Galleries for the index page: the first scan of each site and data set that has one."""
+    """Galleries for the index page: the first scan of each site and data set that has one.
+
+    Of an experiment the first seed is drawn: scans of persons whom it kept for its test come first.
+    """
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for scan in records(inputs.index[["dataset", "site", "stem", "contrast"]]):
+    first = {str(one["seeds"][0]) for one in setting(inputs.config, "experiments", ())}
+    rows = inputs.measures[inputs.measures["seed"].isin(first)]
+    tested = set(person_keys(rows[rows["split"] == "test"]))
+    index = inputs.index.assign(seen=~person_keys(inputs.index).isin(tested))
+    index = index.sort_values("seen", kind="stable")
+    for scan in records(index[["dataset", "site", "stem", "contrast"]]):
         place = (str(scan["site"]), str(scan["dataset"]))
         path = inputs.results / "report" / picture_record(scan)
         if place in found or not path.is_file():

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from cordcohort.experiments.declared import seeds_of_models
 from cordcohort.report.inputs import Config, setting
 from cordcohort.scan import SOFT_TRUTH, SOFT_TRUTH_BINARY
 
@@ -98,6 +99,8 @@ def looks(methods: Iterable[str], known: Iterable[str] = ()) -> dict[str, Look]:
 def declared_methods(config: Config) -> list[str]:
     """The manual masks, the models, the soft truth and the external derivatives, in this order.
 
+    The models of an experiment stand as the methods that they are in the long table.
+
     Examples
     --------
     >>> declared_methods({"segmentation": {"models": ["cord-v1"]}})
@@ -108,9 +111,32 @@ def declared_methods(config: Config) -> list[str]:
         for dataset in setting(config, "datasets", ())
         for name in setting(dataset, "external", {})
     ]
-    models = [str(m) for m in setting(config, "segmentation.models", ())]
+    phases = seeds_of_models(setting(config, "training", ()))
+    named = [str(m) for m in setting(config, "segmentation.models", ())]
+    models = [phases[m][0] if m in phases else m for m in named]
     truth = [SOFT_TRUTH, SOFT_TRUTH_BINARY] if setting(config, TRUTH_KEY, default=False) else []
     return list(dict.fromkeys([REFERENCE_METHOD, *models, *truth, *sorted(external)]))
+
+
+def undrawn_models(config: Config) -> set[str]:
+    """Models of experiments that no picture shows: all but the first seed of the last phase.
+
+    Examples
+    --------
+    >>> entries = [{"name": f"own-phase{p}-seed{s}", "phase": p, "experiment": {"name": "own"}}
+    ...            for p in (1, 2) for s in (7, 42)]
+    >>> sorted(undrawn_models({"training": entries}))
+    ['own-phase1-seed42', 'own-phase1-seed7', 'own-phase2-seed42']
+    """
+    drawn: dict[str, tuple[int, str]] = {}
+    names: set[str] = set()
+    for entry in setting(config, "training", ()):
+        if "experiment" in entry:
+            own, phase = str(entry["experiment"]["name"]), int(entry["phase"])
+            names.add(str(entry["name"]))
+            if phase > drawn.get(own, (0, ""))[0]:
+                drawn[own] = (phase, str(entry["name"]))
+    return names - {name for _, name in drawn.values()}
 
 
 def method_order(method: str) -> tuple[bool, bool, str]:

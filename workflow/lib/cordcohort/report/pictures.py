@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ def draw_scan(
     results: Path,
     known_methods: Sequence[str] = (),
     n_slices: int = N_SLICES,
+    undrawn: Collection[str] = (),
 ) -> Record:
     """Draw the masks of one scan and write pictures and record.
 
@@ -59,6 +60,8 @@ def draw_scan(
         The methods of the study, so that each has one colour in all pictures.
     n_slices : int
         Axial slices in a picture.
+    undrawn : collection of str
+        Models whose masks are neither drawn nor told: further seeds and phases of an experiment.
 
     Returns
     -------
@@ -69,7 +72,8 @@ def draw_scan(
     """
     report = results / "report"
     with_truth = SOFT_TRUTH in known_methods
-    masks = sorted(masks_of_scan(scan, results, soft_truth=with_truth), key=_drawing_order)
+    found = masks_of_scan(scan, results, soft_truth=with_truth)
+    masks = sorted((m for m in found if m.method not in undrawn), key=_drawing_order)
     record: Record = {"schema": RECORD_SCHEMA, "pictures": [], "reason": "", "note": ""}
     try:
         native = _shown_image(scan, results, masks)
