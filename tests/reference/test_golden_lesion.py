@@ -6,6 +6,9 @@ voxel size. The other tool counts x from the right: its midsagittal slice is mir
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import pandas as pd
 import pytest
 from cordcohort.measures.lesion import measure_lesions
@@ -55,6 +58,20 @@ def test_every_lesion_has_the_other_tools_values(scans):
                 expected = pytest.approx(row[column], rel=RELATIVE)
                 assert getattr(lesion.bridges, name) == expected, (case, column)
     assert n_lesions == 5
+
+
+def test_bridges_of_every_sagittal_slice_are_the_other_tools(scans):
+    """The other tool goes from right to left, and numbers the slices along the file's own axis."""
+    n_slices = 0
+    for case, (measured, rows) in scans.items():
+        for lesion, row in zip(measured.lesions, rows.to_dict("records"), strict=True):
+            for side in ("dorsal", "ventral", "total"):
+                column = re.compile(rf"slice_\d+_{side}_bridge_width \[mm\]")
+                told = [v for c, v in row.items() if column.fullmatch(str(c)) and np.isfinite(v)]
+                ours = [getattr(one, f"{side}_mm") for one in lesion.bridges.by_slice[::-1]]
+                assert ours == pytest.approx(told, rel=RELATIVE), (case, side)
+            n_slices += len(lesion.bridges.by_slice)
+    assert n_slices == 35
 
 
 def test_totals_are_sums_over_lesions(scans, shared_golden):

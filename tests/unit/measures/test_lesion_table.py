@@ -8,8 +8,10 @@ from cordcohort.measures.lesions import (
     EMPTY_CORD_MASK,
     ONE_VOXEL,
     PARASAGITTAL,
+    SAGITTAL,
     measure_lesion,
 )
+from cordcohort.measures.options import MeasureOptions
 from unit.measures.test_shape_table import FAULTS, KEYS, SCAN, entry, save
 
 SHAPE = (60, 60, 12)
@@ -31,7 +33,8 @@ def masks(tmp_path):
 def pick(table, measure, number="", method="manual"):
     rows = table[
         (table["measure"] == measure) & (table["object"] == number) & (table["method"] == method)
-    ]
+        & (table["level_kind"] == "")
+    ]  # fmt: skip
     assert len(rows) == 1
     return rows.iloc[0]
 
@@ -47,6 +50,19 @@ def test_each_lesion_is_an_object_and_the_scan_is_their_summary(masks):
     assert pick(table, "lesion_outside_n")["value"] == 1
     assert pick(table, "lesion_removed_mm3")["value"] == pytest.approx(8.0)
     assert pick(table, "lesion_damage_ratio")["value"] == pytest.approx(39 / 357)
+
+
+def test_bridges_of_every_sagittal_slice_are_the_tissue_before_and_behind_the_lesion(masks):
+    table = measure_lesion(SCAN, masks)
+    rows = table[(table["level_kind"] == SAGITTAL) & (table["object"] == "1")]
+    assert list(dict.fromkeys(rows["level"])) == ["28", "29", "30", "31", "32"]
+    wide = rows.pivot(index="level", columns="measure", values="value")
+    y_mm = 0.5  # of the masks; cord 22 to 38, lesion 26 to 31
+    for side, n_voxels in (("dorsal", 4), ("ventral", 7), ("total", 11)):
+        expected = pytest.approx([n_voxels * y_mm] * 5, rel=1e-3)  # a straight cord: no tilt
+        assert wide[f"bridge_{side}_mm"].tolist() == expected
+    without = measure_lesion(SCAN, masks, MeasureOptions(per_slice=False))
+    assert SAGITTAL not in set(without["level_kind"])
 
 
 def test_a_parasagittal_lesion_is_flagged_on_its_bridges_only(masks):

@@ -17,7 +17,7 @@ from cordcohort.spinal_names import SPINAL_LEVELS, VENTRAL_ROOTLETS
 from cordcohort.table import FLAGS
 
 # As the measures name them, which load the readers of images: a test holds both together.
-LEVEL_KINDS = ("vertebral", "vertebral_detected", "spinal", "pmj_mm")
+LEVEL_KINDS = ("vertebral", "vertebral_detected", "spinal", "pmj_mm", "sagittal_slice")
 MAX_CATEGORIES = 20  # a score of more values is a number, of which any may be asked for
 MAX_CELLS = 5  # named for each score
 

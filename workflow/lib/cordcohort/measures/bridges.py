@@ -29,6 +29,23 @@ class Tilt:
 
 
 @dataclass(frozen=True)
+class SliceBridges:
+    """Smallest spared tissue behind and before a lesion in one sagittal slice.
+
+    ``x`` is the slice's number in the array that was measured, from the left on canonical axes.
+    """
+
+    x: int
+    dorsal_mm: float
+    ventral_mm: float
+
+    @property
+    def total_mm(self) -> float:
+        """Dorsal and ventral bridge together."""
+        return self.dorsal_mm + self.ventral_mm
+
+
+@dataclass(frozen=True)
 class Bridges:
     """Lesion and spared tissue in the midsagittal plane of the cord.
 
@@ -41,6 +58,8 @@ class Bridges:
         the cord's smallest front-back diameter each.
     parasagittal : bool
         The lesion misses the plane.
+    by_slice : tuple of SliceBridges
+        The same of every sagittal slice that holds lesion.
     """
 
     length_mm: float
@@ -48,6 +67,7 @@ class Bridges:
     dorsal_mm: float
     ventral_mm: float
     parasagittal: bool
+    by_slice: tuple[SliceBridges, ...] = ()
 
     @property
     def total_mm(self) -> float:
@@ -104,7 +124,7 @@ def tissue_bridges(
         diameter = np.array([extent_along_y(cord[x]) for x in beside]) * along_y
         mean = (1 - share) * diameter[0] + share * diameter[1]
         half = float(mean[lesion.any(axis=(0, 1))].min()) / 2
-        return Bridges(0.0, 0.0, half, half, parasagittal=True)
+        return Bridges(0.0, 0.0, half, half, True, _by_slice(lesion, cord, along_y))
     spared = [_spared(lesion[x], cord[x]) for x in beside]
     dorsal, ventral = (
         _interpolated(spared[0][side], spared[1][side], share) * along_y for side in (0, 1)
@@ -117,7 +137,19 @@ def tissue_bridges(
         dorsal_mm=float(np.nanmin(dorsal)),
         ventral_mm=float(np.nanmin(ventral)),
         parasagittal=False,
+        by_slice=_by_slice(lesion, cord, along_y),
     )
+
+
+def _by_slice(
+    lesion: NDArray[np.bool_], cord: NDArray[np.bool_], along_y: Floats
+) -> tuple[SliceBridges, ...]:
+    """Bridges of every sagittal slice that holds lesion; ``along_y`` is a voxel's mm for each z."""
+    found: list[SliceBridges] = []
+    for x in np.flatnonzero(lesion.any(axis=(1, 2))):
+        dorsal, ventral = (float(np.nanmin(v * along_y)) for v in _spared(lesion[x], cord[x]))
+        found.append(SliceBridges(int(x), dorsal, ventral))
+    return tuple(found)
 
 
 def extent_along_y(sagittal: NDArray[np.bool_]) -> Floats:

@@ -27,6 +27,8 @@ from cordcohort.table import long_table
 KIND = "lesion"
 CORD = "cord"
 DAMAGE_RATIO = "lesion_damage_ratio"
+SAGITTAL = "sagittal_slice"
+BY_SLICE = ("bridge_dorsal_mm", "bridge_ventral_mm", "bridge_total_mm")
 NO_CORD_MASK = "no cord mask: measured without tilt, damage and bridges"
 EMPTY_CORD_MASK = "the cord mask is empty: measured without tilt, damage and bridges"
 ONE_VOXEL = "one voxel: its size is that of the voxel"
@@ -86,6 +88,7 @@ def _mask_rows(
     if inside is not None:
         note = "" if inside.any() else EMPTY_CORD_MASK
     rows = lesion_rows(measured, mask.base, note, mask.image.voxel_mm3)
+    rows += sagittal_rows(measured, mask.base) if options.per_slice else []
     section = None if inside is None or note else np.count_nonzero(inside, axis=(0, 1))
     rows += level_rows(measured.labels, section, levels, mask.base)
     regions = chosen_mask(found, mask.method, REGION_MAP, options.reference)
@@ -140,6 +143,24 @@ def lesion_rows(
             reason = PARASAGITTAL if beside else note or (ONE_VOXEL * (lesion.n_voxels == 1))
             rows.append(base | _row(measure, _value(measure, lesion), reason) | keys)
     return rows + _summary_rows(measured, base, note) + _scan_rows(measured, base, note, voxel_mm3)
+
+
+def sagittal_rows(measured: LesionScan, base: Row) -> list[Row]:
+    """Tissue bridges of every lesion in each sagittal slice that holds it.
+
+    ``level_kind`` is ``sagittal_slice`` and ``level`` the slice's number from 0 at the left of the
+    person; statistics are the smallest over the slice's height.
+    """
+    first = int(measured.box[0].start or 0)
+    rows: list[Row] = []
+    for lesion in measured.lesions:
+        for one in lesion.bridges.by_slice if lesion.bridges else ():
+            keys = {"object": str(lesion.number), "statistic": "min", "level_kind": SAGITTAL,
+                    "level": str(first + one.x)}  # fmt: skip
+            values = (one.dorsal_mm, one.ventral_mm, one.total_mm)
+            rows += [base | _row(CATALOGUE[name], value, "") | keys
+                     for name, value in zip(BY_SLICE, values, strict=True)]  # fmt: skip
+    return rows
 
 
 def _summary_rows(measured: LesionScan, base: Row, note: str) -> list[Row]:
