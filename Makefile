@@ -69,9 +69,11 @@ same-bytes: $(READY)
 fuzz: $(READY)
 	PYTHONPATH=workflow/lib $(BIN)/python tests/fuzz/run_fuzz.py
 
-# A real SLURM on this machine (root, apt); where it cannot be installed this fails and says so.
+# A real SLURM on this machine (root, apt); where it cannot be installed this fails and says so. CI
+# leaves out what takes minutes (SLURM_TESTS="not slow"): the demo study, an array of 101, outages.
+SLURM_TESTS ?= slow or not slow
 test-slurm: $(READY)
-	CORDCOHORT_TEST_SLURM=1 $(BIN)/python -m pytest tests/cluster
+	CORDCOHORT_TEST_SLURM=1 $(BIN)/python -m pytest -m "$(SLURM_TESTS)" tests/cluster
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,4 +1,7 @@
-"""The slurm profile on a real SLURM (`make test-slurm` brings one up and takes it down)."""
+"""The slurm profile on a real SLURM (`make test-slurm` brings one up and takes it down).
+
+What is not marked slow is run by .ci/run.
+"""
 
 from __future__ import annotations
 
@@ -131,6 +134,7 @@ def test_a_job_out_of_memory_is_tried_again_with_more(profile, tmp_path, since):
     assert rows[-1] == ["COMPLETED", rows[-1][1]]
 
 
+@pytest.mark.slow
 def test_a_job_past_its_time_leaves_no_half_file(profile, tmp_path, since):
     done = _run(profile, tmp_path / "study", "slow", "--retries", "0")
     assert done.returncode != 0
@@ -145,7 +149,9 @@ def test_a_failing_job_does_not_stop_the_others(profile, tmp_path):
     assert len(list((tmp_path / "study" / "array").iterdir())) == 2
 
 
-@pytest.mark.parametrize(("patience_s", "ends_well"), [(20, True), (1, False)])
+@pytest.mark.parametrize(
+    ("patience_s", "ends_well"), [pytest.param(20, True, marks=pytest.mark.slow), (1, False)]
+)
 def test_a_slow_disk_is_waited_for_as_long_as_the_profile_says(
     profile, tmp_path, patience_s, ends_well
 ):
@@ -165,6 +171,7 @@ def test_a_job_that_slurm_refuses_is_told_with_its_reason(profile, tmp_path):
     assert len(told) < 10, told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outage", [["bounce", "--seconds", "15"], ["kill", "--seconds", "3"]])
 def test_run_survives_an_outage_in_its_middle(profile, tmp_path, outage):
     def fail_something() -> None:
@@ -179,6 +186,7 @@ def test_run_survives_an_outage_in_its_middle(profile, tmp_path, outage):
     assert len(list((tmp_path / "study" / "long").iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_run_goes_on_after_every_job_was_cancelled(profile, tmp_path):
     def cancel_all() -> None:
         for _ in range(120):
