@@ -6,6 +6,7 @@ from cordcohort.bids.prepare import exclusion_lines, prepare
 from cordcohort.bids.vocabulary import LEVEL_KINDS, text_score_lines
 from cordcohort.errors import ConfigError, SheetError
 from cordcohort.measures.groups import PMJ_KIND
+from cordcohort.measures.lesions import SAGITTAL
 from cordcohort.measures.level_sources import DETECTED, SPINAL, VERTEBRAL
 from cordcohort.measures.levels import VERTEBRAE
 from cordcohort.scan import INDEX
@@ -128,7 +129,7 @@ def test_words_that_a_study_may_come_to_have_are_taken(study):
 
 
 def test_the_words_for_levels_are_those_of_the_measures():
-    assert set(LEVEL_KINDS) == {VERTEBRAL, DETECTED, SPINAL, PMJ_KIND}
+    assert set(LEVEL_KINDS) == {VERTEBRAL, DETECTED, SPINAL, PMJ_KIND, SAGITTAL}
     assert set(VERTEBRAE) < set(SPINAL_LEVELS)
 
 

@@ -8,10 +8,13 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from cordcohort.files import write_json
 from cordcohort.nifti import Image
 from cordcohort.report.against_cohort import scan_values
 from cordcohort.report.flow import write_split_flows
-from cordcohort.report.gallery import COLOURS, MIN_METHODS, draw_gallery
+from cordcohort.report.gallery import COLOURS, MIN_METHODS, draw_gallery, galleries
+from cordcohort.report.inputs import Inputs
+from cordcohort.report.links import picture_record
 from cordcohort.report.masks import MaskFile
 from cordcohort.table import as_long
 from PIL import Image as Pillow
@@ -58,6 +61,23 @@ def test_without_lesion_or_second_method_there_is_no_gallery(image, tmp_path):
     assert draw_gallery(SCAN, image, volumes_of(["manual", "b"], lesion=False), tmp_path) == {}
     assert MIN_METHODS == 2
     assert not list(tmp_path.rglob("*.png"))
+
+
+def test_the_gallery_of_a_site_is_of_a_person_whom_the_drawn_seed_tested(tmp_path):
+    keys = {"dataset": "a", "contrast": "T2w"}
+    scans = [{**keys, "site": "x", "stem": f"sub-{k}_T2w", "subject": k, "person": k} for k in "12"]
+    for scan in scans:
+        write_json(tmp_path / "report" / picture_record(scan), {"gallery": {"file": scan["stem"]}})
+    rows = [
+        {**keys, "subject": k, "person": k, "method": "net", "seed": seed,
+         "split": "test" if k == tested else "train"}
+        for seed, tested in (("7", "2"), ("42", "1")) for k in "12"
+    ]  # fmt: skip
+    none = pd.DataFrame()
+    inputs = Inputs(tmp_path, pd.DataFrame(scans), none, none, as_long(pd.DataFrame(rows)), (),
+                    {"experiments": [{"seeds": [7, 42]}]})  # fmt: skip
+    (found,) = galleries(inputs)
+    assert (found["file"], found["title"]) == ("sub-2_T2w", "x, a, sub-2_T2w")
 
 
 def test_who_trained_and_who_tested_is_counted_for_the_first_seed(tmp_path):

@@ -111,7 +111,7 @@ def galleries(inputs: Inputs) -> list[dict[str, Any]]:
             continue
         gallery = read_json(path).get("gallery")
         if gallery:
-            words = (public_text(scan["site"]), public_text(scan["stem"]))
+            words = dict.fromkeys(public_text(scan[c]) for c in ("site", "dataset", "stem"))
             found[place] = gallery | {"title": ", ".join(w for w in words if w)}
     return list(found.values())[:MAX_SHOWN]
 
