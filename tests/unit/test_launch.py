@@ -86,6 +86,62 @@ def test_a_failed_run_tells_the_rules_and_the_end_of_their_logs():
     assert fault_lines(["LockException:", "Directory cannot be locked."])[0] == "LockException:"
 
 
+SLURM_FAILED = """\
+Error in rule segment_a_0000of0001:
+    message: SLURM-job '839' failed, SLURM status is: 'FAILED'. Detailed failure reason unavailable
+    jobid: 1
+    log: results/logs/a.log, /study/.snakemake/slurm_logs/rule_a/839.log (check log file(s))
+Logfile results/logs/a.log:
+{ruler}
+ERROR cordcohort: config: device: expected a GPU
+{ruler}
+Logfile /study/.snakemake/slurm_logs/rule_a/839.log:
+{ruler}
+Building DAG of jobs...
+cordcohort: config: device: expected a GPU
+Error in rule segment_a_0000of0001:
+    message: None
+{told}
+WorkflowError:
+At least one job did not complete successfully.
+{ruler}
+Exiting because a job execution failed."""
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "slurmstepd: error: *** JOB 839 ON n1 CANCELLED AT 2026-11-21 DUE TO TIME LIMIT ***",
+        "slurmstepd: error: StepId=839.0 exceeded memory limit (500 > 300), being killed",
+        "Job 0 completed successfully, but some output files are missing. ... --latency-wait:",
+    ],
+)
+def test_a_failed_job_of_a_cluster_is_told_once_with_what_slurm_says(told):
+    lines = fault_lines(SLURM_FAILED.format(ruler="=" * 80, told=told).splitlines())
+    assert lines == [
+        "segment_a_0000of0001 failed:",
+        "    SLURM-job '839' failed, SLURM status is: 'FAILED'",
+        "    ERROR cordcohort: config: device: expected a GPU",
+        f"    {told}",
+    ]
+
+
+def test_a_job_that_slurm_refuses_is_told_with_slurms_reason():
+    output = """\
+Error in rule huge:
+    message: SLURM sbatch failed. The error message was 'sbatch: error: Memory specification
+sbatch: error: Batch job submission failed: Requested node configuration is not available'.
+    sbatch call:
+        sbatch --parsable --job-name x
+For further error details see the cluster/cloud log.
+    jobid: 1
+Exiting because a job execution failed."""
+    first, second, third = fault_lines(output.splitlines())
+    assert first == "huge failed:"
+    assert second.endswith("Memory specification")
+    assert "not available" in third
+
+
 def test_a_finished_run_says_how_many_scans_failed_and_where_the_report_is(tmp_path):
     status = ["ok", "ok", "failed", "excluded"]
     write_parquet(tmp_path / SCANS, pd.DataFrame({"status": status}))

@@ -15,6 +15,15 @@ _RULE = re.compile(r"^(?:local)?rule (\S+):")
 _MINUTE_S = 60
 _FAILED = re.compile(r"^Error in (?:local)?rule (\S+):")
 _RULER = re.compile(r"^={20,}$")
+_MESSAGE = re.compile(r"^    message: (?!None$)(.+)")
+_LOGFILE = re.compile(r"^Logfile (\S+):$")
+_ENGINES_LOG = "/slurm_logs/"
+# What matters of all that an engine, SLURM and its daemons say in the log of a cluster job.
+_TELLING = re.compile(
+    r"slurmstepd: error|DUE TO|[Oo]ut [Oo]f [Mm]emory|exceeded memory|output files are missing"
+)
+# To which the status that precedes it adds nothing.
+_USELESS = re.compile(r"\.? *(Detailed failure reason|For further error details).*$")
 _LAST_LINES = 6
 _TAIL_LINES = 15
 _MAX_CHARS = 300
@@ -126,21 +135,50 @@ def fault_lines(output: Sequence[str]) -> list[str]:
     >>> fault_lines(["Error in rule shape_a:", "Logfile x:", "=" * 80, "no space left", "=" * 80])
     ['shape_a failed:', '    no space left']
     """
-    told: list[str] = []
-    section: list[str] | None = None
+    faults = _Faults()
     for line in output:
-        failed = _FAILED.match(line)
-        if failed:
-            told.append(f"{failed[1]} failed:")
-        elif _RULER.match(line) and told:
-            if section is not None:
-                told += [f"    {text}" for text in section[-_LAST_LINES:]]
-            section = None if section is not None else []
-        elif section is not None:
-            section.append(line[:_MAX_CHARS])
+        faults.read(line)
+    told = faults.told
     # What a job says of its own fault, where its log could not take it.
-    own = [line for line in output if line.startswith(_OWN)]
+    own = list(dict.fromkeys(line for line in output if line.startswith(_OWN)))
     told += [line for line in own if not any(line.removeprefix(_OWN) in seen for seen in told)]
     if told and not own and any(_EMPTY_LOG.match(line) for line in output):
         told.append(f"cordcohort: {_SILENT}")
     return told or [line[:_MAX_CHARS] for line in output[-_TAIL_LINES:]]
+
+
+class _Faults:
+    """Each failed rule, why the cluster says it failed, and the end of its log."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self._log = ""
+        self._section: list[str] | None = None  # lines of a log while the engine prints one
+
+    def read(self, line: str) -> None:
+        """Take in one line of the engine's output."""
+        if self._section is None:
+            self._read_engine(line)
+        elif _RULER.match(line):
+            self._end_section(self._section)
+        else:
+            self._section.append(line[:_MAX_CHARS])
+
+    def _read_engine(self, line: str) -> None:
+        failed, message, log = (p.match(line) for p in (_FAILED, _MESSAGE, _LOGFILE))
+        if failed:
+            self.told.append(f"{failed[1]} failed:")
+        elif self.told and message:
+            self.told.append(f"    {_USELESS.sub('', message[1])[:_MAX_CHARS]}")
+        elif self.told and line.startswith("sbatch: error"):
+            self.told.append(f"    {line[:_MAX_CHARS]}")
+        elif log:
+            self._log = log[1]
+        elif self.told and _RULER.match(line):
+            self._section = []
+
+    def _end_section(self, section: list[str]) -> None:
+        if _ENGINES_LOG in self._log:
+            section = list(dict.fromkeys(line for line in section if _TELLING.search(line)))
+        self.told += [f"    {text}" for text in section[-_LAST_LINES:]]
+        self._section, self._log = None, ""
