@@ -51,7 +51,7 @@ def put_drawn(
         record["status"] = "ok"
         for key, end, data in (("mask", "seg", mask), ("soft", "softseg", soft)):
             if data is not None:
-                file = path.with_name(path.name.replace("_seg.json", f"_{end}.nii.gz"))
+                file = path.with_name(f"{path.stem.removesuffix('seg')}{end}.nii.gz")
                 put(file, data, SPACING_MM)
                 record |= {key: file.name, f"{key}_sha256": sha256_of(file)}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -262,6 +262,36 @@ def test_cord_and_lesion_count_alike_and_come_back_together(study):
     assert found["sub-n3"] == ("taken", "")
     assert found["sub-n1"][0] == "refused"
     assert "the mask of lesion is missing" in found["sub-n1"][1]
+
+
+def test_binary_rootlets_are_ranked_and_come_back_with_levels(study):
+    asked = declared(task="rootlets")
+    for row in ranked_scans(study, asked)[1]:
+        for seed in SEEDS:  # the seeds of the binary phase differ on one scan only
+            moved = 2 if seed == SEEDS[1] and row["subject"] == "n3" else 0
+            put_drawn(study, row, seed, 200 * drawn(4, moved), structure="rootlets")
+    record, folder = export(study, asked)
+    assert record["status"] == EXPORTED
+    table = read_tsv(folder / "ranks.tsv").set_index("subject")
+    assert table.index[0] == "n3"
+    assert "uncertainty_pmj" not in table.columns  # a landmark is nobody's to correct
+    place = folder / "correct" / "first" / "sub-n3" / "anat"
+    proposal = place / "sub-n3_acq-ax_T2w_label-rootlets_dseg.nii.gz"
+    assert np.unique(np.asarray(nib.load(proposal).dataobj)).tolist() == [0, 200]
+    levels = drawn(4)
+    levels[:, :, 8:] *= 2
+    levels[:, :, :8] *= 3
+    back = study / "corrected"
+    name = "sub-{}_acq-ax_T2w_label-rootlets_{}.nii.gz"
+    put(back / name.format("n3", "dseg"), levels, SPACING_MM)
+    put(back / name.format("n1", "dseg"), 200 * drawn(4), SPACING_MM)
+    put(back / name.format("n2", "dseg"), 77 * drawn(4), SPACING_MM)
+    put(back / name.format("n5", "seg"), drawn(3), SPACING_MM)
+    found = told(study, asked)
+    assert found["sub-n3"] == found["sub-n5"] == ("taken", "")
+    assert found["sub-n1"][0] == "unchanged"
+    assert found["sub-n2"][0] == "refused"
+    assert "77" in found["sub-n2"][1]
 
 
 def test_an_interrupted_export_leaves_the_folder_as_it_was(study, monkeypatch):

@@ -189,7 +189,8 @@ PHASES = DECLARED["phases"]
         ({"seeds": [1, 1]}, r"seeds: expected every entry once"),
         ({"phases": [PHASES[1]]}, r"phases\[0\].correct: .*nothing that needs a phase before"),
         ({"phases": [PHASES[0] | {"start": "previous"}]}, r"phases\[0\].start: "),
-        ({"task": "rootlets"}, r"experiments\[0\].task: "),  # trained on painted people alone
+        ({"task": "discs"}, r"experiments\[0\].task: "),
+        ({"task": "rootlets"}, r"phases\[0\].add: expected persons with masks by 'manual'"),
         ({"phases": [PHASES[0], {}]}, r"phases\[1\]: expected scans that the phase adds"),
         ({"phases": [{"add": [{"site": ["north"]}]}]}, r"add\[0\].site: .*did you mean sites"),
         ({"phases": [{"add": [{"sites": ["nord"]}]}]}, r"add\[0\].sites: .*did you mean north"),

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from cordcohort.errors import ConfigError
 from cordcohort.segmentation.rootlet_block import BLOCK
 from cordcohort.spinal_names import ROOTLET_CODES
-from cordcohort.training.recipe import parse_recipe
-from cordcohort.training.rootlet_painter import RootletPainter, rootlet_batches
+from cordcohort.training.rootlet_painter import RootletPainter
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +38,3 @@ def test_levels_lie_below_each_other_and_never_share_a_voxel_twice(painter: Root
         # Nothing is asked for where the scan shows nothing.
         assert float((target[0] * (image[0, 1] == 0)).max()) == 0
     assert seen >= 12
-
-
-@pytest.mark.parametrize(
-    "sources",
-    [{"cohort": [{"folder": "scans"}]}, {"phantom": {"persons": 1, "seed": 1}, "atlas": "atlas"}],
-)
-def test_scans_and_atlases_that_would_not_be_seen_are_refused(sources):
-    recipe = parse_recipe({"name": "a", "task": "rootlets", "seed": 1, "sources": sources})
-    with pytest.raises(ConfigError, match="a phantom source and no other"):
-        rootlet_batches(recipe, 1)

@@ -23,9 +23,22 @@ STRUCTURES = {
     "rootlets": ("rootlets", "pmj"),
 }
 """Structures that a model of each task draws."""
+POINT = "pmj"
+"""A landmark: detected beside a mask, and nobody's to correct."""
 IMAGE, FA = "image", "fa"
 INPUTS = (IMAGE, FA)
 """What a model sees: the scan (of a diffusion series its mean b=0 image), or its FA map."""
+
+
+def masks_of_task(task: str) -> tuple[str, ...]:
+    """Masks and maps that a model of a task draws, without landmarks.
+
+    Examples
+    --------
+    >>> masks_of_task("rootlets"), masks_of_task("lesion")
+    (('rootlets',), ('cord', 'lesion'))
+    """
+    return tuple(name for name in STRUCTURES[task] if name != POINT)
 
 
 @dataclass(frozen=True)

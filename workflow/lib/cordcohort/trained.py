@@ -118,7 +118,9 @@ def training_inputs(entry: Declared, rows: Sequence[paths.Row]) -> list[str]:
     """Recipes, images (of series with gradient files) and masks: a new one trains anew."""
     files = list(recipes_of(entry).values())
     task = str(entry.get("task", CORD))
-    drawn = REGIONS if task == "lesion" else STRUCTURES[task]
+    drawn = {"lesion": REGIONS, "rootlets": (CORD, *STRUCTURES["rootlets"])}.get(
+        task, STRUCTURES[task]
+    )
     for row in scans_of(entry, rows):
         if row["status"] == "ok":
             files += paths.image_files(row)

@@ -18,7 +18,7 @@ from cordcohort.experiments.scans import (
     returned,
     with_masks,
 )
-from cordcohort.model_uses import STRUCTURES
+from cordcohort.model_uses import masks_of_task
 from cordcohort.report.analysis_tables import write_people_table
 from cordcohort.scan import Row, masks_of, scan_id
 
@@ -65,7 +65,7 @@ def corrected_table(
 def _rows(
     back: Returned, scans: Sequence[Row], told: Mapping[str, Judged], experiment: Experiment
 ) -> list[dict[str, str]]:
-    wanted = STRUCTURES[experiment.task]
+    wanted = masks_of_task(experiment.task)
     table: list[dict[str, str]] = []
     for row in scans:
         masks = masks_of(with_masks({**row, "masks": ""}, back.masks.get(scan_id(row), [])))

@@ -17,7 +17,7 @@ from cordcohort.experiments.declared import (
 from cordcohort.experiments.people import TEST, TRAIN, dealt
 from cordcohort.experiments.ranks import CORRECTED, EXPORT, RANKS
 from cordcohort.experiments.scans import candidates, returned, training_rows
-from cordcohort.model_uses import STRUCTURES
+from cordcohort.model_uses import masks_of_task
 from cordcohort.scan import Row, image_files, mask_record, masks_of, scan_id
 from cordcohort.trained import model_outputs, recipes_of
 
@@ -58,7 +58,7 @@ def _ranking(
     scans = [row for row in candidates(experiment, phase, rows)
              if all(is_drawn(row, model) for model in models)]  # fmt: skip
     records = [mask_record(row, model, structure) for row in scans for model in models
-               for structure in STRUCTURES[experiment.task]]  # fmt: skip
+               for structure in masks_of_task(experiment.task)]  # fmt: skip
     folder = experiment.folder(phase.number)
     name = experiment.method(phase.number)
     outputs = [f"{folder}/{RANKS}", f"{folder}/{EXPORT}"]

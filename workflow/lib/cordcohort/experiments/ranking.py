@@ -20,7 +20,7 @@ from cordcohort.experiments.uncertainty import (
     uncertainty_of_labels,
 )
 from cordcohort.files import read_record, recorded_file
-from cordcohort.model_uses import STRUCTURES
+from cordcohort.model_uses import masks_of_task
 from cordcohort.nifti import read_mask
 from cordcohort.report.privacy import public_text
 from cordcohort.scan import MASK_SUFFIX, RECORD_SCHEMA, SCAN_KEY, Row, mask_record, scan_id
@@ -82,7 +82,7 @@ class Committee:
     @property
     def structures(self) -> tuple[str, ...]:
         """What they draw."""
-        return STRUCTURES[self.experiment.task]
+        return masks_of_task(self.experiment.task)
 
     @property
     def folder(self) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 from cordcohort.bids.labels import MANUAL, label_of
 from cordcohort.bids.names import NameFaultError, parse_name, split_extension
 from cordcohort.experiments.declared import Correct, Experiment, Phase
-from cordcohort.model_uses import STRUCTURES
+from cordcohort.model_uses import masks_of_task
 from cordcohort.scan import Row, masks_of, scan_id
 from cordcohort.scan_choice import is_selected
 
@@ -46,7 +46,7 @@ def _has_all(masks: Iterable[Mask], experiment: Experiment) -> bool:
         for mask in masks
         if mask["method"] == experiment.masks and mask["status"] == "ok"
     }
-    return set(STRUCTURES[experiment.task]) <= drawn
+    return set(masks_of_task(experiment.task)) <= drawn
 
 
 def candidates(experiment: Experiment, phase: Phase, rows: Iterable[Row]) -> list[Row]:
@@ -108,7 +108,7 @@ def _meant(
     except NameFaultError as fault:
         return None, str(fault)
     label = label_of(name.rest, MANUAL)
-    wanted = STRUCTURES[experiment.task]
+    wanted = masks_of_task(experiment.task)
     if label is None or label.structure not in wanted:
         return None, f"'{'_'.join(name.rest)}' names no mask of {', '.join(wanted)}"
     image = "_".join([*(f"{k}-{v}" for k, v in name.entities.items()), name.suffix])

@@ -11,6 +11,7 @@ from cordcohort.measures.masks import ScanMask
 from cordcohort.nifti import Array
 from cordcohort.spinal_names import (
     BINARY,
+    DORSAL_VENTRAL,
     NO_LEVEL,
     ROOTLET_CLASSES,
     VENTRAL,
@@ -67,6 +68,23 @@ def class_numbers(codes: Array, classes: str) -> NDArray[np.uint8]:
     for number, code in enumerate(ROOTLET_CLASSES[classes], start=1):
         table[code] = number
     return table[np.asarray(codes)]
+
+
+def lacking(codes: Array, classes: str) -> str:
+    """Why a map cannot teach some classes; "" where it can.
+
+    Examples
+    --------
+    >>> [lacking(np.array(codes), "dorsal_ventral") for codes in ([0], [200], [2], [2, 102])]
+    ['an empty map', 'rootlets without levels', 'dorsal rootlets only', '']
+    """
+    if not np.any(codes):
+        return "an empty map"
+    if not class_numbers(codes, classes).any():
+        return "rootlets without levels" if np.any(codes == NO_LEVEL) else "none of them"
+    if classes == DORSAL_VENTRAL and not np.isin(codes, VENTRAL_CODES).any():
+        return "dorsal rootlets only"
+    return ""
 
 
 def dorsal_and_ventral(mask: ScanMask) -> list[ScanMask]:

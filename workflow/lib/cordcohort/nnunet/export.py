@@ -15,7 +15,7 @@ import numpy as np
 from cordcohort.binary import binarised
 from cordcohort.errors import ConfigError, ImageError
 from cordcohort.files import write_json, write_text
-from cordcohort.measures.rootlet_maps import class_numbers, rootlet_codes
+from cordcohort.measures.rootlet_maps import class_numbers, lacking, rootlet_codes
 from cordcohort.measures.tasks import truth_masks
 from cordcohort.nifti import Array, Image, read_mask, write_image
 from cordcohort.nnunet.orientation import turned
@@ -246,9 +246,8 @@ def _nested_label(case: Case, scan: Image, recipe: NnunetRecipe) -> Array:
 def _rootlet_label(case: Case, scan: Image, recipe: NnunetRecipe) -> Array:
     ((path, kind),) = case.masks[ROOTLETS]
     codes = rootlet_codes(read_mask(path, scan, kind=kind).data, kind)
-    label = class_numbers(codes, recipe.classes)
-    if not label.any():
-        came = "rootlets without levels" if codes.any() else "an empty map"
+    came = lacking(codes, recipe.classes)
+    if came:
         raise ImageError(Path(path), "no_class", f"rootlets of the classes '{recipe.classes}'",
                          came, "draw them, or leave the scan out")  # fmt: skip
-    return label
+    return class_numbers(codes, recipe.classes)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cordcohort.errors import ConfigError
-from cordcohort.model_uses import STRUCTURES
+from cordcohort.model_uses import masks_of_task
 from cordcohort.spinal_names import BINARY, DORSAL_VENTRAL, ROOTLET_CLASSES
 
 BACKGROUND, IGNORE = "background", "ignore"
@@ -23,8 +23,6 @@ TOLD = {
     "regions": "a code from 1 to 8",
     "rootlets": "a code from 2 to 9, from 102 to 109 (ventral) or 200 (level not told)",
 }
-POINT = "pmj"
-"""A landmark, which a map of labels does not hold."""
 MOST_LABELS = 256
 Array = NDArray[Any]
 
@@ -113,7 +111,7 @@ def check_structures(
     >>> check_structures("lesion", {"cord": "sc", "lesion": ["lesion"]}, labels, "structures")
     {'cord': {1: ('sc',)}, 'lesion': {1: ('lesion',)}}
     """
-    needed = [s for s in STRUCTURES[task] if s != POINT]
+    needed = masks_of_task(task)
     if set(given) != set(needed):
         raise ConfigError(key, sorted(given), " and ".join(needed),
                           f"name the labels of each structure of the task {task}")  # fmt: skip

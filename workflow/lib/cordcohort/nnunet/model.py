@@ -25,11 +25,11 @@ from torch import nn
 
 from cordcohort.errors import ConfigError
 from cordcohort.files import read_yaml
-from cordcohort.model_uses import STRUCTURES
+from cordcohort.model_uses import POINT, STRUCTURES
 from cordcohort.nifti import Image
 from cordcohort.nnunet.checkpoint import Fold, read_fold
 from cordcohort.nnunet.folder import checked_folder, checkpoints_of
-from cordcohort.nnunet.labels import POINT, Labels, fraction_of, mask_of
+from cordcohort.nnunet.labels import Labels, fraction_of, mask_of
 from cordcohort.nnunet.orientation import turned, turned_back
 from cordcohort.nnunet.paths import NNUNET
 from cordcohort.segmentation.infer import Segmentation

@@ -7,7 +7,7 @@ lies above and below it. Labels come back on the scan's own grid. No component i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -22,7 +22,7 @@ from cordcohort.segmentation.centreline import open_volume
 from cordcohort.segmentation.infer import Segmentation, cord_line, deterministic
 from cordcohort.segmentation.registry import Model, Stage
 from cordcohort.segmentation.rootlet_block import Block, CordAxis, back_to_scan, cut_block
-from cordcohort.spinal_names import ROOTLET_CODES, spinal_name
+from cordcohort.spinal_names import ROOTLET_CODES, VENTRAL, rootlet_name
 
 Floats = NDArray[np.floating[Any]]
 
@@ -72,7 +72,8 @@ def segment_rootlets(
         block = cut_block(volume.slices, canonical.spacing_mm, axis)
         drawn = _drawn(model.stages[ROOTLETS], block, mirror=mirror)
         shape = tuple(int(n) for n in volume.slices.shape)
-        codes = _labels(block, drawn[:-1], shape, float(model.card.get("threshold", 0.5)))
+        threshold = float(model.card.get("threshold", 0.5))
+        codes = _labels(block, drawn[:-1], shape, threshold, drawn_codes(model.card))
         place, sure = _peak(block, drawn[-1])
     return {
         ROOTLETS: _rootlets(image, codes),
@@ -142,13 +143,30 @@ def in_order(shares: torch.Tensor) -> torch.Tensor:
     return shares * mask[:, :, None, None]
 
 
+def drawn_codes(card: Mapping[str, Any]) -> tuple[int, ...]:
+    """Codes of the outputs of a model, from its card: of levels, or of rootlets as a whole.
+
+    Examples
+    --------
+    >>> drawn_codes({"labels": {"200": "rootlet"}}), drawn_codes({})[:2]
+    ((200,), (2, 3))
+    """
+    return tuple(int(code) for code in card.get("labels", ())) or ROOTLET_CODES
+
+
 def _labels(
-    block: Block, shares: torch.Tensor, shape: Sequence[int], threshold: float
-) -> NDArray[np.uint8]:
-    """Label map (z, y, x) of a scan: where any rootlet is likely, the likeliest level."""
-    whole = torch.cat([shares.sum(0, keepdim=True), in_order(shares)])
+    block: Block, shares: torch.Tensor, shape: Sequence[int], threshold: float,
+    codes: Sequence[int],
+) -> NDArray[np.uint8]:  # fmt: skip
+    """Label map (z, y, x) of a scan: where any rootlet is likely, the likeliest level.
+
+    Dorsal and ventral levels each follow each other along the cord.
+    """
+    n = len(ROOTLET_CODES)
+    ordered = [in_order(shares[k : k + n]) for k in range(0, len(codes), n)]
+    whole = torch.cat([shares.sum(0, keepdim=True), *ordered])
     out = np.zeros(tuple(shape), np.uint8)
-    table = np.array(ROOTLET_CODES, np.uint8)
+    table = np.array(codes, np.uint8)
     for first in range(0, shape[0], SLAB):
         part = range(first, min(first + SLAB, shape[0]))
         back = back_to_scan(block, whole, (shape[0], shape[1], shape[2]), part)
@@ -204,9 +222,9 @@ def order_faults(codes: NDArray[Any]) -> list[str]:
     }  # fmt: skip
     found = sorted(middles)
     return [
-        f"levels out of order: {spinal_name(b)} is not below {spinal_name(a)}"
+        f"levels out of order: {rootlet_name(b)} is not below {rootlet_name(a)}"
         for a, b in pairwise(found)
-        if middles[b] >= middles[a]
+        if a // VENTRAL == b // VENTRAL and middles[b] >= middles[a]
     ]
 
 

@@ -21,19 +21,20 @@ from cordcohort.segmentation.registry import (
     check_card,
     models_folder,
 )
-from cordcohort.spinal_names import ROOTLET_CODES, spinal_name
+from cordcohort.spinal_names import DORSAL, ROOTLET_CLASSES, rootlet_name
 from cordcohort.training.losses import CLASS_LOSSES, LINEAR_LOSSES, SOFTMAX_LOSSES
-from cordcohort.training.recipe import Recipe, is_of_volumes, read_recipe
+from cordcohort.training.recipe import ROOTLETS, Recipe, is_of_volumes, read_recipe
 from cordcohort.training.state import save_tensors
 
 LABELS = {
     "cord": {"1": "cord"},
     "discs": {"2": "joint C1/C2", "3": "disc C2/C3", "25": "L5/S1"},
     "regions": {str(code): name for name, code in REGION_CODES.items()},
-    "rootlets": {str(code): spinal_name(code) for code in ROOTLET_CODES},
+    ROOTLETS: {},
     "lesion": {"1": "cord, lesions included", "2": "lesion"},
 }
-"""What the labels of a task mean; discs count on from one to the next."""
+"""What the labels of a task mean; discs count on from one to the next, rootlets depend on the
+recipe's classes."""
 
 
 def publish(
@@ -82,7 +83,7 @@ def publish(
     if localiser_of:
         stages["localiser"], training["localiser"] = _borrowed(folder, localiser_of)
     card = {
-        "schema": SCHEMA, "name": name, "task": task, "labels": LABELS[task],
+        "schema": SCHEMA, "name": name, "task": task, "labels": _labels(task, runs),
         "orientation": "RAS", "threshold": 0.5, "stages": stages, "training": training,
         "licence": "GPL-3.0-or-later", **(notes or {}),
     }  # fmt: skip
@@ -91,6 +92,14 @@ def publish(
     if register:
         _list(folder, name, task)
     return folder / CARD
+
+
+def _labels(task: str, runs: Mapping[str, Path]) -> dict[str, str]:
+    """What the labels that a model draws mean."""
+    if task != ROOTLETS:
+        return LABELS[task]
+    classes = read_recipe(runs[task] / "recipe.yaml").painting.get("classes", DORSAL)
+    return {str(code): rootlet_name(code) for code in ROOTLET_CLASSES[classes]}
 
 
 def _thresholds(run: Path) -> dict[str, Any]:

@@ -54,6 +54,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "precision": {"autocast": "none"},
     "checkpoint": {"every": 250},
 }
+ROOTLETS = "rootlets"
+"""The task whose blocks are painted from an atlas, too."""
 ADAMW, SGD = "adamw", "sgd"
 COSINE, POLYNOMIAL = "cosine", "polynomial"
 _CHOICES = (("optimiser", "name", (ADAMW, SGD)), ("schedule", "decay", (COSINE, POLYNOMIAL)))
@@ -122,7 +124,7 @@ def parse_recipe(content: Mapping[str, Any], where: str = "recipe") -> Recipe:
             raise ConfigError(key, content[key], "one of " + ", ".join(sorted(allowed)),
                               "remove or correct the key", where)  # fmt: skip
     sections = {name: _section(name, content.get(name) or {}, where) for name in _DEFAULTS}
-    _check_images(sections, where)
+    _check_images(sections, where, str(content["task"]))
     _check_choices(sections, where)
     task = str(content["task"])
     regions = tuple(str(name) for name in content.get("regions") or (task,))
@@ -144,7 +146,7 @@ def _check_choices(sections: dict[str, dict[str, Any]], where: str) -> None:
                               "correct the recipe", where)  # fmt: skip
 
 
-def _check_images(sections: dict[str, dict[str, Any]], where: str) -> None:
+def _check_images(sections: dict[str, dict[str, Any]], where: str, task: str) -> None:
     """Check and fill in what concerns images and patches, where the recipe has them."""
     sources = sections["sources"]
     for key in sources["split"]:
@@ -157,7 +159,8 @@ def _check_images(sections: dict[str, dict[str, Any]], where: str) -> None:
     if sources["cohort"] or is_of_volumes(sections["network"]):
         sections["patches"] = check_patches(sections["patches"], where)
         sections["augmentation"] = check_augmentation(sections["augmentation"], where)
-    if is_of_volumes(sections["network"]) and (sources["atlas"] or sources["masks"]):
+    shapes = task != ROOTLETS and (sources["atlas"] or sources["masks"])
+    if is_of_volumes(sections["network"]) and shapes:
         raise ConfigError("sources", {k: sources[k] for k in ("atlas", "masks")},
                           "cohort or phantom sources for a network of volumes",
                           "use `painted` of a cohort source for masks", where)  # fmt: skip

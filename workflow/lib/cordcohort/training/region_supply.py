@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from cordcohort.errors import ConfigError
-from cordcohort.scan import Row, scan_id
-from cordcohort.trained import said_of_persons
+from cordcohort.scan import Row
 from cordcohort.training.cohort import check_entries
+from cordcohort.training.dealt import dealt
 from cordcohort.training.mixture import (
     VALIDATION_SEED_SHIFT,
     Batch,
@@ -21,17 +21,9 @@ from cordcohort.training.mixture import (
     fixed,
 )
 from cordcohort.training.recipe import Recipe
-from cordcohort.training.region_cohort import RegionScan, RegionScans, region_scans
+from cordcohort.training.region_cohort import RegionScans, region_scans
 from cordcohort.training.region_painter import RegionPainter, checked_painting
 from cordcohort.training.region_sources import RegionStack, phantom_regions, region_stacks
-from cordcohort.training.split import (
-    SPLIT_FILE,
-    TRAIN,
-    VALIDATION,
-    split_persons,
-    write_scans,
-    write_split,
-)
 
 REGIONS = "regions"
 HELD_OUT_PERSONS = 10
@@ -98,28 +90,13 @@ def _cohort(
     rows_of = {entry.folder: find_rows(entry.folder) for entry in entries}
     seen = checked_painting(recipe.painting)["input"]
     scans, notes = region_scans(entries, rows_of, seen)
-    said = said_of_persons(row for rows in rows_of.values() for row in rows)
-    split = split_persons(
-        {p: said[p] for p in {s.person for s in scans}}, **recipe.sources["split"]
-    )
-    write_split(folder / SPLIT_FILE, split, keep=resume)
-    write_scans(folder, [
-        (scan_id(row), str(row["person"]), str(row["contrast"]), entry.masks,
-         split.get(str(row["person"]), ""), reason)
-        for row, entry, reason in notes
-    ])  # fmt: skip
-    parts: dict[str, list[RegionScan]] = {TRAIN: [], VALIDATION: []}
-    for scan in scans:
-        parts.get(split[scan.person], []).append(scan)
-    held = parts[VALIDATION]
-    if recipe.sources["split"]["validation"] and not held:
-        raise ConfigError("sources.split.validation", recipe.sources["split"]["validation"],
-                          "at least one person to validate on", "name more persons, or 0",
-                          recipe.name)  # fmt: skip
-    train = RegionScans(parts[TRAIN], recipe.painting, recipe.seed, device)
+    every = [row for rows in rows_of.values() for row in rows]
+    own = [(scan.person, scan) for scan in scans]
+    chosen, held = dealt(recipe, every, own, notes, folder, resume=resume)
+    train = RegionScans(chosen, recipe.painting, recipe.seed, device)
     seed = recipe.seed + VALIDATION_SEED_SHIFT
-    checks = RegionScans(held or parts[TRAIN], recipe.painting, seed, device, changed=False)
-    return Supply(train, _checks(recipe, checks), len(parts[TRAIN]), unseen=bool(held))
+    checks = RegionScans(held or chosen, recipe.painting, seed, device, changed=False)
+    return Supply(train, _checks(recipe, checks), len(chosen), unseen=bool(held))
 
 
 def _checks(recipe: Recipe, batches: Batches) -> list[Batch]:

@@ -10,7 +10,7 @@ stretched, turned and tilted at random, so that a network learns the order of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,6 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as nnf
 
-from cordcohort.errors import ConfigError
 from cordcohort.phantom.anatomy import codes_at
 from cordcohort.phantom.frame import build_frame
 from cordcohort.phantom.parts import rootlets_at
@@ -29,13 +28,14 @@ from cordcohort.phantom.person import Person, draw_person
 from cordcohort.phantom.tissues import N_TISSUES
 from cordcohort.phantom.truth import pmj_mm
 from cordcohort.segmentation.rootlet_block import BLOCK, STEP_MM
-from cordcohort.spinal_names import ROOTLET_CODES
+from cordcohort.spinal_names import BINARY, DORSAL, ROOTLET_CLASSES
 from cordcohort.training.augment import (
     bias_field,
     coarser,
     smoothed,
 )
 from cordcohort.training.contrast import tissue_means
+from cordcohort.training.mixture import fixed
 from cordcohort.training.phantom_sources import tissue_names
 from cordcohort.training.recipe import Recipe
 from cordcohort.training.surroundings import CODE
@@ -61,8 +61,8 @@ class PersonBlock:
     ----------
     codes : array of uint8
         Tissues of the phantom.
-    any_rootlet : array of uint8
-        1 inside a dorsal rootlet.
+    any_rootlet : array
+        1 inside a rootlet, or the share of the voxel that rootlets fill.
     level : array of uint8
         Level of the nearest rootlet, 0 far from all.
     pmj : array, shape (3,)
@@ -70,7 +70,7 @@ class PersonBlock:
     """
 
     codes: NDArray[np.uint8]
-    any_rootlet: NDArray[np.uint8]
+    any_rootlet: NDArray[Any]
     level: NDArray[np.uint8]
     pmj: Floats
 
@@ -97,14 +97,17 @@ def person_block(person: Person) -> PersonBlock:
     flat = points.reshape(3, -1)
     codes = codes_at(person, flat).reshape(points.shape[1:])
     rootlets = rootlets_at(person, flat).reshape(points.shape[1:])
-    size = (3, NEAR_VOXELS, NEAR_VOXELS)
-    level = np.where(rootlets > 0, rootlets, ndimage.grey_dilation(rootlets, size=size))
+    level = nearest_level(rootlets, (3, NEAR_VOXELS, NEAR_VOXELS))
     place = ((junction[2] - z[0]) / FINE_MM,
              (junction[1] - float(frame.at("y", junction[2])) + HALF_Y_MM) / FINE_MM,
              HALF_X_MM / FINE_MM)  # fmt: skip
-    return PersonBlock(
-        codes, (rootlets > 0).astype(np.uint8), level.astype(np.uint8), np.array(place)
-    )
+    return PersonBlock(codes, (rootlets > 0).astype(np.uint8), level, np.array(place))
+
+
+def nearest_level(rootlets: NDArray[np.uint8], size: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Level of each voxel or, beside rootlets, of one within a box of so many voxels."""
+    near = ndimage.grey_dilation(rootlets, size=size)
+    return np.where(rootlets > 0, rootlets, near).astype(np.uint8)
 
 
 def draw_blocks(persons: int, seed: int) -> list[PersonBlock]:
@@ -125,6 +128,8 @@ class RootletPainter:
         ``{persons, seed}``.
     seed
         Together with a step number it fixes a batch.
+    classes
+        Which rootlets are told apart; phantom people have dorsal ones.
 
     Examples
     --------
@@ -133,9 +138,9 @@ class RootletPainter:
     [(1, 2, 128, 40, 40), (1, 9, 128, 40, 40)]
     """
 
-    def __init__(self, people: Mapping[str, Any], seed: int) -> None:
+    def __init__(self, people: Mapping[str, Any], seed: int, classes: str = DORSAL) -> None:
         self.blocks = draw_blocks(int(people["persons"]), int(people["seed"]))
-        self.seed = seed
+        self.seed, self.classes = seed, classes
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
         """Batch ``step``: blocks (size, 2, z, y, x), targets (size, levels and PMJ, z, y, x)."""
@@ -148,45 +153,35 @@ class RootletPainter:
 
     def _one(self, rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         block = self.blocks[int(rng.integers(len(self.blocks)))]
-        places = _places(rng, block)
+        places = block_places(rng, block)
         shape = torch.tensor(block.codes.shape).view(3, 1, 1, 1)
-        valid = ((places >= 0) & (places <= shape - 1)).all(0).float() * _view(rng, block, places)
-        bright = torch.from_numpy(_brightness(rng))[torch.from_numpy(block.codes).long()]
-        grid = _normalised(places, block.codes.shape)
+        valid = ((places >= 0) & (places <= shape - 1)).all(0).float() * field_of_view(
+            rng, block, places
+        )
+        bright = torch.from_numpy(brightness(rng))[torch.from_numpy(block.codes).long()]
+        grid = as_grid(places, block.codes.shape)
         image = nnf.grid_sample(
             bright[None, None], grid, mode="bilinear", padding_mode="border", align_corners=True
         )[0, 0]
-        image = _scanned(rng, generator, image)
+        image = scanned(rng, generator, image, block_zoom)
         inside = valid > 0
         mean, sd = image[inside].mean(), image[inside].std().clamp(min=1e-4)
         shown = torch.stack([(image - mean) / sd * valid, valid])
-        return shown, _target(block, places, grid, valid)
+        return shown, block_target(block, places, grid, valid, self.classes)
 
 
 def rootlet_batches(
-    recipe: Recipe, held_out_seed_shift: int
+    recipe: Recipe, held_out_seed_shift: int, classes: str = DORSAL
 ) -> tuple[RootletPainter, list[tuple[Tensor, Tensor]]]:
-    """Painter of a recipe of the task ``rootlets``, and fixed batches of people it never shows.
-
-    Raises
-    ------
-    ConfigError
-        Another source than phantom people: nothing else would be seen.
-    """
+    """Painter of phantom people, and fixed batches of people that it never shows."""
     people = recipe.sources["phantom"]
-    beside = [k for k in ("atlas", "masks", "cohort") if recipe.sources[k]]
-    if beside or not people:
-        raise ConfigError("sources", beside, "a phantom source and no other",
-                          "rootlets are trained on painted people alone", recipe.name)  # fmt: skip
     others = {"persons": HELD_OUT_PERSONS, "seed": int(people["seed"]) + held_out_seed_shift}
-    size = int(recipe.schedule["batch_size"])
-    count = max(1, int(recipe.validation["samples"]) // size)
-    held_out = RootletPainter(others, recipe.seed + held_out_seed_shift)
-    checks = [held_out.batch(i, size) for i in range(count)]
-    return RootletPainter(people, recipe.seed), checks
+    held_out = RootletPainter(others, recipe.seed + held_out_seed_shift, classes)
+    size, samples = int(recipe.schedule["batch_size"]), int(recipe.validation["samples"])
+    return RootletPainter(people, recipe.seed, classes), fixed(held_out, size, samples)
 
 
-def _places(rng: np.random.Generator, block: PersonBlock) -> Tensor:
+def block_places(rng: np.random.Generator, block: PersonBlock) -> Tensor:
     """Voxel positions (3, z, y, x) of a block's voxels in a person's, float32."""
     n_z, n_y, n_x = BLOCK
     size = float(np.exp(rng.normal(0, 0.07)))
@@ -217,7 +212,7 @@ def _places(rng: np.random.Generator, block: PersonBlock) -> Tensor:
     return mm / FINE_MM
 
 
-def _view(rng: np.random.Generator, block: PersonBlock, places: Tensor) -> Tensor:
+def field_of_view(rng: np.random.Generator, block: PersonBlock, places: Tensor) -> Tensor:
     """1 inside the field of view: rows are cut above and below in some scans."""
     n_z = BLOCK[0]
     top = int(rng.uniform(0, 27)) if rng.random() < 0.4 else 0
@@ -228,25 +223,31 @@ def _view(rng: np.random.Generator, block: PersonBlock, places: Tensor) -> Tenso
     return seen.expand(BLOCK)
 
 
-def _brightness(rng: np.random.Generator) -> NDArray[np.float32]:
+def brightness(rng: np.random.Generator) -> NDArray[np.float32]:
     """Mean brightness of each tissue of the phantom."""
     means = tissue_means(rng, 1, T2_SHARES)[0]
     table = np.array([means[CODE[name]] for name in tissue_names()[:N_TISSUES]])
     return np.maximum(table * np.exp(rng.normal(0, 0.08, table.shape)), 0).astype(np.float32)
 
 
-def _scanned(rng: np.random.Generator, generator: torch.Generator, image: Tensor) -> Tensor:
-    """Bias, texture, voxel size, noise and gamma of a random scanner."""
+def scanned(
+    rng: np.random.Generator, generator: torch.Generator, image: Tensor,
+    zoom: Callable[[np.random.Generator], Floats],
+) -> Tensor:  # fmt: skip
+    """Bias, texture, voxel size, noise and gamma of a random scanner.
+
+    Parameters
+    ----------
+    image : Tensor, shape (z, y, x)
+    zoom : callable
+        Draws how many voxels a scan has for one of the image, at most 1, along each axis.
+    """
     if rng.random() < 0.8:
         image = image * bias_field(image.shape, rng.uniform(-0.5, 0.5, 20), image.device)
     texture = torch.randn(tuple(n // 2 for n in image.shape), generator=generator)
     texture = nnf.interpolate(texture[None, None], size=image.shape, mode="nearest")[0, 0]
     image = image * (1 + float(rng.uniform(0, 0.12)) * texture)
-    kind = rng.random()
-    voxel = np.full(3, rng.uniform(0.6, 1.1) if kind < 0.6 else rng.uniform(1.0, 1.7))
-    if kind > 0.85:
-        voxel = np.array([rng.uniform(0.7, 2.2), rng.uniform(0.5, 1.1), rng.uniform(0.5, 2.0)])
-    image = coarser(image, np.minimum(1.0, np.array(STEP_MM) / voxel))
+    image = coarser(image, zoom(rng))
     if rng.random() < 0.3:
         image = smoothed(image[None], (0.0, *[float(rng.uniform(0.2, 0.9))] * 2))[0]
     low, high = float(image.amin()), float(image.amax())
@@ -258,8 +259,29 @@ def _scanned(rng: np.random.Generator, generator: torch.Generator, image: Tensor
     return image
 
 
-def _target(block: PersonBlock, places: Tensor, grid: Tensor, valid: Tensor) -> Tensor:
-    """Share of each voxel that each level's rootlets fill, and heat around the PMJ."""
+def block_zoom(rng: np.random.Generator) -> Floats:
+    """Voxels of a scan for one of the block's: isotropic ones of 0.6 to 1.7 mm, or others."""
+    kind = rng.random()
+    voxel = np.full(3, rng.uniform(0.6, 1.1) if kind < 0.6 else rng.uniform(1.0, 1.7))
+    if kind > 0.85:
+        voxel = np.array([rng.uniform(0.7, 2.2), rng.uniform(0.5, 1.1), rng.uniform(0.5, 2.0)])
+    return np.minimum(1.0, np.array(STEP_MM) / voxel)
+
+
+def block_target(
+    block: PersonBlock, places: Tensor, grid: Tensor, valid: Tensor, classes: str = DORSAL
+) -> Tensor:  # fmt: skip
+    """Share of each voxel that each class's rootlets fill, and heat around the PMJ.
+
+    Parameters
+    ----------
+    places : Tensor, shape (3, z, y, x)
+        Voxel positions in ``block``, also as ``grid`` (:func:`as_grid`).
+    valid : Tensor, shape (z, y, x)
+        1 inside the scan.
+    classes : str
+        Key of :data:`cordcohort.spinal_names.ROOTLET_CLASSES`.
+    """
     share = nnf.grid_sample(
         torch.from_numpy(block.any_rootlet).float()[None, None], grid, mode="bilinear",
         padding_mode="zeros", align_corners=True,
@@ -269,15 +291,16 @@ def _target(block: PersonBlock, places: Tensor, grid: Tensor, valid: Tensor) -> 
         padding_mode="zeros", align_corners=True,
     )[0, 0]  # fmt: skip
     share = share * valid
-    out = torch.empty((len(ROOTLET_CODES) + 1, *BLOCK))
-    for channel, code in enumerate(ROOTLET_CODES):
-        out[channel] = share * (level == code)
+    codes = ROOTLET_CLASSES[classes]
+    out = torch.empty((len(codes) + 1, *BLOCK))
+    for channel, code in enumerate(codes):
+        out[channel] = share if classes == BINARY else share * (level == code)
     away = (places - torch.as_tensor(block.pmj, dtype=torch.float32).view(3, 1, 1, 1)) * FINE_MM
     out[-1] = torch.exp(-0.5 * (away**2).sum(0) / PMJ_SIGMA_MM**2) * valid
     return out
 
 
-def _normalised(places: Tensor, shape: tuple[int, ...]) -> Tensor:
+def as_grid(places: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Positions as ``grid_sample`` wants them: (1, z, y, x, 3), x first, -1 to 1."""
     scaled = [places[i] * (2.0 / (shape[i] - 1)) - 1.0 for i in (2, 1, 0)]
     return torch.stack(scaled, -1)[None]
