@@ -1,4 +1,7 @@
-"""Multi-centre BIDS trees of any size: names and gaps as in real studies, images of a few bytes.
+"""Multi-centre BIDS trees of any size: names, gaps and file sizes as in real studies.
+
+Images hold a few bytes and holes, which take no room on the disk: an index looks at sizes, and no
+two images of real people have one size and the same bytes.
 
 ``python cohort_tree.py FOLDER --subjects 1000`` writes a whole study (data and config).
 """
@@ -6,6 +9,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import random
 from pathlib import Path
 
@@ -20,6 +24,7 @@ SHARE_POINTER = 0.002
 SHARE_MANUAL_MASK = 0.1
 IMAGE = b"\x1f\x8b" + bytes(300)
 POINTER = b"/annex/objects/MD5E-s1234567--0123456789abcdef0123456789abcdef.nii.gz\n"
+SMALLEST_BYTES, LARGEST_BYTES = 300_000, 6_000_000
 SIDECAR = '{"Manufacturer": "Siemens", "MagneticFieldStrength": 3}'
 GRADIENTS = {"bval": "0 1000 1000\n", "bvec": "0 1 0\n0 0 1\n0 0 0\n"}
 CONFIG = """study: {{name: scale}}
@@ -74,8 +79,10 @@ def _write_scan(root: Path, subject: str, session: str, contrast: str, draw: ran
     folder = Path(subject, f"ses-{session}", CONTRASTS[contrast])
     stem = f"{subject}_ses-{session}_{contrast}"
     (root / folder).mkdir(parents=True, exist_ok=True)
-    image = POINTER if draw.random() < SHARE_POINTER else IMAGE
-    (root / folder / f"{stem}.nii.gz").write_bytes(image)
+    if draw.random() < SHARE_POINTER:
+        (root / folder / f"{stem}.nii.gz").write_bytes(POINTER)
+    else:
+        _write_image(root / folder / f"{stem}.nii.gz")
     (root / folder / f"{stem}.json").write_text(SIDECAR)
     if contrast == "dwi":
         for ending, text in GRADIENTS.items():
@@ -84,6 +91,16 @@ def _write_scan(root: Path, subject: str, session: str, contrast: str, draw: ran
         labels = root / "derivatives" / "labels" / folder
         labels.mkdir(parents=True, exist_ok=True)
         (labels / f"{stem}_label-SC_seg.nii.gz").write_bytes(IMAGE)
+
+
+def _write_image(path: Path) -> None:
+    """Write an image with holes; size and last bytes follow from its name."""
+    digest = hashlib.sha256(path.name.encode()).digest()
+    size = SMALLEST_BYTES + int.from_bytes(digest[:8], "big") % (LARGEST_BYTES - SMALLEST_BYTES)
+    with path.open("wb") as handle:
+        handle.write(IMAGE)
+        handle.seek(size - len(digest))
+        handle.write(digest)
 
 
 def make_study(folder: Path, n_subjects: int, model: str = "cord-v1") -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from cordcohort.batches import batches, bucket_of, numbers_of, rules_of_job
+from cordcohort.batches import batch_records, batches, bucket_of, numbers_of, rules_of_job
 from cordcohort.bids.shards import read_rows, rows_of_batches, write_shards
 from cordcohort.errors import SheetError
 from cordcohort.scan import scan_id
@@ -52,6 +52,19 @@ def test_a_job_on_a_node_finds_its_own_batch_and_no_other(tmp_path, size):
         seen = rows_of_batches(numbers_of(only), tmp_path)
         assert len(seen) < len(rows) or size == 200
         assert _deal(seen, size, only) == [batch]
+
+
+def test_the_scans_of_a_subject_stay_together_in_every_stage():
+    rows = [row | {"stem": f"{row['stem']}{n}"} for row in _rows(60) for n in range(4)]
+    for size in (3, 16):
+        batch_of = {scan: batch.name for batch in _deal(rows, size) for scan in batch.scans}
+        for row in rows:
+            assert batch_of[scan_id(row)] == batch_of[scan_id(row)[:-1] + "0"]
+
+
+def test_the_records_of_a_stage_are_those_of_its_batches():
+    rows = _rows(50) + _rows(9, "b")
+    assert batch_records("shape", rows, 8) == [batch.record for batch in _deal(rows, 8)]
 
 
 def test_rows_come_back_as_they_were_and_stale_shards_go(tmp_path):

@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 CONDA_TO_IMPORT = {
@@ -125,3 +126,18 @@ def test_every_version_is_exact_and_no_pin_file_can_fall_back(root):
             assert re.fullmatch(r"[\w.-]+=\d[\w.]*(=\S+)?", entry), f"{recipe.name}: {entry}"
         for entry in pip:
             assert re.fullmatch(r"[\w.-]+==\d[\w.]*", entry), f"{recipe.name}: {entry}"
+
+
+@pytest.mark.parametrize("recipe", ["Dockerfile", "cordcohort.def"])
+def test_containers_are_made_from_the_same_locks_and_say_that_they_are_untested(root, recipe):
+    text = (root / "containers" / recipe).read_text()
+    for lock in root.glob("requirements*.lock"):
+        assert f"-r {lock.name}" in text
+    pythons = {
+        line.split("=")[1]
+        for file in (root / "envs").glob("*.yaml")
+        for line in _entries(file)[0]
+        if line.startswith("python=")
+    }
+    assert [f"python:{version}-" in text for version in pythons] == [True]
+    assert "UNTESTED" in text

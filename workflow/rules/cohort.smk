@@ -1,8 +1,9 @@
-# All small tables become the one long table, with the exclusion list and measures from elsewhere.
+# The small tables of all batches become the one long table, with the exclusion list and measures
+# from elsewhere.
 rule cohort:
     input:
         # Unnamed: of a named list the engine hashes the whole for every member.
-        made_by_rules(PLAN.measure_tables()),
+        made_by_rules(PLAN.measure_records()),
         index=paths.INDEX,
         exclude=PLAN.exclusion_files(),
         external=PLAN.external_files(),

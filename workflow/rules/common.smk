@@ -22,7 +22,8 @@ sys.path.insert(
 import _bootstrap  # noqa: E402,F401
 
 from cordcohort import scan as paths  # noqa: E402
-from cordcohort.batches import rules_of_job  # noqa: E402
+from cordcohort.batch_record import wait_for_files, withdraw_if_gone  # noqa: E402
+from cordcohort.batches import latency_of_job, rules_of_job  # noqa: E402
 from cordcohort.cluster.memory import job_memory_mb  # noqa: E402
 from cordcohort.digest import (
     files_digest,
@@ -58,9 +59,24 @@ def remember(rule, stage):
     workflow.get_rule(rule).resources.update(asked)
 
 
+def remember_batch(batch, stage):
+    """As `remember`; whoever wants a file of the batch waits for its record."""
+    remember(batch.rule, stage)
+    MADE.update(dict.fromkeys(batch.outputs, MADE[batch.record]))
+    if workflow.is_main_process:
+        withdraw_if_gone(batch)
+
+
 def made_by_rules(files):
-    """Files, each as the output of its rule where one makes it."""
-    return [MADE.get(name, name) for name in files]
+    """Files, each as the output of the rule that makes it where one does; each output once."""
+    return list(dict.fromkeys(MADE.get(name, name) for name in files))
+
+
+def inputs_of(batch):
+    """Inputs of a batch. A job on a node knows no other rules, so it sees the files themselves."""
+    if not workflow.is_main_process:
+        wait_for_files(batch.inputs, latency_of_job(sys.argv))
+    return made_by_rules(batch.inputs)
 
 
 def memory_mb(base_mb):

@@ -6,10 +6,10 @@ for batch in PLAN.disc_batches():
         name:
             batch.rule
         input:
-            made_by_rules(batch.inputs),
+            inputs_of(batch),
             model=PLAN.model_files(DISC_MODEL),
         output:
-            batch.outputs,
+            batch.record,
         log:
             log_of("segmentation", f"discs_{batch.name}"),
         benchmark:
@@ -22,10 +22,11 @@ for batch in PLAN.disc_batches():
             runtime=minutes(5 + len(batch.scans)),
         params:
             scans=batch.scans,
+            files=batch.outputs,
             identity=batch.identity,
             models=PLAN.cord_models(),
             science=science("segmentation.discs"),
         script:
             "../scripts/discs.py"
 
-    remember(batch.rule, "discs")
+    remember_batch(batch, "discs")

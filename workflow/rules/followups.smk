@@ -6,9 +6,9 @@ for batch in PLAN.followup_batches():
         name:
             batch.rule
         input:
-            made_by_rules(batch.inputs),
+            inputs_of(batch),
         output:
-            batch.outputs,
+            batch.record,
         log:
             log_of("measures", f"followup_{batch.name}"),
         benchmark:
@@ -21,6 +21,7 @@ for batch in PLAN.followup_batches():
             runtime=minutes(5 + 2 * len(batch.scans)),
         params:
             scans=batch.scans,
+            files=batch.outputs,
             identity=batch.identity,
             before=PLAN.scans_before(batch),
             models=PLAN.models(),
@@ -29,4 +30,4 @@ for batch in PLAN.followup_batches():
         script:
             "../scripts/followup.py"
 
-    remember(batch.rule, "followup")
+    remember_batch(batch, "followup")

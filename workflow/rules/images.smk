@@ -5,9 +5,9 @@ for batch in PLAN.b0_batches():
         name:
             batch.rule
         input:
-            made_by_rules(batch.inputs),
+            inputs_of(batch),
         output:
-            batch.outputs,
+            batch.record,
         log:
             log_of("images", f"mean_b0_{batch.name}"),
         benchmark:
@@ -20,10 +20,11 @@ for batch in PLAN.b0_batches():
             runtime=minutes(5 + 2 * len(batch.scans)),
         params:
             scans=batch.scans,
+            files=batch.outputs,
             identity=batch.identity,
             options=PLAN.series_options(),
             science=science("images.derive"),
         script:
             "../scripts/mean_b0.py"
 
-    remember(batch.rule, "mean_b0")
+    remember_batch(batch, "mean_b0")

@@ -6,9 +6,9 @@ for batch in PLAN.level_map_batches():
         name:
             batch.rule
         input:
-            made_by_rules(batch.inputs),
+            inputs_of(batch),
         output:
-            batch.outputs,
+            batch.record,
         log:
             log_of("images", f"level_maps_{batch.name}"),
         benchmark:
@@ -21,6 +21,7 @@ for batch in PLAN.level_map_batches():
             runtime=minutes(5 + len(batch.scans)),
         params:
             scans=batch.scans,
+            files=batch.outputs,
             identity=batch.identity,
             models=PLAN.models(),
             options=PLAN.measure_options("spinal"),
@@ -28,4 +29,4 @@ for batch in PLAN.level_map_batches():
         script:
             "../scripts/level_maps.py"
 
-    remember(batch.rule, "level_maps")
+    remember_batch(batch, "level_maps")

@@ -7,9 +7,9 @@ for kind in MEASURE_KINDS:
             name:
                 batch.rule
             input:
-                made_by_rules(batch.inputs),
+                inputs_of(batch),
             output:
-                batch.outputs,
+                batch.record,
             log:
                 log_of("measures", f"{kind}_{batch.name}"),
             benchmark:
@@ -22,6 +22,7 @@ for kind in MEASURE_KINDS:
                 runtime=minutes(5 + len(batch.scans)),
             params:
                 scans=batch.scans,
+                files=batch.outputs,
                 identity=batch.identity,
                 kind=kind,
                 models=PLAN.models(),
@@ -32,4 +33,4 @@ for kind in MEASURE_KINDS:
             script:
                 "../scripts/measure.py"
 
-        remember(batch.rule, kind)
+        remember_batch(batch, kind)

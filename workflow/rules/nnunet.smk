@@ -7,10 +7,10 @@ for model in PLAN.nnunet_models():
             name:
                 batch.rule
             input:
-                made_by_rules(batch.inputs),
+                inputs_of(batch),
                 model=made_by_rules(PLAN.model_files(model)),
             output:
-                batch.outputs,
+                batch.record,
             log:
                 log_of("segmentation", f"{model}_{batch.name}"),
             benchmark:
@@ -24,6 +24,7 @@ for model in PLAN.nnunet_models():
                 gpu=int(PLAN.config.segmentation.device == "cuda"),
             params:
                 scans=batch.scans,
+                files=batch.outputs,
                 identity=batch.identity,
                 model=PLAN.model_source(model),
                 use=PLAN.use(model).as_params(),
@@ -33,7 +34,7 @@ for model in PLAN.nnunet_models():
             script:
                 "../scripts/segment_nnunet.py"
 
-        remember(batch.rule, "segment")
+        remember_batch(batch, "segment")
 
 
 for model in PLAN.nnunet_models():
@@ -43,10 +44,10 @@ for model in PLAN.nnunet_models():
             name:
                 batch.rule
             input:
-                made_by_rules(batch.inputs),
+                inputs_of(batch),
                 model=made_by_rules(PLAN.model_files(model)),
             output:
-                batch.outputs,
+                batch.record,
             log:
                 log_of("segmentation", f"resampled_{model}_{batch.name}"),
             benchmark:
@@ -60,6 +61,7 @@ for model in PLAN.nnunet_models():
                 gpu=int(PLAN.config.segmentation.device == "cuda"),
             params:
                 scans=batch.scans,
+                files=batch.outputs,
                 identity=batch.identity,
                 model=PLAN.model_source(model),
                 use=PLAN.use(model).as_params(),
@@ -70,4 +72,4 @@ for model in PLAN.nnunet_models():
             script:
                 "../scripts/segment_resampled_nnunet.py"
 
-        remember(batch.rule, "segment")
+        remember_batch(batch, "segment")

@@ -5,7 +5,7 @@ for batch in PLAN.picture_batches():
         name:
             batch.rule
         input:
-            made_by_rules(batch.inputs),
+            inputs_of(batch),
         output:
             batch.outputs,
         log:

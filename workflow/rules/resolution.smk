@@ -7,10 +7,10 @@ for model in PLAN.torch_models():
             name:
                 batch.rule
             input:
-                made_by_rules(batch.inputs),
+                inputs_of(batch),
                 model=PLAN.model_files(model),
             output:
-                batch.outputs,
+                batch.record,
             log:
                 log_of("segmentation", f"resampled_{model}_{batch.name}"),
             benchmark:
@@ -24,6 +24,7 @@ for model in PLAN.torch_models():
                 gpu=int(PLAN.config.segmentation.device == "cuda"),
             params:
                 scans=batch.scans,
+                files=batch.outputs,
                 identity=batch.identity,
                 model=PLAN.model_source(model),
                 use=PLAN.use(model).as_params(),
@@ -34,4 +35,4 @@ for model in PLAN.torch_models():
             script:
                 "../scripts/segment_resampled.py"
 
-        remember(batch.rule, "segment")
+        remember_batch(batch, "segment")

@@ -6,9 +6,9 @@ for batch in PLAN.soft_truth_batches():
         name:
             batch.rule
         input:
-            made_by_rules(batch.inputs),
+            inputs_of(batch),
         output:
-            batch.outputs,
+            batch.record,
         log:
             log_of("images", f"soft_truth_{batch.name}"),
         benchmark:
@@ -21,6 +21,7 @@ for batch in PLAN.soft_truth_batches():
             runtime=minutes(5 + 2 * len(batch.scans)),
         params:
             scans=batch.scans,
+            files=batch.outputs,
             identity=batch.identity,
             options=PLAN.soft_truth_options(),
             left_out=PLAN.left_out_of_truth(batch),
@@ -28,4 +29,4 @@ for batch in PLAN.soft_truth_batches():
         script:
             "../scripts/soft_truth.py"
 
-    remember(batch.rule, "soft_truth")
+    remember_batch(batch, "soft_truth")

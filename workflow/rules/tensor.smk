@@ -5,9 +5,9 @@ for batch in PLAN.tensor_batches():
         name:
             batch.rule
         input:
-            made_by_rules(batch.inputs),
+            inputs_of(batch),
         output:
-            batch.outputs,
+            batch.record,
         log:
             log_of("images", f"tensor_{batch.name}"),
         benchmark:
@@ -20,6 +20,7 @@ for batch in PLAN.tensor_batches():
             runtime=minutes(5 + 2 * len(batch.scans)),
         params:
             scans=batch.scans,
+            files=batch.outputs,
             identity=batch.identity,
             models=PLAN.cord_models(),
             options=PLAN.tensor_options(),
@@ -27,4 +28,4 @@ for batch in PLAN.tensor_batches():
         script:
             "../scripts/tensor.py"
 
-    remember(batch.rule, "tensor")
+    remember_batch(batch, "tensor")

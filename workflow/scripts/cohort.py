@@ -2,6 +2,7 @@
 
 import _bootstrap  # noqa: F401
 from cordcohort.adapter import job
+from cordcohort.batch_record import files_of_records
 from cordcohort.cohort import build_cohort, read_external, scans_table, with_test_persons
 from pathlib import Path
 
@@ -14,7 +15,8 @@ with job(snakemake) as j:
     read = {Path(path).parent.name: read_tsv(path) for path in j.input.splits}
     splits = with_test_persons(read, j.params.tested)
     seeds = {model: tuple(pair) for model, pair in j.params.seeds.items()}
-    table = build_cohort(j.unnamed_inputs(), index, exclusions, external, splits, seeds=seeds)
+    tables = files_of_records(j.unnamed_inputs())
+    table = build_cohort(tables, index, exclusions, external, splits, seeds=seeds)
     write_parquet(j.output.table, table)
     write_tsv(j.output.text, table)
     write_folder_schema(Path(j.output.text).parent)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cordcohort.batch_record import write_batch_record
 from cordcohort.bids.unchanged import check_unchanged
 from cordcohort.errors import CordcohortError, DamagedError, machine_fault
 from cordcohort.study_lock import job_at_work
@@ -54,6 +55,12 @@ class Job:
         """Refuse images and masks that changed or vanished while the job ran."""
         check_unchanged(self._rows)
 
+    def tell_done(self) -> None:
+        """Write the record of a batch, last of all."""
+        files = self.params.get("files")
+        if files is not None:
+            write_batch_record(str(self.output[0]), list(files))
+
 
 def _listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else [str(item) for item in value]
@@ -73,6 +80,7 @@ def job(engine_job: Any) -> Generator[Job]:
             running = Job(engine_job)
             yield running
             running.check_inputs()
+            running.tell_done()
     except DamagedError as error:
         for path in error.stale:
             with contextlib.suppress(OSError):

@@ -1,7 +1,8 @@
-"""Batches of scans: which scan belongs to which job, decided by the scan's own name."""
+"""Batches of scans: which scan belongs to which job, decided by the name of its subject."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import math
@@ -9,10 +10,10 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from cordcohort.scan import Row, scan_id
+from cordcohort.scan import RESULTS, Row, scan_id, subject_of
 
 _IDENTIFYING = ("status", "reason", "masks")
-_ALLOWED = "--allowed-rules"
+_ALLOWED, _LATENCY = "--allowed-rules", "--latency-wait"
 _NUMBERED = re.compile(r"_(\d+)of(\d+)$")
 
 
@@ -30,6 +31,9 @@ class Batch:
         Identifiers (:func:`cordcohort.scan.scan_id`).
     inputs, outputs : list of str
         Files that the job reads and the record or table that it must write for every scan.
+    record : str
+        What the workflow sees of the outputs: written last, it lists them
+        (:mod:`cordcohort.batch_record`).
     identity : str
         Digest of what the index says of the scans and their masks: a mask that gets another method
         or status reruns the job although its path stays.
@@ -42,6 +46,7 @@ class Batch:
     scans: list[str]
     inputs: list[str]
     outputs: list[str]
+    record: str = ""
     identity: str = ""
     largest_image_bytes: int = 0
 
@@ -54,13 +59,13 @@ def batches(
     outputs: Callable[[Row], Sequence[str]],
     *,
     only: Collection[str] = (),
-    by: Callable[[Row], str] = scan_id,
 ) -> list[Batch]:
     """Split scans into batches that stay the same when scans are added elsewhere.
 
-    A scan's batch follows from its own name: within a data set, ``2**k`` batches are the fewest
-    that keep the mean at or below ``size``. A new scan therefore changes one batch, not all after
-    it; only a doubling of the data set deals anew.
+    A scan's batch follows from its subject's name: within a data set, ``2**k`` batches are the
+    fewest that keep the mean at or below ``size``. A new scan therefore changes one batch, not all
+    after it; only a doubling of the data set deals anew. The scans of a subject stay together, in
+    all stages, so that a batch follows from one or two batches of each stage before it.
 
     Parameters
     ----------
@@ -75,29 +80,50 @@ def batches(
     only : collection of str
         Rules that are wanted, where a job on a node needs its own only; it may then know the scans
         of these batches only, and the number of batches is read from the rules' names.
-    by : callable
-        What decides a scan's batch: its name, or what scans have in common that must stay together.
     """
+    return [
+        Batch(
+            rule=f"{stage}_{name}",
+            name=name,
+            scans=[scan for scan, _ in named],
+            inputs=list(dict.fromkeys(f for _, row in named for f in inputs(row))),
+            outputs=[f for _, row in named for f in outputs(row)],
+            record=_record(stage, name),
+            identity=_identity([row for _, row in named]),
+            largest_image_bytes=max(int(row.get("image_size") or 0) for _, row in named),
+        )
+        for name, named in _all_dealt(stage, scans, size, only=only)
+    ]
+
+
+def batch_records(stage: str, scans: Iterable[Row], size: int) -> list[str]:
+    """Records of the batches that :func:`batches` makes of the scans of a whole study."""
+    dealt = _all_dealt(stage, scans, size, only=())
+    return [_record(stage, name) for name, _ in dealt]
+
+
+def _record(stage: str, name: str) -> str:
+    return f"{RESULTS}/batches/{stage}/{name}.json"
+
+
+def _all_dealt(
+    stage: str,
+    scans: Iterable[Row],
+    size: int,
+    *,
+    only: Collection[str],
+) -> list[tuple[str, list[tuple[str, Row]]]]:
+    """Batches of all data sets as (name, members)."""
     by_dataset: dict[str, list[tuple[str, Row]]] = {}
     for row in scans:
         by_dataset.setdefault(str(row["dataset"]), []).append((scan_id(row), row))
-    result: list[Batch] = []
-    for dataset in sorted(by_dataset):
-        members = sorted(by_dataset[dataset], key=_name_of)
-        for name, named in _dealt(stage, dataset, members, size, only=only, by=by):
-            rows = [row for _, row in named]
-            result.append(
-                Batch(
-                    rule=f"{stage}_{name}",
-                    name=name,
-                    scans=[scan for scan, _ in named],
-                    inputs=list(dict.fromkeys(f for row in rows for f in inputs(row))),
-                    outputs=[f for row in rows for f in outputs(row)],
-                    identity=_identity(rows),
-                    largest_image_bytes=max(int(row.get("image_size") or 0) for row in rows),
-                )
-            )
-    return result
+    return [
+        one
+        for dataset in sorted(by_dataset)
+        for one in _dealt(
+            stage, dataset, sorted(by_dataset[dataset], key=_name_of), size, only=only
+        )
+    ]
 
 
 def _identity(rows: Iterable[Row]) -> str:
@@ -119,13 +145,12 @@ def _dealt(
     size: int,
     *,
     only: Collection[str],
-    by: Callable[[Row], str],
 ) -> list[tuple[str, list[tuple[str, Row]]]]:
     """Batches of one data set as (name, members)."""
     if only:
         wanted = [(f"{dataset}_{number:04d}of{n:04d}", number, n) for number, n in numbers_of(only)]
         found = [
-            (name, [m for m in members if bucket_of(by(m[1]), n) == number])
+            (name, [m for m in members if bucket_of(m[0], n) == number])
             for name, number, n in wanted
             if f"{stage}_{name}" in only
         ]
@@ -133,7 +158,7 @@ def _dealt(
     n_buckets = 2 ** max(0, math.ceil(math.log2(len(members) / size)))
     buckets: dict[int, list[tuple[str, Row]]] = {}
     for member in members:
-        buckets.setdefault(bucket_of(by(member[1]), n_buckets), []).append(member)
+        buckets.setdefault(bucket_of(member[0], n_buckets), []).append(member)
     return [(f"{dataset}_{b:04d}of{n_buckets:04d}", buckets[b]) for b in sorted(buckets)]
 
 
@@ -145,7 +170,12 @@ def bucket_of(scan: str, n_buckets: int) -> int:
     >>> bucket_of("a/sub-01/anat/sub-01_T2w", 1)
     0
     """
-    return int.from_bytes(hashlib.sha256(scan.encode()).digest()[:8], "big") % n_buckets
+    return _number_of(subject_of(scan)) % n_buckets
+
+
+@functools.lru_cache(maxsize=1 << 15)
+def _number_of(subject: str) -> int:
+    return int.from_bytes(hashlib.sha256(subject.encode()).digest()[:8], "big")
 
 
 def numbers_of(rules: Iterable[str]) -> list[tuple[int, int]]:
@@ -172,6 +202,19 @@ def rules_of_job(arguments: Sequence[str]) -> frozenset[str]:
         return frozenset()
     following = arguments[arguments.index(_ALLOWED) + 1 :]
     return frozenset(itertools.takewhile(_is_no_flag, following))
+
+
+def latency_of_job(arguments: Sequence[str]) -> float:
+    """Seconds that a job on a node waits for files of others, from the engine's command line.
+
+    Examples
+    --------
+    >>> latency_of_job(["--latency-wait", "60", "--cores", "1"])
+    60.0
+    """
+    if _LATENCY not in arguments:
+        return 0.0
+    return float(arguments[arguments.index(_LATENCY) + 1])
 
 
 def _is_no_flag(argument: str) -> bool:

@@ -211,7 +211,6 @@ def estimate(
     ] = None,
 ) -> None:
     """Print jobs, CPU and GPU hours, memory and disk that a study will take."""
-    from cordcohort.bids.index import rows_of
     from cordcohort.bids.prepare import prepare
     from cordcohort.cluster import estimate as costs
     from cordcohort.plan import Plan, load_plan, read_content
@@ -219,7 +218,7 @@ def estimate(
 
     with lock_if_free(study) as lock:
         config, index = prepare(study, keep=lock is not None)
-    plan = Plan(config, rows_of(index.scans))
+    plan = Plan(config, index.rows)
     told = costs.error_line(plan, study)
     source = records or study
     source_plan = load_plan(read_content(source), refresh=False, study_dir=source)

@@ -8,12 +8,14 @@ either the old file, the new one, or none.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import secrets
 from collections.abc import Generator, Mapping
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import yaml
@@ -25,6 +27,7 @@ MAX_YAML_ALIASES = 100
 MAX_YAML_DEPTH = 40
 MAX_JSON_BYTES = 50_000_000
 MAX_SIDECAR_BYTES = 2_000_000
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP}
 RECORD_DIGEST = "record_sha256"
 _CHUNK_BYTES = 1 << 20
 
@@ -129,7 +132,8 @@ def read_json(path: Path | str, max_bytes: int = MAX_JSON_BYTES) -> Any:
     """
     refuse_no_file(path, "a JSON file", max_bytes)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        with open(path, "rb") as handle:
+            return json.loads(handle.read().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise SheetError(path, "a JSON file", str(error), "repair or remove it") from error
 
@@ -213,13 +217,20 @@ def refuse_no_file(path: Path | str, wanted: str, max_bytes: int | None = None) 
     SheetError
         Naming the file.
     """
-    path = Path(path)
-    if not path.is_file():
-        came = "no ordinary file" if path.exists() else "no file"
-        raise SheetError(path, wanted, came, "mend the path, or make the file again")
-    size = path.stat().st_size
-    if max_bytes is not None and size > max_bytes:
-        raise SheetError(path, f"at most {max_bytes} bytes", f"{size}", "split or shorten it")
+    # One call of the system: an index looks at a hundred thousand sidecars.
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in _NOT_THERE:
+            raise
+        way_out = "mend the path, or make the file again"
+        raise SheetError(path, wanted, "no file", way_out) from error
+    if not S_ISREG(found.st_mode):
+        way_out = "mend the path, or make the file again"
+        raise SheetError(path, wanted, "no ordinary file", way_out)
+    if max_bytes is not None and found.st_size > max_bytes:
+        came = f"{found.st_size}"
+        raise SheetError(path, f"at most {max_bytes} bytes", came, "split or shorten it")
 
 
 def read_yaml(path: Path | str) -> Any:

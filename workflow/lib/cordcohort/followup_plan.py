@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from cordcohort import scan as paths
 
@@ -44,14 +43,3 @@ def _session_order(row: paths.Row) -> list[tuple[int, int, str]]:
     """Digits by their value, other characters as they are."""
     parts = re.findall(r"\d+|\D+", str(row["session"]))
     return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in parts]
-
-
-def subject_id(row: paths.Row) -> str:
-    """Name of the subject of a scan, unique in a study."""
-    return f"{row['dataset']}/sub-{row['subject']}"
-
-
-def names_before(scans: Iterable[str], rows: Iterable[paths.Row]) -> dict[str, Any]:
-    """Each scan of a batch with the name of the scan of the session before."""
-    found = earlier_scans(rows)
-    return {name: paths.scan_id(found[name]) for name in scans}

@@ -13,7 +13,7 @@ from typing import Any
 
 from cordcohort import followup_plan, truth_plan
 from cordcohort import scan as paths
-from cordcohort.batches import Batch, batches, numbers_of
+from cordcohort.batches import Batch, batch_records, batches, numbers_of
 from cordcohort.bids.shards import rows_of_batches
 from cordcohort.config import Config, make_config
 from cordcohort.experiments.declared import Experiment, experiment_of, seeds_of_models
@@ -134,7 +134,7 @@ class Plan:
         )
 
     def soft_truth_batches(self) -> list[Batch]:
-        """Soft ground truth; all scans of a session are in one batch."""
+        """Soft ground truth, averaged over the scans of a session."""
         return batches(
             truth_plan.RULE,
             [row for row in self.rows if self._has_truth(row)],
@@ -142,7 +142,6 @@ class Plan:
             self._truth_inputs,
             lambda row: [paths.soft_truth_record(row)],
             only=self.only,
-            by=paths.session_id,
         )
 
     def soft_truth_options(self) -> dict[str, Any]:
@@ -151,9 +150,7 @@ class Plan:
 
     def left_out_of_truth(self, batch: Batch) -> dict[str, str]:
         """Scans of a batch that the exclusion list keeps out of the average, with the reasons."""
-        members = set(batch.scans)
-        rows = [row for row in self.rows if paths.scan_id(row) in members]
-        return truth_plan.left_out(self.config, rows)
+        return truth_plan.left_out(self.config, [self._by_name[name] for name in batch.scans])
 
     def disc_batches(self) -> list[Batch]:
         """Scans in which discs are detected: those whose levels nobody labelled."""
@@ -194,35 +191,43 @@ class Plan:
         )
 
     def followup_batches(self) -> list[Batch]:
-        """Scans whose lesions are followed from an earlier session; a subject is in one batch."""
-        if not self.config.measures.followups.make:
-            return []
-        earlier = followup_plan.earlier_scans(self.rows)
-        followed = [row for row in self.rows if self._is_followed(row, earlier)]
+        """Scans whose lesions are followed from an earlier session."""
         return batches(
             followup_plan.RULE,
-            followed,
+            self._followed(),
             self.config.measures.batch_size,
             lambda row: [
-                *self._state_of(row), *self._state_of(earlier[paths.scan_id(row)]),
-                *(str(one["image"]) for one in (row, earlier[paths.scan_id(row)])),
+                *self._state_of(row), *self._state_of(self._before[paths.scan_id(row)]),
+                *(str(one["image"]) for one in (row, self._before[paths.scan_id(row)])),
             ],
             lambda row: [paths.measure_table(row, followup_plan.KIND)],
             only=self.only,
-            by=followup_plan.subject_id,
         )  # fmt: skip
 
     def scans_before(self, batch: Batch) -> dict[str, str]:
         """Each scan of a batch with the scan of the session before."""
-        return followup_plan.names_before(batch.scans, self.rows)
+        return {name: paths.scan_id(self._before[name]) for name in batch.scans}
 
     def followup_options(self) -> dict[str, Any]:
         """How lesions are followed over sessions."""
         measures = self.config.as_dict()["measures"]
         return {**measures["followups"], "reference": measures["reference"]}
 
-    def _is_followed(self, row: Row, earlier: Mapping[str, Row]) -> bool:
-        before = earlier.get(paths.scan_id(row))
+    def _followed(self) -> list[dict[str, Any]]:
+        if not self.config.measures.followups.make:
+            return []
+        return [row for row in self.rows if self._is_followed(row)]
+
+    @functools.cached_property
+    def _before(self) -> dict[str, Row]:
+        return followup_plan.earlier_scans(self.rows)
+
+    @functools.cached_property
+    def _by_name(self) -> dict[str, Row]:
+        return {paths.scan_id(row): row for row in self.rows}
+
+    def _is_followed(self, row: Row) -> bool:
+        before = self._before.get(paths.scan_id(row))
         if before is None or row["status"] != "ok" or before["status"] != "ok":
             return False
         return self._is_measured("lesion", row) and self._is_measured("lesion", before)
@@ -243,12 +248,13 @@ class Plan:
         content = self.config.as_dict()
         return {key: content[key] for key in REPORTED_SECTIONS}
 
-    def measure_tables(self) -> list[str]:
-        """All small tables, from which the cohort table is made."""
-        followed = [table for batch in self.followup_batches() for table in batch.outputs]
-        return followed + [
-            paths.measure_table(row, kind) for kind in MEASURE_KINDS for row in self._measured(kind)
-        ]
+    def measure_records(self) -> list[str]:
+        """Records of all batches of small tables, from which the cohort table is made."""
+        size = self.config.measures.batch_size
+        found = batch_records(followup_plan.RULE, self._followed(), size)
+        for kind in MEASURE_KINDS:
+            found += batch_records(kind, self._measured(kind), size)
+        return found
 
     def series_options(self) -> dict[str, Any]:
         """How diffusion series are preprocessed."""
@@ -389,7 +395,7 @@ class Plan:
         """
         if not (self.config.segmentation.use_manual or any(use.scans for use in self.uses)):
             return {}
-        rows = {paths.scan_id(row): row for row in self.rows}
+        rows = self._by_name
         runs_on = ModelUse.takes if kind == "resolution" else lambda u, r: self._is_drawn(r, u)
         left = {
             scan: [use.name for use in self.uses if not runs_on(use, rows[scan])]
@@ -563,27 +569,24 @@ def load_plan(
         The study's folder.
     """
     if refresh:
-        from cordcohort.bids.index import rows_of  # noqa: PLC0415 - pandas, which no job needs
-        from cordcohort.bids.prepare import prepare  # noqa: PLC0415
+        from cordcohort.bids.prepare import prepare  # noqa: PLC0415 - pandas, which no job needs
 
         if just_prepared(content, study_dir):
             return load_plan(content, refresh=False, study_dir=study_dir)
         with may_keep(study_dir) as may_write:
             config, index = prepare(study_dir, content, keep=may_write)
-        return Plan(config, rows_of(index.scans))
+        return Plan(config, index.rows)
     config = make_config(content, study_dir, check=False)
     numbers = numbers_of(only)
     if only and not _needs_every_row(only):
         return Plan(config, rows_of_batches(numbers, study_dir), frozenset(only))
-    from cordcohort.bids.index import read_index, rows_of  # noqa: PLC0415
+    from cordcohort.bids.index import read_index  # noqa: PLC0415
 
-    return Plan(config, rows_of(read_index(study_dir).scans), frozenset(only))
+    return Plan(config, read_index(study_dir).rows, frozenset(only))
 
 
 def _needs_every_row(rules: Collection[str]) -> bool:
-    """The scans of a session or subject lie in batches of their own, unlike those of others."""
-    whole = (truth_plan.RULE, followup_plan.RULE, RANK_RULE, CORRECTED_RULE)
-    starts = (*(f"{rule}_" for rule in whole), TRAINING_RULE, NNUNET_RULE)
+    starts = (f"{RANK_RULE}_", f"{CORRECTED_RULE}_", TRAINING_RULE, NNUNET_RULE)
     return any(r in WHOLE_STUDY_RULES or r.startswith(starts) for r in rules)
 
 

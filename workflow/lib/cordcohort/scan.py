@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ COHORT = f"{RESULTS}/cohort/measures.parquet"
 SCANS = f"{RESULTS}/cohort/scans.parquet"
 SOFT_TRUTH, SOFT_TRUTH_BINARY = "soft-truth", "soft-truth-bin"
 """Methods of the soft ground truth that is averaged over contrasts, and of its binary version."""
+NO_MASKS = "[]"  # in the index, as the text of no mask
 AVERAGE = "recaverage"
 """What ``rec-average`` becomes in the acquisition of a scan."""
 DIFFUSION_MAPS = ("fa", "md", "ad", "rd")
@@ -43,6 +45,17 @@ def scan_id(scan: Row) -> str:
     'a/sub-01/anat/sub-01_T2w'
     """
     return f"{scan['dataset']}/{scan['folder']}/{scan['stem']}"
+
+
+def subject_of(name: str) -> str:
+    """Name of the subject, unique in a study, of a scan by :func:`scan_id`.
+
+    Examples
+    --------
+    >>> subject_of("a/sub-01/ses-1/anat/sub-01_ses-1_T2w")
+    'a/sub-01'
+    """
+    return "/".join(name.split("/", 2)[:2])
 
 
 def scan_key(scan: Row) -> dict[str, str]:
@@ -93,14 +106,19 @@ def at_voxel_size(scan: Row, size_mm: float) -> dict[str, Any]:
 
 def masks_of(scan: Row) -> list[dict[str, Any]]:
     """Manual and external masks of a scan, as the index found them."""
-    return list(json.loads(scan["masks"])) if scan["masks"] else []
+    text = scan["masks"]
+    return list(json.loads(text)) if text and text != NO_MASKS else []
 
 
 def peers_of(scan: Row) -> list[dict[str, Any]]:
     """Other scans of the session, each with its labels of levels; paths are those of a scan."""
     text = scan.get("peers", "")
-    found = json.loads(text) if text else []
-    return [peer | {"dataset": scan["dataset"]} for peer in found]
+    return [peer | {"dataset": scan["dataset"]} for peer in _parsed(text)] if text else []
+
+
+@functools.lru_cache(maxsize=64)  # planning asks for those of one scan again and again
+def _parsed(text: str) -> list[dict[str, Any]]:
+    return list(json.loads(text))
 
 
 def image_file(scan: Row, description: str) -> str:

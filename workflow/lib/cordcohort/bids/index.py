@@ -30,7 +30,7 @@ from cordcohort.bids.shards import write_shards
 from cordcohort.bids.sheets import SCORE_COLUMNS, Columns, read_sheets
 from cordcohort.errors import ConfigError, SheetError
 from cordcohort.files import write_if_changed
-from cordcohort.scan import INDEX, SCORES, scan_id
+from cordcohort.scan import INDEX, NO_MASKS, SCORES, scan_id
 from cordcohort.scan import masks_of as _masks_of_row
 from cordcohort.table import (
     SCAN_KEY,
@@ -77,6 +77,11 @@ class Index:
     scores: pd.DataFrame
     participants: pd.DataFrame
     unmatched: pd.DataFrame
+
+    @functools.cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """The scans as plain dictionaries (:func:`rows_of`), made once."""
+        return rows_of(self.scans)
 
 
 def build_index(config: Config) -> Index:
@@ -139,6 +144,8 @@ def printable(text: str) -> str:
     >>> printable("a\nb\x1b[31m")
     'a\\nb\\x1b[31m'
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -187,9 +194,10 @@ def masks_of(scans: pd.DataFrame) -> pd.DataFrame:
         status, reason`` of the mask.
     """
     columns = [*SCAN_KEY, "site", "vendor", "person"]
+    drawn = scans.loc[~scans["masks"].isin(["", NO_MASKS]), [*columns, "masks"]]
     rows = [
         {column: row[column] for column in columns} | mask
-        for row in scans.to_dict("records")
+        for row in drawn.to_dict("records")
         for mask in json.loads(str(row["masks"]))
     ]
     return pd.DataFrame(rows, columns=[*columns, *MASK_COLUMNS])
@@ -213,7 +221,7 @@ def write_index(index: Index, study_dir: Path | str) -> bool:
     }
     write_folder_schema((study / UNMATCHED).parent)
     changed = [write_if_changed(study / path, data) for path, data in contents.items()]
-    write_shards(rows_of(index.scans), study)
+    write_shards(index.rows, study)
     return any(changed)
 
 
@@ -248,9 +256,11 @@ def rows_of(scans: pd.DataFrame) -> list[dict[str, Any]]:
 def _plain(column: pd.Series) -> list[Any]:
     """Values of a column; equal texts (sites, contrasts, subjects) share their memory."""
     if column.name in NUMBER_COLUMNS:
-        return [None if pd.isna(v) else int(v) for v in column]
+        known = column.notna().to_numpy()
+        values = column.to_numpy(dtype="int64", na_value=0).tolist()
+        return [v if there else None for v, there in zip(values, known, strict=True)]
     seen: dict[Any, Any] = {}
-    return [seen.setdefault(v, v) for v in column]
+    return [seen.setdefault(v, v) for v in column.to_numpy(dtype=object)]
 
 
 def read_rows(scan_ids: Iterable[str], study_dir: Path | str = ".") -> list[dict[str, Any]]:

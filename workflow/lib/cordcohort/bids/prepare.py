@@ -16,7 +16,6 @@ from cordcohort.bids.index import (
     build_index,
     masks_of,
     printable,
-    rows_of,
     write_index,
 )
 from cordcohort.bids.vocabulary import score_categories, vocabulary
@@ -70,8 +69,7 @@ def find(
     else:
         config = make_config(content, study)
     index = build_index(config)
-    index = _with_told(index, same_content(rows_of(index.scans)))
-    index = _with_told(index, _unmatched_names(config, index))
+    index = _with_told(index, same_content(index.rows) + _unmatched_names(config, index))
     if keep:
         write_index(index, study)
     return config, index
@@ -158,17 +156,17 @@ def _check_experiments(config: Config, index: Index) -> None:
     from cordcohort.experiments.checks import check_experiment_scans  # noqa: PLC0415
     from cordcohort.experiments.declared import experiment_of  # noqa: PLC0415
 
-    rows = rows_of(index.scans)
     for number, block in enumerate(config.experiments):
-        check_experiment_scans(experiment_of(block), number, rows)
+        check_experiment_scans(experiment_of(block), number, index.rows)
 
 
 def _known_values(config: Config, index: Index, external: pd.DataFrame) -> dict[str, set[str]]:
     """Values of the columns that are known before anything is measured."""
     known = score_categories(config, index) | vocabulary(config, external)
     known |= {c: {*index.scans[c], *external.get(c, [])} for c in _INDEX_VALUES}
-    known["method"] = known_methods(config, index) | set(external.get("method", []))
-    known["structure"] |= set(masks_of(index.scans)["structure"])
+    masks = masks_of(index.scans)
+    known["method"] = known_methods(config, masks) | set(external.get("method", []))
+    known["structure"] |= set(masks["structure"])
     known["reference"] = {"", *known["method"], *external.get("reference", [])}
     known["measure"] = {*CATALOGUE, *external.get("measure", [])}
     return known
@@ -184,9 +182,9 @@ def _check_columns(analysis: Mapping[str, Any], key: str, known: Collection[str]
                 )  # fmt: skip
 
 
-def known_methods(config: Config, index: Index) -> set[str]:
+def known_methods(config: Config, masks: pd.DataFrame) -> set[str]:
     """Every method of this study: manual, raters, models, external folders, and those declared."""
-    drawn = set(masks_of(index.scans)["method"])
+    drawn = set(masks["method"])
     truth = (SOFT_TRUTH, SOFT_TRUTH_BINARY) if config.images.soft_truth.make else ()
     methods = {"manual", *drawn, *config.segmentation.models, *truth, *config.other_methods}
     if not config.experiments:
@@ -240,7 +238,7 @@ def _check_exclusions(config: Config, index: Index, external: pd.DataFrame) -> N
     known = _known_scans(index, external)
     check_entries(read_entries(config.exclusions, where), known, where)
     measures = {*CATALOGUE, *external.get("measure", [])}
-    methods = known_methods(config, index) | set(external.get("method", []))
+    methods = known_methods(config, masks_of(index.scans)) | set(external.get("method", []))
     for number, entry in enumerate(config.exclusions):
         for key, names in (("measure", measures), ("method", methods)):
             if key in entry:

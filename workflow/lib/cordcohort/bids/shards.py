@@ -1,7 +1,7 @@
 """The rows of the index in small files, so that a job reads the scans of its batch and no others.
 
-A scan's file follows from its name, as its batch does. The main process writes them beside the
-index; a job on a node needs neither pandas nor the whole index to know what it works on.
+A scan's file follows from its subject's name, as its batch does. The main process writes them
+beside the index; a job on a node needs neither pandas nor the whole index to know what it works on.
 """
 
 from __future__ import annotations

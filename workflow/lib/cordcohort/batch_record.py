@@ -1,0 +1,102 @@
+"""The record of a finished batch: the one file by which the workflow knows what a job has made.
+
+A job writes files for every scan, and its record last. Later jobs name the record instead of the
+files, so that the engine keeps and compares one file a batch instead of thousands: that is what a
+plan of ten thousand people costs. The record lists the files, and it is only as good as they are:
+where one of them is gone, the record goes as well before anything is planned, and the batch is made
+anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from cordcohort.batches import Batch
+from cordcohort.errors import CordcohortError, DamagedError
+from cordcohort.files import read_record, write_record
+from cordcohort.scan import RECORD_SCHEMA
+
+_POLL_S = 0.5
+
+
+def write_batch_record(path: Path | str, files: Sequence[str]) -> None:
+    """Say that a batch is done: every file of it is there.
+
+    Parameters
+    ----------
+    path : path
+        The record (:attr:`cordcohort.batches.Batch.record`).
+    files : sequence of str
+        What the job had to make for its scans, relative to the study.
+
+    Raises
+    ------
+    CordcohortError
+        If one of the files was not made.
+    """
+    missing = missing_files(files)
+    if missing:
+        raise CordcohortError(
+            f"{missing[0]}: expected a file of this job, got none ({len(missing)} of {len(files)} "
+            "are missing); run again, and report it if it stays so"
+        )
+    write_record(path, {"schema": RECORD_SCHEMA, "files": list(files)})
+
+
+def files_of_records(records: Iterable[Path | str]) -> list[str]:
+    """Files that some batches have made, in the order of their records.
+
+    Raises
+    ------
+    DamagedError
+        If a record is not as it was written, or a file of it is gone; the record is stale then.
+    """
+    found: list[str] = []
+    for path in records:
+        files = read_record(path, RECORD_SCHEMA)["files"]
+        for missing in missing_files(files):
+            raise DamagedError(missing, "no file", path)
+        found += files
+    return found
+
+
+def withdraw_if_gone(batch: Batch) -> bool:
+    """Remove the record of a batch of which a file is gone, so that the engine makes it anew.
+
+    A study that cannot be written to is left as it is: nothing can be made there.
+
+    Returns
+    -------
+    bool
+        Whether a file was gone.
+    """
+    if not os.path.exists(batch.record) or not missing_files(batch.outputs):
+        return False
+    with contextlib.suppress(OSError):
+        Path(batch.record).unlink(missing_ok=True)
+    return True
+
+
+def missing_files(files: Iterable[str]) -> list[str]:
+    """Those of some files that are not there."""
+    return [name for name in files if not os.path.exists(name)]
+
+
+def wait_for_files(files: Iterable[str], seconds: float) -> None:
+    """Wait until files that another node wrote can be seen here, as network disks show them late.
+
+    Parameters
+    ----------
+    files : iterable of str
+    seconds : float
+        How long at most; what is missing then is for the engine to name.
+    """
+    until = time.monotonic() + seconds
+    missing = missing_files(files)
+    while missing and time.monotonic() < until:
+        time.sleep(_POLL_S)
+        missing = missing_files(missing)
