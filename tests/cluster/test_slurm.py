@@ -124,6 +124,7 @@ def test_gpus_are_never_given_twice(profile, tmp_path, since):
         assert len(together) <= 2, together
 
 
+@pytest.mark.slow
 def test_a_job_out_of_memory_is_tried_again_with_more(profile, tmp_path, since):
     done = _run(profile, tmp_path / "study", "hungry")
     assert done.returncode == 0, done.stderr
@@ -149,9 +150,8 @@ def test_a_failing_job_does_not_stop_the_others(profile, tmp_path):
     assert len(list((tmp_path / "study" / "array").iterdir())) == 2
 
 
-@pytest.mark.parametrize(
-    ("patience_s", "ends_well"), [pytest.param(20, True, marks=pytest.mark.slow), (1, False)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("patience_s", "ends_well"), [(20, True), (1, False)])
 def test_a_slow_disk_is_waited_for_as_long_as_the_profile_says(
     profile, tmp_path, patience_s, ends_well
 ):
@@ -324,7 +324,9 @@ def test_cluster_and_one_machine_agree_status_and_estimate_hold_and_the_end_is_t
     assert 0.5 <= _ratio(cluster) <= 2  # what users may count on
 
 
-@pytest.mark.parametrize("key", [{"gpu": 1}, {"gpu": 0, "gres": "'gpu:1'"}])
+@pytest.mark.parametrize(
+    "key", [{"gpu": 1}, pytest.param({"gpu": 0, "gres": "'gpu:1'"}, marks=pytest.mark.slow)]
+)
 def test_the_profile_gives_a_gpu_to_segmentation_and_a_job_that_sees_none_says_what_to_change(
     profile, tmp_path, since, key
 ):
