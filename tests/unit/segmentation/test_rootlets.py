@@ -15,7 +15,7 @@ from cordcohort.segmentation.rootlet_block import (
     back_to_scan,
     cut_block,
 )
-from cordcohort.spinal_names import ROOTLET_CODES
+from cordcohort.spinal_names import ROOTLET_CLASSES, ROOTLET_CODES, rootlet_name
 from torch import nn
 
 SHAPE = (150, 60, 56)  # z, y, x
@@ -114,6 +114,42 @@ def test_labels_come_back_on_the_scans_own_axes(monkeypatch, image: Image):
     assert found["pmj"].status == "ok"
     assert found["pmj"].mask.sum() == 1
     assert found["pmj"].confidence == pytest.approx(1 / (1 + np.exp(-6.0)), abs=1e-3)
+
+
+class _Both(nn.Module):
+    """Draws dorsal T1 above ventral C4, of all dorsal and ventral levels."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = torch.full((x.shape[0], 17, *x.shape[2:]), -8.0)
+        out[:, 7, 80:88, 10:14, 10:30] = 8.0
+        out[:, 10, 60:68, 26:30, 10:30] = 8.0
+        return out
+
+
+class _Any(nn.Module):
+    """Draws rootlets whose level it does not tell."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = torch.full((x.shape[0], 2, *x.shape[2:]), -8.0)
+        out[:, 0, 60:68, 18:22, 10:30] = 8.0
+        return out
+
+
+@pytest.mark.parametrize(
+    ("network", "classes", "drawn"),
+    [(_Both(), "dorsal_ventral", {9, 104}), (_Any(), "binary", {200})],
+)
+def test_ventral_levels_and_rootlets_without_level_have_codes_of_their_own(
+    monkeypatch, image: Image, network, classes, drawn
+):
+    model = fixed_model(monkeypatch, 6.0)
+    stage = Stage(network, 1.5, max(BLOCK), 0.0, "sigmoid", 0.0, BLOCK)
+    labels = {str(code): rootlet_name(code) for code in ROOTLET_CLASSES[classes]}
+    other = Model("other", model.card | {"labels": labels}, {**model.stages, "rootlets": stage},
+                  "", model.device)  # fmt: skip
+    found = rootlets.segment_rootlets(other, image, 8, mirror=False)["rootlets"]
+    assert set(np.unique(found.mask).tolist()) == {0, *drawn}
+    assert found.warnings == ()  # a ventral C4 below a dorsal T1 is no fault of order
 
 
 def test_a_weak_peak_is_no_pmj_and_says_how_sure_it_was(monkeypatch, image: Image):
