@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from cordcohort.report.inputs import Inputs
 from cordcohort.report.palette import declared_methods, undrawn_models
-from cordcohort.report.phase_figures import phase_figures
+from cordcohort.report.phase_figures import earlier_phases, phase_figures
 from cordcohort.report.seeds import unseen_once
 from cordcohort.table import as_long
 
@@ -70,6 +70,7 @@ def test_first_and_last_phase_are_drawn_over_the_persons_of_the_tests(tmp_path: 
     assert figure.note.startswith("5 scans of persons kept for the test")
     assert "8 (net-phase1) and 2 (net-phase3)" in figure.note
     assert "phases of net" in figure.title
+    assert earlier_phases(inputs) == {"net-phase1", "net-phase2"}
 
 
 def test_an_experiment_of_one_phase_has_no_figure_of_phases(tmp_path: Path):

@@ -24,7 +24,7 @@ from cordcohort.report.corrections import (
 )
 from cordcohort.report.correlation_figures import correlation_figures
 from cordcohort.report.crate import CRATE_FILE, write_crate
-from cordcohort.report.distributions import distribution_figures
+from cordcohort.report.distributions import Drawn, distribution_figures
 from cordcohort.report.flow import write_split_flows, write_study_flow
 from cordcohort.report.gallery import galleries
 from cordcohort.report.grids import grid_of
@@ -43,7 +43,7 @@ from cordcohort.report.links import INDEX_PAGE, REVIEW_PAGE, TABLES
 from cordcohort.report.methods_text import BIBTEX_FILE, methods_section
 from cordcohort.report.pages import write_assets, write_page
 from cordcohort.report.palette import REFERENCE_METHOD, declared_methods, undrawn_models
-from cordcohort.report.phase_figures import phase_figures
+from cordcohort.report.phase_figures import earlier_phases, phase_figures
 from cordcohort.report.privacy import public_text
 from cordcohort.report.published import published_for
 from cordcohort.report.registrations import registration_list, write_failed_registrations
@@ -198,10 +198,7 @@ def build_index_page(
         **_cohort(inputs, report),
         **_counts(inputs),
         distributions=distribution_figures(tested.measures, report, declared_methods(config)),
-        agreement=[
-            *phase_figures(inputs, reference, report),
-            *agreement_figures(tested.measures, reference, report, inputs.analyses),
-        ],
+        agreement=_agreement(inputs, tested, reference, report),
         along=along_cord_figures(tested, report),
         result_figures=result_figures(inputs, report),
         galleries=galleries(inputs),
@@ -222,6 +219,15 @@ def build_index_page(
     )  # fmt: skip
     write_crate(inputs, methods["references"], report)
     return page
+
+
+def _agreement(inputs: Inputs, tested: Inputs, reference: str, report: Path) -> list[Drawn]:
+    """Phases of experiments beside each other, then every other method against the reference."""
+    last = tested.measures[~tested.measures["method"].isin(earlier_phases(inputs))]
+    return [
+        *phase_figures(inputs, reference, report),
+        *agreement_figures(last, reference, report, inputs.analyses),
+    ]
 
 
 def _cohort(inputs: Inputs, report: Path) -> dict[str, Any]:

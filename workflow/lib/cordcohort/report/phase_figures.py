@@ -42,22 +42,32 @@ def phase_figures(inputs: Inputs, reference: str, report: Path) -> list[Drawn]:
         A figure for each experiment, measure and contrast of which both phases tested enough scans;
         the points of both phases are of the same scans.
     """
-    seeded = inputs.measures.loc[inputs.measures["seed"] != "", "method"].drop_duplicates()
-    phases = seeded.str.extract(_PHASE).dropna().assign(method=seeded)
     values = used_values(scan_values(unseen_once(inputs.measures)))
     drawn: list[Drawn] = []
-    for name, own in phases.groupby("name", sort=True):
-        order = own.sort_values("number", key=lambda numbers: numbers.astype(int))["method"]
-        ends = (str(order.iloc[0]), str(order.iloc[-1]))
-        if ends[0] == ends[1]:
+    for name, methods in _phases(inputs).items():
+        if len(methods) == 1:
             continue
+        ends = (methods[0], methods[-1])
         for structure, measure in COMPARED:
             part = values[(values["structure"] == structure) & (values["measure"] == measure)]
             for _, rows in part.groupby("contrast", sort=True):
                 pairs = _same_scans(rows, ends, reference)
                 if len(pairs) >= MIN_PAIRS:
-                    drawn.append(_draw(pairs, rows.iloc[0], (str(name), *ends), reference, report))
+                    drawn.append(_draw(pairs, rows.iloc[0], (name, *ends), reference, report))
     return drawn
+
+
+def earlier_phases(inputs: Inputs) -> set[str]:
+    """Methods of all phases but the last of each experiment, which :func:`phase_figures` show."""
+    return {method for methods in _phases(inputs).values() for method in methods[:-1]}
+
+
+def _phases(inputs: Inputs) -> dict[str, list[str]]:
+    """Experiments and the methods of their phases, in the order of the phases."""
+    seeded = inputs.measures.loc[inputs.measures["seed"] != "", "method"].drop_duplicates()
+    found = seeded.str.extract(_PHASE).assign(method=seeded).dropna()
+    found = found.astype({"number": int}).sort_values(["name", "number"])
+    return {str(name): list(own["method"]) for name, own in found.groupby("name", sort=True)}
 
 
 def _same_scans(rows: pd.DataFrame, ends: tuple[str, str], reference: str) -> pd.DataFrame:
