@@ -257,6 +257,9 @@ class FoldedUNet3d(nn.Module):
         Of the full grid.
     features, strides
         Of the inner :class:`UNet3d`, whose first level has voxels twice as large.
+    detail
+        Channels that the inner network hands over to two convolutions on the full grid, which see
+        the image again: for structures of one voxel. 0: none, its outputs are the result.
 
     Examples
     --------
@@ -272,17 +275,29 @@ class FoldedUNet3d(nn.Module):
         *,
         features: Sequence[int] = (16, 24, 32, 48),
         strides: Sequence[Sequence[int]] | None = None,
+        detail: int = 0,
     ) -> None:
         super().__init__()
-        self.core = UNet3d(8 * in_channels, 8 * out_channels, features=features, strides=strides)
+        handed = 8 * (detail or out_channels)
+        self.core = UNet3d(8 * in_channels, handed, features=features, strides=strides)
+        self.fine = _fine_head(in_channels + detail, out_channels) if detail else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits on the grid of ``x`` (n, c, z, y, x), whose sides are even."""
         n, c, z, y, w = x.shape
-        x = x.reshape(n, c, z // 2, 2, y // 2, 2, w // 2, 2).permute(0, 1, 3, 5, 7, 2, 4, 6)
-        out: Tensor = self.core(x.reshape(n, 8 * c, z // 2, y // 2, w // 2))
+        folded = x.reshape(n, c, z // 2, 2, y // 2, 2, w // 2, 2).permute(0, 1, 3, 5, 7, 2, 4, 6)
+        out: Tensor = self.core(folded.reshape(n, 8 * c, z // 2, y // 2, w // 2))
         out = out.view(n, -1, 2, 2, 2, z // 2, y // 2, w // 2).permute(0, 1, 5, 2, 6, 3, 7, 4)
-        return out.reshape(n, -1, z, y, w)
+        out = out.reshape(n, -1, z, y, w)
+        return out if self.fine is None else self.fine(torch.cat([out, x.to(out.dtype)], 1))
+
+
+def _fine_head(n_in: int, n_out: int) -> nn.Sequential:
+    """Two convolutions on the full grid, and the outputs."""
+    size = (3, 3, 3)
+    return nn.Sequential(
+        _block_3d(n_in, n_in, size), _block_3d(n_in, n_in, size), nn.Conv3d(n_in, n_out, 1)
+    )
 
 
 def _row_block(n_in: int, n_out: int) -> nn.Sequential:

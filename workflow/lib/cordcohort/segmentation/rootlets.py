@@ -2,7 +2,9 @@
 
 The cord's path is found over the whole scan (:mod:`.infer`), a block follows it slice by slice
 (:mod:`.rootlet_block`), and one network sees the whole neck at once: a level has its name from what
-lies above and below it. Labels come back on the scan's own grid. No component is removed.
+lies above and below it (:mod:`.rootlet_order`). A second network, where a model has one, draws the
+filaments at the scan's own voxel size (:mod:`.rootlet_details`). Labels come back on the scan's own
+grid. No component is removed.
 """
 
 from __future__ import annotations
@@ -21,17 +23,28 @@ from cordcohort.nifti import Image
 from cordcohort.segmentation.centreline import open_volume
 from cordcohort.segmentation.infer import Segmentation, cord_line, deterministic
 from cordcohort.segmentation.registry import Model, Stage
-from cordcohort.segmentation.rootlet_block import Block, CordAxis, back_to_scan, cut_block
+from cordcohort.segmentation.rootlet_block import (
+    STEP_MM,
+    Block,
+    CordAxis,
+    back_to_scan,
+    cut_block,
+)
+from cordcohort.segmentation.rootlet_details import likely
+from cordcohort.segmentation.rootlet_order import in_order
 from cordcohort.spinal_names import ROOTLET_CODES, VENTRAL, rootlet_name
 
 Floats = NDArray[np.floating[Any]]
 
 ROOTLETS, PMJ = "rootlets", "pmj"
+DETAILS = "details"
 OK, NO_CORD, NOT_FOUND = "ok", "no_cord", "no_pmj"
 SMOOTH_MM = 8.0
 LEAST_PEAK = 0.05
-SHARED_SLICES = 4
-"""Slices of a block (1.5 mm) by which a level may reach into its neighbours."""
+SURE_PEAK = 0.5
+"""A PMJ of at least this confidence helps to name the levels."""
+LEAST_SHARE = 0.05
+"""Where the network of levels sees less than this share of rootlets there are none."""
 PEAK_REACH = 4
 SLAB = 32
 """Slices that are brought back at once: of a large scan all together would fill the memory."""
@@ -45,7 +58,7 @@ def segment_rootlets(
     Parameters
     ----------
     model : Model
-        With the stages ``localiser`` and ``rootlets``.
+        With the stages ``localiser``, ``rootlets`` and, for fine filaments, ``details``.
     image : Image
         Verified 3-D image of any orientation.
     batch_size : int
@@ -71,12 +84,16 @@ def segment_rootlets(
         axis = _smooth_axis(line.index[sound], line.centres[sound], volume.step_mm)
         block = cut_block(volume.slices, canonical.spacing_mm, axis)
         drawn = _drawn(model.stages[ROOTLETS], block, mirror=mirror)
+        place, sure = _peak(block, drawn[-1])
+        pmj = (place[2] - block.bottom_mm) / STEP_MM[0] if sure >= SURE_PEAK else None
+        shares = _ordered(drawn[:-1], pmj)
+        fine = _fine(model, volume.slices, block, mirror=mirror)
         shape = tuple(int(n) for n in volume.slices.shape)
         threshold = float(model.card.get("threshold", 0.5))
-        codes = _labels(block, drawn[:-1], shape, threshold, drawn_codes(model.card))
-        place, sure = _peak(block, drawn[-1])
+        labels = _labels(block, shares, fine, shape, threshold=threshold,
+                         codes=drawn_codes(model.card))  # fmt: skip
     return {
-        ROOTLETS: _rootlets(image, codes),
+        ROOTLETS: _rootlets(image, labels),
         PMJ: _junction(image, canonical, place, sure),
     }
 
@@ -105,42 +122,11 @@ def _drawn(stage: Stage, block: Block, *, mirror: bool) -> torch.Tensor:
     return out * block.shown[1]
 
 
-def in_order(shares: torch.Tensor) -> torch.Tensor:
-    """Levels kept to the stretch of the cord that their order along it leaves them.
-
-    Each slice gets the level that, with levels following each other downwards, collects the most
-    evidence over all slices; a level keeps what it holds in its own slices and a little beyond, for
-    rootlets of two levels may share slices. Elsewhere another level has the voxel.
-
-    Parameters
-    ----------
-    shares : Tensor, shape (levels, z, y, x)
-        From above to below along the first axis; slices from below to above.
-
-    Examples
-    --------
-    >>> shares = torch.zeros(2, 30, 1, 1)
-    >>> shares[0, 20:], shares[1, 5:15], shares[0, 2] = 0.9, 0.9, 0.6
-    >>> in_order(shares)[0, :, 0, 0].nonzero().flatten().tolist() == list(range(20, 30))
-    True
-    """
-    evidence = shares.sum((2, 3)).cpu().numpy().astype(float)[:, ::-1]  # slices downwards
-    n_levels, n_slices = evidence.shape
-    total = np.zeros((n_slices, n_levels))
-    came = np.zeros((n_slices, n_levels), int)
-    total[0] = evidence[:, 0]
-    for k in range(1, n_slices):
-        best = np.array([int(total[k - 1, : c + 1].argmax()) for c in range(n_levels)])
-        came[k], total[k] = best, total[k - 1, best] + evidence[:, k]
-    level = np.zeros(n_slices, int)
-    level[-1] = int(total[-1].argmax())
-    for k in range(n_slices - 1, 0, -1):
-        level[k - 1] = came[k, level[k]]
-    allowed = np.zeros((n_levels, n_slices), bool)
-    for k, c in enumerate(level):
-        allowed[c, max(0, k - SHARED_SLICES) : k + SHARED_SLICES + 1] = True
-    mask = torch.from_numpy(np.ascontiguousarray(allowed[:, ::-1])).to(shares.device)
-    return shares * mask[:, :, None, None]
+def _ordered(shares: torch.Tensor, pmj_slice: float | None) -> torch.Tensor:
+    """Share of any rootlet, then of each class, dorsal and ventral levels in order each."""
+    n = len(ROOTLET_CODES)
+    groups = [in_order(shares[k : k + n], STEP_MM[0], pmj_slice) for k in range(0, len(shares), n)]
+    return torch.cat([shares.sum(0, keepdim=True), *groups])
 
 
 def drawn_codes(card: Mapping[str, Any]) -> tuple[int, ...]:
@@ -154,26 +140,44 @@ def drawn_codes(card: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(int(code) for code in card.get("labels", ())) or ROOTLET_CODES
 
 
+def _fine(
+    model: Model, data: torch.Tensor, block: Block, *, mirror: bool
+) -> torch.Tensor | None:  # fmt: skip
+    """Probability of any rootlet in each voxel, of a model that has a network for it."""
+    if DETAILS not in model.stages:
+        return None
+    return likely(model.stages[DETAILS], data, block.spacing_mm, block.axis, mirror=mirror)
+
+
 def _labels(
-    block: Block, shares: torch.Tensor, shape: Sequence[int], threshold: float,
-    codes: Sequence[int],
+    block: Block, shares: torch.Tensor, fine: torch.Tensor | None, shape: Sequence[int],
+    *, threshold: float, codes: Sequence[int],
 ) -> NDArray[np.uint8]:  # fmt: skip
     """Label map (z, y, x) of a scan: where any rootlet is likely, the likeliest level.
 
-    Dorsal and ventral levels each follow each other along the cord.
+    Parameters
+    ----------
+    shares : Tensor, shape (1 + levels, *BLOCK)
+        Of any rootlet, and of each level.
+    fine : Tensor, shape (z, y, x), optional
+        Probability of a dorsal rootlet in each voxel of the scan, from a network of fine blocks;
+        without it, and for other rootlets, the share of any rootlet decides.
+    codes : sequence of int
+        Of the classes.
     """
-    n = len(ROOTLET_CODES)
-    ordered = [in_order(shares[k : k + n]) for k in range(0, len(codes), n)]
-    whole = torch.cat([shares.sum(0, keepdim=True), *ordered])
     out = np.zeros(tuple(shape), np.uint8)
     table = np.array(codes, np.uint8)
     for first in range(0, shape[0], SLAB):
         part = range(first, min(first + SLAB, shape[0]))
-        back = back_to_scan(block, whole, (shape[0], shape[1], shape[2]), part)
+        back = back_to_scan(block, shares, (shape[0], shape[1], shape[2]), part)
         if back is None:
             continue
         level = table[back[1:].argmax(0).cpu().numpy()]
-        out[part.start : part.stop] = np.where(back[0].cpu().numpy() >= threshold, level, 0)
+        there = (back[0] >= threshold).cpu().numpy()
+        if fine is not None:
+            near = (back[0] >= LEAST_SHARE) & (fine[part.start : part.stop] >= threshold)
+            there = np.where(level < VENTRAL, near.cpu().numpy(), there)
+        out[part.start : part.stop] = np.where(there, level, 0)
     return out
 
 

@@ -133,7 +133,7 @@ def refine_blocks(stage: Stage, volume: Volume, line: Centreline, *, mirror: boo
     ends = np.array([line.index[0], line.index[-1]]) * volume.step_mm
     n_z = max(block[0], int(np.ceil((ends[1] - ends[0]) / h)) + 1)
     low_z = float(ends.mean() - (n_z - 1) / 2 * h)
-    first_z = _starts(n_z, block[0])
+    first_z = first_voxels(n_z, block[0])
     centres = [_centre(line, volume, low_z + z * h, block[0] * h) for z in first_z]
     lows = np.array(centres) - (np.array(block[1:]) - 1) / 2 * h
     least = lows.min(axis=0)
@@ -161,7 +161,7 @@ def sweep(stage: Stage, volume: Volume, *, mirror: bool) -> FloatArray:
     spacing = (volume.step_mm, volume.y.pixel_mm, volume.x.pixel_mm)
     shape = tuple(volume.slices.shape)
     grid = whole_grid(shape, spacing, stage.spacing_mm, stage.block)
-    firsts = [_starts(n, side) for n, side in zip(grid.shape, stage.block, strict=True)]
+    firsts = [first_voxels(n, side) for n, side in zip(grid.shape, stage.block, strict=True)]
     starts = [(z, y, x) for z in firsts[0] for y in firsts[1] for x in firsts[2]]
     soft = _blended(stage, volume, spacing, grid, starts, mirror=mirror)
     labels = cc3d.connected_components(binarised(soft).astype(np.uint8), connectivity=26)
@@ -172,7 +172,7 @@ def sweep(stage: Stage, volume: Volume, *, mirror: bool) -> FloatArray:
     return np.where(near & (largest | (labels == 0)) & (soft >= SOFT_FLOOR), soft, 0)
 
 
-def _starts(n: int, side: int) -> list[int]:
+def first_voxels(n: int, side: int) -> list[int]:
     """First voxels of blocks that cover an axis with half a block of overlap."""
     if n <= side:
         return [0]
@@ -197,7 +197,7 @@ def _blended(
     data = volume.slices.cpu().numpy()
     image = torch.from_numpy(on_grid(data, spacing_mm, grid, IMAGE_ORDER)).to(device)
     inside = torch.from_numpy(inside_scan(data.shape, spacing_mm, grid)).to(device)
-    weight = _bell(stage.block, device)
+    weight = bell(stage.block, device)
     total, count = torch.zeros_like(image), torch.zeros_like(image)
     for start in starts:
         part = tuple(slice(s, s + n) for s, n in zip(start, stage.block, strict=True))
@@ -212,7 +212,7 @@ def _blended(
     return _on_scan(soft, volume, grid).cpu().numpy()
 
 
-def _bell(block: Sequence[int], device: torch.device) -> Tensor:
+def bell(block: Sequence[int], device: torch.device) -> Tensor:
     """Gaussian weight of a block, 1 in its middle."""
     sides = []
     for n in block:

@@ -51,7 +51,7 @@ def publish(
     runs
         Output folder of :func:`cordcohort.training.engine.train` for each stage
         (``localiser`` and ``cord``; a cord network of volumes may stand alone; or ``discs``,
-        ``regions``, ``rootlets`` or ``lesion``).
+        ``regions``, ``rootlets``, for fine filaments with ``details``, or ``lesion``).
     notes
         Further keys of the card: ``description``, ``validation``, ``citation``.
 

@@ -223,9 +223,11 @@ def field_of_view(rng: np.random.Generator, block: PersonBlock, places: Tensor) 
     return seen.expand(BLOCK)
 
 
-def brightness(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Mean brightness of each tissue of the phantom."""
-    means = tissue_means(rng, 1, T2_SHARES)[0]
+def brightness(
+    rng: np.random.Generator, shares: tuple[float, ...] = T2_SHARES
+) -> NDArray[np.float32]:
+    """Mean brightness of each tissue of the phantom, of families with these weights."""
+    means = tissue_means(rng, 1, shares)[0]
     table = np.array([means[CODE[name]] for name in tissue_names()[:N_TISSUES]])
     return np.maximum(table * np.exp(rng.normal(0, 0.08, table.shape)), 0).astype(np.float32)
 

@@ -28,6 +28,7 @@ from cordcohort.training.patches import Item, PatchSampler
 from cordcohort.training.phantom_volumes import phantom_items
 from cordcohort.training.recipe import Recipe, is_of_volumes
 from cordcohort.training.region_supply import REGIONS, region_supply
+from cordcohort.training.rootlet_details import DETAILS, detail_batches
 from cordcohort.training.rootlet_painter import ROOTLETS
 from cordcohort.training.rootlet_supply import rootlet_supply
 from cordcohort.training.sources import CordStack
@@ -72,6 +73,9 @@ def make_supply(
         return Supply(painter, checks, 0)
     if recipe.task == ROOTLETS:
         return rootlet_supply(recipe, roots, find_rows, folder, resume=resume)
+    if recipe.task == DETAILS:
+        painter, checks = detail_batches(recipe, VALIDATION_SEED_SHIFT)
+        return Supply(painter, checks, 0)
     if recipe.task == REGIONS:
         return region_supply(recipe, roots, find_rows, device, folder, resume=resume)
     scans = _cohort(recipe, find_rows, device, folder, resume=resume)
