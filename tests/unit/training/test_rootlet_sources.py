@@ -19,11 +19,11 @@ from cordcohort.training.engine import train
 from cordcohort.training.mixture import Mixture
 from cordcohort.training.optimiser import start_weights
 from cordcohort.training.publish import publish
-from cordcohort.training.recipe import parse_recipe
+from cordcohort.training.recipe import parse_recipe, read_recipe
 from cordcohort.training.rootlet_cohort import RootletShapes
 from cordcohort.training.rootlet_painter import FINE_MM, RootletPainter
 from cordcohort.training.rootlet_shapes import Maps, atlas_block, shape_block
-from cordcohort.training.rootlet_supply import rootlet_supply
+from cordcohort.training.rootlet_supply import rootlet_classes, rootlet_supply
 from safetensors.torch import load_file
 from unit.training.cohorts import put
 
@@ -247,6 +247,15 @@ def test_another_number_of_outputs_than_classes_is_refused(tmp_path):
     wanted.network["options"]["out_channels"] = 9
     with pytest.raises(ConfigError, match="2: the classes 'binary' and the PMJ"):
         rootlet_supply(wanted, {}, lambda _: [], tmp_path, resume=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [("rootlets-v1", "dorsal"), ("rootlets-cohort", "dorsal"), ("rootlets-binary", "binary")],
+)
+def test_shipped_recipes_have_an_output_for_each_class(root, name, classes):
+    shipped = read_recipe(root / "config" / "training" / f"{name}.yaml")
+    assert rootlet_classes(shipped) == classes
 
 
 def test_rootlets_of_the_template_become_a_block(shared_data):
