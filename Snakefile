@@ -24,3 +24,8 @@ rule all:
     input:
         "results/report/index.html",
         made_by_rules(PLAN.experiment_tables()),
+
+
+# All rules are defined: the scans need not lie in memory while the graph is built.
+PLAN.forget_scans()
+MADE.clear()

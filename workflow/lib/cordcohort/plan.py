@@ -101,6 +101,12 @@ class Plan:
     rows: list[dict[str, Any]]
     only: frozenset[str] = frozenset()
 
+    def forget_scans(self) -> None:
+        """Free the rows, once all that follows from them has been asked for."""
+        self.rows.clear()
+        for kept in ("_by_name", "_before"):
+            self.__dict__.pop(kept, None)
+
     def b0_batches(self) -> list[Batch]:
         """Mean b=0 images of diffusion series."""
         return self._batches(
