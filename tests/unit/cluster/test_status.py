@@ -64,6 +64,34 @@ def test_a_job_that_is_tried_again_is_running_and_then_done():
     assert read_engine_log(end.splitlines()).by_stage()["measures"]["failed"] == 0
 
 
+ON_A_CLUSTER = """\
+job                   count
+------------------  -------
+all                       1
+analysis                  2
+cohort                    1
+total                     4
+
+Job 2 has been submitted with SLURM jobid 678 (log: /s/.snakemake/slurm_logs/rule_cohort/678.log).
+[Sat Nov 21 20:21:46 2026]
+Finished jobid: 2 (Rule: cohort)
+Job 8 has been submitted with SLURM jobid 679 (log: /s/.snakemake/slurm_logs/rule_analysis/x/9.log).
+"""
+
+
+def test_jobs_that_slurm_has_are_running_until_they_are_done():
+    stages = read_engine_log(ON_A_CLUSTER.splitlines()).by_stage()
+    assert stages["cohort"] == {"done": 1, "running": 0, "failed": 0, "waiting": 0}
+    assert stages["statistics"] == {"done": 0, "running": 1, "failed": 0, "waiting": 1}
+    failed = ON_A_CLUSTER + "Error in rule analysis:\n    message: SLURM\n    jobid: 8\n"
+    stages = read_engine_log(failed.splitlines()).by_stage()
+    assert stages["statistics"] == {"done": 0, "running": 0, "failed": 1, "waiting": 1}
+    again = failed + ON_A_CLUSTER.splitlines()[-1]
+    assert read_engine_log(again.splitlines()).by_stage()["statistics"]["running"] == 1
+    end = failed + "Finished jobid: 8 (Rule: analysis)\nFinished jobid: 0 (Rule: all)\n"
+    assert read_engine_log(end.splitlines()).by_stage()["statistics"]["done"] == 1
+
+
 def test_an_empty_log_counts_nothing():
     assert read_engine_log([]).by_stage() == {}
 

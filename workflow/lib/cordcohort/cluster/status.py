@@ -22,7 +22,9 @@ STATES = ("done", "running", "failed", "waiting")
 _PLANNED = re.compile(r"^(\w[\w.-]*)\s+(\d+)$")
 _RULE = re.compile(r"^(?:local)?rule (\S+):")
 _JOB_ID = re.compile(r"^\s+jobid: (\d+)")
-_FINISHED = re.compile(r"^Finished jobid: (\d+)")
+_FINISHED = re.compile(r"^Finished jobid: (\d+)(?: \(Rule: (\S+)\))?")
+# Of a job that it submits the engine logs no rule, only this.
+_SUBMITTED = re.compile(r"^Job (\d+) has been submitted .*/slurm_logs/rule_([^/]+)/")
 _FAILED = re.compile(r"^Error in rule ([^\s,:]+)")
 _BATCH = re.compile(r"_\d+of\d+$")
 
@@ -107,11 +109,20 @@ def read_engine_log(lines: Iterable[str]) -> JobCounts:
         elif rule and (job := _JOB_ID.match(line)):
             _note(int(job[1]), rule, heading, counts)
             rule = ""
-        elif finished := _FINISHED.match(line):
-            number = int(finished[1])
-            if number in counts.started:
-                counts.done[number] = counts.started[number]
+        else:
+            _note_job(line, counts)
     return counts
+
+
+def _note_job(line: str, counts: JobCounts) -> None:
+    """Take in a line that says all of a job at once: submitted to a cluster, or finished."""
+    if submitted := _SUBMITTED.match(line):
+        _note(int(submitted[1]), submitted[2], counts.started, counts)
+    elif finished := _FINISHED.match(line):
+        number = int(finished[1])
+        rule = finished[2] or counts.started.get(number, "all")
+        if rule != "all":
+            counts.done[number] = rule
 
 
 def _note(number: int, rule: str, where: dict[Any, Any], counts: JobCounts) -> None:
