@@ -298,7 +298,7 @@ def _status(study: Path) -> dict[str, list[int]]:
 def test_cluster_and_one_machine_agree_status_and_estimate_hold_and_the_end_is_told(
     profile, tmp_path
 ):
-    tried = _small_study(tmp_path / "tried", subjects=1)
+    tried = _small_study(tmp_path / "tried", subjects=2)  # a third less than what is estimated
     local = _small_study(tmp_path / "local")
     cluster = _twin(local, tmp_path / "cluster")
     _cordcohort("run", tried, "--cores", "1")
