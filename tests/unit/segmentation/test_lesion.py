@@ -11,6 +11,7 @@ from cordcohort.binary import binarised
 from cordcohort.nifti import Image
 from cordcohort.segmentation.draw import segment_image
 from cordcohort.segmentation.lesion import LEAST_MM3, LEAST_SURE, STAGE, believed, nested
+from cordcohort.segmentation.lesion_block import BLOCK
 from cordcohort.segmentation.registry import Model, Stage
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +74,37 @@ def test_both_structures_come_back_on_the_scans_own_axes(draw, injured: Model) -
     assert set(found) == {"cord", "lesion"}
     assert all(one.mask.shape == turned.data.shape for one in found.values())
     assert not (found["lesion"].mask & ~found["cord"].mask & 1).any()
+
+
+class Blocks(torch.nn.Module):
+    """Stands for a trained network of volumes with two nested outputs."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([8 * (x - 0.5), 8 * (x - 1.0)], 1)
+
+
+class InCord(torch.nn.Module):
+    """Stands for a network that looks for lesions in a drawn cord: the half that is brighter."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 8 * x[:, :1] * x[:, 1:]
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [{STAGE: Stage(Blocks(), 1.0, 64, 0.0, "sigmoid", block=(64, 48, 48))},
+     {"cord": Stage(Threshold(), 0.5, 64, 2.0, "sigmoid"),
+      STAGE: Stage(InCord(), 0.6, 96, 0.0, "sigmoid", block=BLOCK, in_cord=True)}],
+    ids=["one network of volumes draws both", "lesions in the cord of another stage"],
+)  # fmt: skip
+def test_networks_of_blocks_draw_both(draw, model: Model, stages: dict[str, Stage]) -> None:
+    own = {"localiser": model.stages["localiser"], **stages}
+    image, _ = draw()
+    found = segment_image(replace(model, card={**model.card, "task": "lesion"}, stages=own), image)
+    assert found["cord"].status == "ok"
+    assert found["cord"].mask.any()
+    assert not (found["lesion"].mask & ~found["cord"].mask & 1).any()
+    assert found["lesion"].mask.any()
 
 
 def test_a_scan_that_shows_nothing_has_neither(injured: Model) -> None:

@@ -79,7 +79,7 @@ def test_blocks_along_the_cord_give_its_area_back_on_the_scans_grid(
 ) -> None:
     data, centres = cylinder(shape, spacing, lean)
     line = Centreline(np.arange(shape[0]), centres, 0, shape[0] - 1)
-    soft = refine_blocks(stage(Brighter()), volume_of(data, spacing), line, mirror=False)
+    soft = refine_blocks(stage(Brighter()), volume_of(data, spacing), line, mirror=False)[0]
     area = soft.sum((1, 2)) * spacing[1] * spacing[2]
     # The spline rings at the edge of the cord and what is below 0 is cut: up to 4 % of the area.
     assert area[1:-1] == pytest.approx(np.full(shape[0] - 2, AREA_MM2), rel=0.04)
@@ -93,7 +93,7 @@ def test_overlapping_blocks_blend_a_constant_to_the_constant(
 ) -> None:
     data, centres = cylinder(shape, spacing)
     line = Centreline(np.arange(shape[0]), centres, 0, shape[0] - 1)
-    soft = refine_blocks(stage(Constant()), volume_of(data, spacing), line, mirror=True)
+    soft = refine_blocks(stage(Constant()), volume_of(data, spacing), line, mirror=True)[0]
     inner = soft[2:-2, shape[1] // 2, shape[2] // 2]
     assert inner == pytest.approx(np.full(len(inner), 0.7), abs=1e-5)
 
@@ -102,7 +102,7 @@ def test_the_middle_of_a_leaning_cord_is_found_where_it_is() -> None:
     spacing = (1.0, 1.0, 1.0)
     data, centres = cylinder((60, 48, 48), spacing, lean=0.3)
     line = Centreline(np.arange(60), centres, 0, 59)
-    soft = refine_blocks(stage(Brighter()), volume_of(data, spacing), line, mirror=True)
+    soft = refine_blocks(stage(Brighter()), volume_of(data, spacing), line, mirror=True)[0]
     mass = soft.sum((1, 2))
     x = (soft.sum(1) @ np.arange(48)) / mass
     assert x[2:-2] == pytest.approx(centres[2:-2, 1], abs=0.1)

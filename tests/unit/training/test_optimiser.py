@@ -10,7 +10,6 @@ from cordcohort.errors import ConfigError
 from cordcohort.segmentation.networks import build_network
 from cordcohort.segmentation.registry import models_folder
 from cordcohort.training.optimiser import (
-    freeze,
     learning_rate,
     make_optimiser,
     start_weights,
@@ -65,33 +64,6 @@ def test_every_new_output_starts_as_the_cord_of_the_shipped_model() -> None:
     # The same products in another order of sums: single precision.
     assert torch.allclose(two[:, :1], one, atol=1e-4)
     assert torch.equal(two[:, 0], two[:, 1])
-
-
-def test_a_network_that_holds_the_other_as_a_part_gets_it_there() -> None:
-    options = {"in_slices": 3, "features": [32, 64, 128, 160]}
-    old = build_network("slice_unet", options).eval()
-    old.load_state_dict(load_file(str(models_folder() / "cord-v1" / "cord.safetensors")))
-    new = build_network("nested_unet", options).eval()
-    kept = start_weights(new, "cord-v1/cord.safetensors")
-    assert kept
-    assert all(name.startswith("lesion.") for name in kept)
-    image = torch.randn(1, 3, 48, 48, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        assert torch.equal(new(image)[:, :1], old(image))
-
-
-def test_a_frozen_part_does_not_move_and_the_rest_does() -> None:
-    network = build_network("nested_unet", {"features": [4, 8], "lesion_features": [4, 8]})
-    freeze(network, ["cord"])
-    before = {k: v.clone() for k, v in network.state_dict().items()}
-    optimiser = make_optimiser(network, parse_recipe({**BASE, "optimiser": {"weight_decay": 0.1}}))
-    network(torch.randn(2, 3, 16, 16)).square().sum().backward()
-    optimiser.step()
-    after = network.state_dict()
-    assert all(torch.equal(before[k], after[k]) for k in before if k.startswith("cord."))
-    assert any(not torch.equal(before[k], after[k]) for k in before if k.startswith("lesion."))
-    with pytest.raises(ConfigError, match=r"network\.frozen"):
-        freeze(network, ["brain"])
 
 
 def test_what_does_not_fit_keeps_its_random_start(tmp_path: Path) -> None:

@@ -37,3 +37,25 @@ def test_a_published_run_loads_by_its_id_and_tells_what_it_was_made_from(tmp_pat
     assert list(list_models(tmp_path / "models")) == ["mine"]
     for name in ("cord-recipe.yaml", "cord-log.csv", "cord-curve.png"):
         assert (tmp_path / "models" / "mine" / name).is_file()
+
+
+def test_painted_blocks_of_lesions_train_and_load_as_a_model_that_draws_in_the_cord(
+    tmp_path: Path,
+) -> None:
+    recipe = tmp_path / "r.yaml"
+    options = {"in_channels": 2, "features": [4, 4]}
+    content = RECIPE | {
+        "task": "lesion", "painting": {"lesions": {}},
+        "network": {"name": "folded_unet_3d", "options": options},
+        "schedule": {"steps": 2, "warmup": 1, "batch_size": 1},
+        "validation": {"every": 2, "samples": 1, "patience": 5}, "checkpoint": {"every": 2},
+    }  # fmt: skip
+    recipe.write_text(yaml.safe_dump(content))
+    train(recipe, tmp_path / "run", {}, threads=1, device="cpu")
+    publish(tmp_path / "models" / "mine", {"lesion": tmp_path / "run"}, name="mine",
+            notes={"localiser": "cord-v1"})  # fmt: skip
+    model = load_model("mine", folder=tmp_path / "models")
+    assert set(model.stages) == {"localiser", "cord", "lesion"}
+    assert model.stages["lesion"].in_cord
+    assert model.stages["lesion"].block == (96, 24, 32)
+    assert model.card["training"]["lesion"]["data"] == "painted label maps only, no image"

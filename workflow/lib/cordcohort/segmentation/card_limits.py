@@ -14,7 +14,8 @@ MAX_OPTION = 4096  # channels, pixels; the largest published cord networks have 
 MAX_ENTRIES = 16
 MAX_DEPTH = 3
 BLOCK_SIDES = 3
-_LENGTHS = {"spacing_mm": (0.05, 20.0), "neighbour_mm": (0.0, 100.0), "patch": (8, MAX_OPTION)}
+_LENGTHS = {"spacing_mm": (0.05, 20.0), "neighbour_mm": (0.0, 100.0), "patch": (8, MAX_OPTION),
+            "least_sure": (0.0, 1.0)}  # fmt: skip
 
 
 def check_stage(name: str, stage: Any, where: str) -> None:

@@ -142,8 +142,8 @@ def _find(model: Model, volume: Volume, batch_size: int, *, mirror: bool) -> tup
     if stage.block:
         soft = refine_blocks(stage, volume, line, mirror=mirror)
     else:
-        soft = refine(stage, volume, line, batch_size=batch_size, mirror=mirror)[0]
-    return keep_on_path(soft, line, volume), ""
+        soft = refine(stage, volume, line, batch_size=batch_size, mirror=mirror)
+    return keep_on_path(soft[0], line, volume), ""
 
 
 def implausible(soft: FloatArray, step_mm: float) -> str:

@@ -1,4 +1,4 @@
-"""Cord and lesions of one scan: the localiser's path, then one network with two nested outputs."""
+"""Cord and lesions of one scan: the localiser's path, then two nested outputs around it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from numpy.typing import NDArray
 
 from cordcohort.binary import binarised
 from cordcohort.nifti import Image
-from cordcohort.segmentation.centreline import FloatArray, keep_on_path, open_volume
+from cordcohort.segmentation.centreline import (
+    Centreline,
+    FloatArray,
+    Volume,
+    keep_on_path,
+    open_volume,
+)
 from cordcohort.segmentation.infer import (
     Segmentation,
     cord_line,
@@ -18,13 +24,14 @@ from cordcohort.segmentation.infer import (
     on_native,
     refine,
 )
-from cordcohort.segmentation.registry import Model
+from cordcohort.segmentation.lesion_block import draw_in_cord
+from cordcohort.segmentation.registry import LEAST_SURE, Model
+from cordcohort.segmentation.volumes import refine_blocks
 
 CORD, LESION = "cord", "lesion"
 STAGE = "lesion"
 FACES_EDGES = 18
 LEAST_MM3 = 6.0
-LEAST_SURE = 0.7
 SURE_SHARE = 0.8
 
 
@@ -36,13 +43,15 @@ def segment_lesions(
     Parameters
     ----------
     model
-        With the stages ``localiser`` and ``lesion``, the latter with the outputs cord and lesion.
+        With the stages ``localiser`` and ``lesion``, the latter with the outputs cord and lesion;
+        or with a stage ``cord`` too, in whose cord it draws lesions.
     image
         Verified 3-D image.
     batch_size
         Slices per network call.
     mirror
-        Average with the left-right mirrored scan (twice the time).
+        Average with the left-right mirrored scan (twice the time). Lesions in a drawn
+        cord always are such averages.
 
     Returns
     -------
@@ -56,14 +65,33 @@ def segment_lesions(
         with deterministic():
             line, problem = cord_line(model.stages["localiser"], volume, batch_size)
             if line is not None:
-                stage = model.stages[STAGE]
-                cord, lesion = refine(stage, volume, line, batch_size=batch_size, mirror=mirror)
-                cord = keep_on_path(cord, line, volume)
-                problem = implausible(cord, volume.step_mm)
+                cord, lesion, problem = _both(model, volume, line, batch_size, mirror=mirror)
     if problem or volume is None:
         return {CORD: nothing(image, problem), LESION: nothing(image, problem)}
-    kept = believed(nested(lesion, cord), volume.step_mm * volume.y.pixel_mm * volume.x.pixel_mm)
+    voxel_mm3 = volume.step_mm * volume.y.pixel_mm * volume.x.pixel_mm
+    kept = believed(nested(lesion, cord), voxel_mm3, model.stages[STAGE].least_sure)
     return {CORD: on_native(image, cord), LESION: on_native(image, kept)}
+
+
+def _both(
+    model: Model, volume: Volume, line: Centreline, batch_size: int, *, mirror: bool
+) -> tuple[FloatArray, FloatArray, str]:
+    """Fractions of cord and lesion ``(z, y, x)``, and why they are not believed.
+
+    One network draws both, of slices or of blocks; or lesions are looked for in the cord that
+    another stage has drawn.
+    """
+    stage = model.stages[STAGE]
+    first = model.stages[CORD] if stage.in_cord else stage
+    if first.block:
+        drawn = refine_blocks(first, volume, line, mirror=mirror)
+    else:
+        drawn = refine(first, volume, line, batch_size=batch_size, mirror=mirror)
+    cord = keep_on_path(drawn[0], line, volume)
+    problem = implausible(cord, volume.step_mm)
+    if problem:
+        return cord, np.zeros_like(cord), problem
+    return cord, draw_in_cord(stage, volume, cord) if stage.in_cord else drawn[1], ""
 
 
 def nested(lesion: FloatArray, cord: FloatArray) -> FloatArray:
@@ -77,11 +105,11 @@ def nested(lesion: FloatArray, cord: FloatArray) -> FloatArray:
     return np.where(binarised(cord), np.minimum(lesion, cord), 0).astype(lesion.dtype)
 
 
-def believed(soft: FloatArray, voxel_mm3: float) -> FloatArray:
+def believed(soft: FloatArray, voxel_mm3: float, least_sure: float = LEAST_SURE) -> FloatArray:
     """Clear objects that are too small and too unsure to be a lesion.
 
     An object (voxels of at least one half, joined by faces or edges) stays where it is larger than
-    ``LEAST_MM3`` and the surest fifth of its voxels reach ``LEAST_SURE`` on average.
+    ``LEAST_MM3`` and the surest fifth of its voxels reach ``least_sure`` on average.
 
     Parameters
     ----------
@@ -89,6 +117,8 @@ def believed(soft: FloatArray, voxel_mm3: float) -> FloatArray:
         Lesion fractions.
     voxel_mm3 : float
         Volume of a voxel.
+    least_sure : float
+        Of the model's card: what its fractions mean depends on the loss that it was trained with.
 
     Examples
     --------
@@ -103,6 +133,6 @@ def believed(soft: FloatArray, voxel_mm3: float) -> FloatArray:
     for label in range(1, len(kept)):
         values = np.sort(soft[labels == label])
         sure = values[int(SURE_SHARE * len(values)) :].mean()
-        kept[label] = len(values) * voxel_mm3 > LEAST_MM3 and sure >= LEAST_SURE
+        kept[label] = len(values) * voxel_mm3 > LEAST_MM3 and sure >= least_sure
     # What lies below one half belongs to no object; it stays, so that a curve can be drawn.
     return np.where(kept[labels] | (labels == 0), soft, 0)

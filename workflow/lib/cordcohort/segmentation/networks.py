@@ -16,9 +16,6 @@ from cordcohort.errors import ConfigError
 from cordcohort.segmentation.region_networks import SCSNet, VGG16UNet
 
 LEAKY_SLOPE = 0.01
-CORE_SHARE = 0.9
-LEAST_CORD_SD = 0.02  # of the SD of the whole crop
-CUT_SD = 5.0
 
 
 def _block(n_in: int, n_out: int) -> nn.Sequential:
@@ -97,59 +94,6 @@ class SliceUNet(nn.Module):
         if outputs:
             return outputs[::-1]
         return self.unfold(self.heads[-1](x))
-
-
-class NestedUNet(nn.Module):
-    """Cord, and in it lesions: two nested outputs of one network.
-
-    A :class:`SliceUNet` draws the cord. A second, small one sees the same slices standardised by
-    what that cord holds, so that a lesion of a tenth of the cord's brightness is no longer lost
-    beside fat and fluid, together with the cord itself.
-
-    Parameters
-    ----------
-    in_slices, features
-        Of the cord's part.
-    lesion_features
-        Channels of the lesion's part, finest first; the grid must divide by their number too.
-
-    Examples
-    --------
-    >>> NestedUNet(features=(4, 8), lesion_features=(4, 8))(torch.zeros(1, 3, 16, 16)).shape
-    torch.Size([1, 2, 16, 16])
-    """
-
-    def __init__(
-        self, in_slices: int = 3, features: Sequence[int] = (32, 64, 128, 160),
-        lesion_features: Sequence[int] = (24, 48, 64),
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.cord = SliceUNet(in_slices, features)
-        self.lesion = SliceUNet(in_slices + 1, lesion_features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits ``(n, 2, y, x)``, cord and lesion, of ``(n, slices, y, x)``."""
-        cord = self.cord(x)
-        share = torch.sigmoid(cord.float())
-        # What lies around the cord would fill the norms of the layers; it is left out.
-        inside = standardised_inside(x.float(), share) * share
-        return torch.cat([cord, self.lesion(torch.cat([inside, share], 1))], 1)
-
-
-def standardised_inside(x: Tensor, share: Tensor) -> Tensor:
-    """Slices ``(n, c, y, x)`` with mean 0 and SD 1 over the cord ``(n, 1, y, x)``, cut at 5 SD.
-
-    Examples
-    --------
-    >>> x = torch.tensor([[[[1.0, 3.0, 99.0]]]])
-    >>> standardised_inside(x, torch.tensor([[[[1.0, 1.0, 0.0]]]])).flatten().tolist()
-    [-1.0, 1.0, 5.0]
-    """
-    weight = (share > CORE_SHARE).to(x.dtype).expand_as(x)
-    count = weight.sum((1, 2, 3), keepdim=True).clamp(min=1)
-    mean = (x * weight).sum((1, 2, 3), keepdim=True) / count
-    variance = ((x - mean) ** 2 * weight).sum((1, 2, 3), keepdim=True) / count
-    return ((x - mean) / variance.sqrt().clamp(min=LEAST_CORD_SD)).clamp(-CUT_SD, CUT_SD)
 
 
 def _block_3d(
@@ -390,7 +334,6 @@ VOLUME_NETWORKS = frozenset({"unet_3d", "folded_unet_3d"})
 """Architectures that take a whole block of voxels instead of a stack of slices."""
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "slice_unet": SliceUNet,
-    "nested_unet": NestedUNet,
     "unet_3d": UNet3d,
     "folded_unet_3d": FoldedUNet3d,
     "strip_net": StripNet,

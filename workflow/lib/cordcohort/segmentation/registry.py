@@ -35,10 +35,11 @@ CARD_KEYS = frozenset({
 CARD_NEEDED = ("schema", "name", "task", "labels", "orientation", "licence")
 STAGE_KEYS = frozenset({
     "architecture", "options", "weights", "spacing_mm", "patch", "neighbour_mm", "normalisation",
-    "activation", "logit_offset", "thresholds",
+    "activation", "logit_offset", "thresholds", "in_cord", "least_sure",
 })  # fmt: skip
 NETWORK, CLASSICAL = "network", "classical"
 BACKENDS = (NETWORK, CLASSICAL)
+LEAST_SURE = 0.7
 SOFTMAX, THRESHOLDS = "softmax", "thresholds"
 ACTIVATIONS = ("sigmoid", "relu_clip", "relu_normalised", SOFTMAX, THRESHOLDS)
 LEAST_PEAK = 0.5
@@ -72,6 +73,10 @@ class Stage:
         constant bias of area that scans with known truth show.
     thresholds
         Of each output of the activation ``thresholds``.
+    in_cord
+        It draws lesions into the cord that the model's stage ``cord`` has drawn.
+    least_sure
+        What the surest fifth of a lesion must reach on average to be believed.
     """
 
     network: nn.Module
@@ -82,6 +87,8 @@ class Stage:
     logit_offset: float = 0.0
     block: tuple[int, ...] = ()
     thresholds: tuple[float, ...] = ()
+    in_cord: bool = False
+    least_sure: float = LEAST_SURE
 
     def probability(self, logits: torch.Tensor) -> torch.Tensor:
         """Cord fraction in [0, 1] from raw outputs.
@@ -194,8 +201,9 @@ def _load_folder(path: Path, known: dict[str, str], device: torch.device) -> Mod
     stages: dict[str, Stage] = {}
     lender = str(card.get("localiser", ""))
     if lender:
-        stages[LOCALISER], lent = _lent_localiser(lender, str(card_path), device)
-        digest.update(lent.encode())
+        lent, their_digest = _lent(lender, str(card_path), device)
+        stages.update(lent)
+        digest.update(their_digest.encode())
     for name, entry in sorted(card.get("stages", {}).items()):
         weights = path / entry["weights"]
         found = _check_weights(weights, known)
@@ -207,14 +215,14 @@ def _load_folder(path: Path, known: dict[str, str], device: torch.device) -> Mod
     )  # fmt: skip
 
 
-def _lent_localiser(lender: str, where: str, device: torch.device) -> tuple[Stage, str]:
-    """Localiser of a registered model, and the sha256 of that model's weights."""
+def _lent(lender: str, where: str, device: torch.device) -> tuple[dict[str, Stage], str]:
+    """Stages of a registered model with a localiser, and the sha256 of that model's weights."""
     entry = list_models().get(lender)
     if entry is None or f"{LOCALISER}{_SUFFIX}" not in entry["weights"]:
         raise ConfigError(LOCALISER, lender, "a registered model that has a localiser",
                           "correct the card", where)  # fmt: skip
     lent = load_model(lender, device)
-    return lent.stages[LOCALISER], lent.sha256
+    return lent.stages, lent.sha256
 
 
 def check_card(card: Any, where: str) -> dict[str, Any]:
@@ -305,7 +313,8 @@ def _stage(entry: dict[str, Any], weights: Path, device: torch.device) -> Stage:
         network, float(entry["spacing_mm"]), max(block) if block else int(entry["patch"]),
         float(entry.get("neighbour_mm", 0.0)), str(entry["activation"]),
         float(entry.get("logit_offset", 0.0)), block,
-        tuple(float(t) for t in entry.get("thresholds", ())),
+        tuple(float(t) for t in entry.get("thresholds", ())), bool(entry.get("in_cord", False)),
+        float(entry.get("least_sure", LEAST_SURE)),
     )  # fmt: skip
 
 

@@ -71,19 +71,28 @@ class Block:
     axis : CordAxis
     spacing_mm : tuple of float
         Of the scan, x, y, z.
+    step_mm : tuple of float
+        Voxel of the block, z, y, x.
     """
 
     shown: Tensor
     bottom_mm: float
     axis: CordAxis
     spacing_mm: tuple[float, float, float]
+    step_mm: tuple[float, float, float] = STEP_MM
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Voxels, z, y, x."""
+        z, y, x = self.shown.shape[1:]
+        return int(z), int(y), int(x)
 
     def place_mm(self, voxel: Floats) -> Floats:
         """Place (x, y, z) in the scan, mm from voxel 0, of a fractional voxel (z, y, x)."""
-        height = self.bottom_mm + float(voxel[0]) * STEP_MM[0]
+        height = self.bottom_mm + float(voxel[0]) * self.step_mm[0]
         y, x = (float(v[0]) for v in self.axis.at(np.array([height])))
-        aside = [(float(v) - (n - 1) / 2) * mm
-                 for v, n, mm in zip(voxel[1:], BLOCK[1:], STEP_MM[1:], strict=True)]  # fmt: skip
+        sides = zip(voxel[1:], self.size[1:], self.step_mm[1:], strict=True)
+        aside = [(float(v) - (n - 1) / 2) * mm for v, n, mm in sides]
         return np.array([x + aside[1], y + aside[0], height])
 
 
@@ -100,30 +109,53 @@ def cut_block(data: Tensor, spacing_mm: tuple[float, float, float], axis: CordAx
     """
     top = min((data.shape[0] - 1) * spacing_mm[2], float(axis.z_mm[-1]) + ABOVE_MM)
     bottom = top - (BLOCK[0] - 1) * STEP_MM[0]
-    z = bottom + np.arange(BLOCK[0]) * STEP_MM[0]
-    middle = [
-        torch.as_tensor(v, dtype=torch.float32, device=data.device).view(-1, 1, 1)
-        for v in axis.at(z)
-    ]
-    y, x = (
-        (torch.arange(n, device=data.device) - (n - 1) / 2) * mm
-        for n, mm in zip(BLOCK[1:], STEP_MM[1:], strict=True)
+    places, inside = places_along(
+        data, spacing_mm, axis, bottom_mm=bottom, size=BLOCK, step_mm=STEP_MM
     )
-    at_z = torch.as_tensor(z, dtype=torch.float32, device=data.device).view(-1, 1, 1)
-    places = [
-        (at_z / spacing_mm[2]).expand(BLOCK),
-        ((middle[0] + y.view(1, -1, 1)) / spacing_mm[1]).expand(BLOCK),
-        ((middle[1] + x.view(1, 1, -1)) / spacing_mm[0]).expand(BLOCK),
-    ]
-    inside = torch.stack(
-        [(p >= -HALF) & (p <= n - HALF) for p, n in zip(places, data.shape, strict=True)]
-    ).all(0)
     image = sampled(data[None], places)[0]
     values = image[inside]
     spread = values.std().clamp(min=LEAST_SPREAD) if values.numel() > 1 else torch.tensor(1.0)
     mean = values.mean() if values.numel() else torch.tensor(0.0)
     shown = torch.stack([(image - mean) / spread * inside, inside.float()])
     return Block(shown, bottom, axis, spacing_mm)
+
+
+def places_along(
+    data: Tensor, spacing_mm: tuple[float, float, float], axis: CordAxis, *, bottom_mm: float,
+    size: tuple[int, int, int], step_mm: tuple[float, float, float],
+) -> tuple[list[Tensor], Tensor]:  # fmt: skip
+    """Voxel positions (z, y, x) in a scan of a straightened grid, and which lie inside the scan.
+
+    Parameters
+    ----------
+    data : Tensor, shape (z, y, x)
+        Canonical scan.
+    spacing_mm : tuple of float
+        Of the scan, x, y, z.
+    bottom_mm : float
+        Height of the grid's lowest slice.
+    size, step_mm
+        Of the grid, z, y, x.
+    """
+    z = bottom_mm + np.arange(size[0]) * step_mm[0]
+    middle = [
+        torch.as_tensor(v, dtype=torch.float32, device=data.device).view(-1, 1, 1)
+        for v in axis.at(z)
+    ]
+    y, x = (
+        (torch.arange(n, device=data.device) - (n - 1) / 2) * mm
+        for n, mm in zip(size[1:], step_mm[1:], strict=True)
+    )
+    at_z = torch.as_tensor(z, dtype=torch.float32, device=data.device).view(-1, 1, 1)
+    places = [
+        (at_z / spacing_mm[2]).expand(size),
+        ((middle[0] + y.view(1, -1, 1)) / spacing_mm[1]).expand(size),
+        ((middle[1] + x.view(1, 1, -1)) / spacing_mm[0]).expand(size),
+    ]
+    inside = torch.stack(
+        [(p >= -HALF) & (p <= n - HALF) for p, n in zip(places, data.shape, strict=True)]
+    ).all(0)
+    return places, inside
 
 
 def back_to_scan(
@@ -133,7 +165,8 @@ def back_to_scan(
 
     Parameters
     ----------
-    drawn : Tensor, shape (c, *BLOCK)
+    drawn : Tensor, shape (c, z, y, x)
+        On the block's grid.
     shape : tuple of int
         Of the scan, z, y, x.
     part : range
@@ -146,15 +179,15 @@ def back_to_scan(
     """
     sx, sy, sz = block.spacing_mm
     k = np.asarray(part)
-    at_z = (k * sz - block.bottom_mm) / STEP_MM[0]
-    if not np.any((at_z > -1) & (at_z < BLOCK[0])):
+    at_z = (k * sz - block.bottom_mm) / block.step_mm[0]
+    if not np.any((at_z > -1) & (at_z < block.size[0])):
         return None
     middle = block.axis.at(k * sz)
     places = [torch.as_tensor(at_z, dtype=torch.float32).view(-1, 1, 1)]
     for axis, (n, mm, centre) in enumerate(zip(shape[1:], (sy, sx), middle, strict=True)):
         along = torch.arange(n, dtype=torch.float32) * mm
         offset = along.view(1, -1) - torch.as_tensor(centre, dtype=torch.float32).view(-1, 1)
-        place = offset / STEP_MM[1 + axis] + (BLOCK[1 + axis] - 1) / 2
+        place = offset / block.step_mm[1 + axis] + (block.size[1 + axis] - 1) / 2
         places.append(place.view(-1, n, 1) if axis == 0 else place.view(-1, 1, n))
     size = torch.broadcast_shapes(*(p.shape for p in places))
     spread = [p.expand(size).to(drawn.device) for p in places]

@@ -127,7 +127,7 @@ def standardised(block: Tensor, inside: Tensor) -> Tensor:
 
 
 def refine_blocks(stage: Stage, volume: Volume, line: Centreline, *, mirror: bool) -> FloatArray:
-    """Soft mask ``(z, y, x)`` from blocks along the cord's centre line."""
+    """Soft masks ``(c, z, y, x)``, one an output, from blocks along the cord's centre line."""
     spacing = (volume.step_mm, volume.y.pixel_mm, volume.x.pixel_mm)
     block, h = stage.block, stage.spacing_mm
     ends = np.array([line.index[0], line.index[-1]]) * volume.step_mm
@@ -163,7 +163,7 @@ def sweep(stage: Stage, volume: Volume, *, mirror: bool) -> FloatArray:
     grid = whole_grid(shape, spacing, stage.spacing_mm, stage.block)
     firsts = [first_voxels(n, side) for n, side in zip(grid.shape, stage.block, strict=True)]
     starts = [(z, y, x) for z in firsts[0] for y in firsts[1] for x in firsts[2]]
-    soft = _blended(stage, volume, spacing, grid, starts, mirror=mirror)
+    soft = _blended(stage, volume, spacing, grid, starts, mirror=mirror)[0]
     labels = cc3d.connected_components(binarised(soft).astype(np.uint8), connectivity=26)
     if labels.max() == 0:
         return np.zeros_like(soft)
@@ -192,24 +192,26 @@ def _blended(
     stage: Stage, volume: Volume, spacing_mm: tuple[float, float, float], grid: Grid,
     starts: Sequence[tuple[int, int, int]], *, mirror: bool,
 ) -> FloatArray:  # fmt: skip
-    """Weighted mean of the raw outputs of blocks, then cord fractions on the scan's grid."""
+    """Weighted mean of the raw outputs of blocks; fractions ``(c, z, y, x)`` on the scan's grid."""
     device = volume.slices.device
     data = volume.slices.cpu().numpy()
     image = torch.from_numpy(on_grid(data, spacing_mm, grid, IMAGE_ORDER)).to(device)
     inside = torch.from_numpy(inside_scan(data.shape, spacing_mm, grid)).to(device)
     weight = bell(stage.block, device)
-    total, count = torch.zeros_like(image), torch.zeros_like(image)
+    total, count = torch.zeros_like(image)[None], torch.zeros_like(image)
     for start in starts:
         part = tuple(slice(s, s + n) for s, n in zip(start, stage.block, strict=True))
         block = standardised(image[part], inside[part])[None, None]
-        raw = stage.network(block).float()[0, 0]
+        raw = stage.network(block).float()[0]
         if mirror:
-            raw = (raw + stage.network(block.flip(-1)).float()[0, 0].flip(-1)) / 2
-        total[part] += weight * raw
+            raw = (raw + stage.network(block.flip(-1)).float()[0].flip(-1)) / 2
+        if len(total) < len(raw):
+            total = total.repeat(len(raw), 1, 1, 1)
+        total[:, *part] += weight * raw
         count[part] += weight
     soft = stage.probability(total / count.clamp(min=LEAST_WEIGHT * LEAST_WEIGHT))
     soft = soft * inside * (count > 0)
-    return _on_scan(soft, volume, grid).cpu().numpy()
+    return np.stack([_on_scan(one, volume, grid).cpu().numpy() for one in soft])
 
 
 def bell(block: Sequence[int], device: torch.device) -> Tensor:

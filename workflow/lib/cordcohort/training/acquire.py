@@ -77,17 +77,10 @@ def bias_field(rng: np.random.Generator, b: int, grid: Grid, device: torch.devic
     return torch.exp(torch.einsum("bk,kyx->byx", weights, terms).clamp(-1.5, 1.5))[:, None]
 
 
-def noise_levels(rng: np.random.Generator, b: int) -> np.ndarray:
-    """Standard deviation of the noise of each scan: 0 to 15 % of the brightness scale."""
-    return np.where(rng.random(b) < 0.85, rng.uniform(0, 1, b) ** 2 * 0.15, 0.0)
-
-
-def add_noise(
-    rng: np.random.Generator, generator: torch.Generator, image: Tensor,
-    level: np.ndarray | None = None,
-) -> Tensor:  # fmt: skip
-    """Rician noise of the given levels, or of levels drawn here."""
-    level = noise_levels(rng, image.shape[0]) if level is None else level
+def add_noise(rng: np.random.Generator, generator: torch.Generator, image: Tensor) -> Tensor:
+    """Rician noise of 0 to 15 % of the image's range."""
+    b = image.shape[0]
+    level = np.where(rng.random(b) < 0.85, rng.uniform(0, 1, b) ** 2 * 0.15, 0.0)
     sigma = column(level, image.device)
     real = image + sigma * torch.randn(image.shape, generator=generator, device=image.device)
     imaginary = sigma * torch.randn(image.shape, generator=generator, device=image.device)

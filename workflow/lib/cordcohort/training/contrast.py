@@ -140,11 +140,11 @@ def _set_cord(
 
 
 def brighten_grey(rng: np.random.Generator, means: FloatArray, share: float) -> None:
-    """Give a share of scans grey matter up to 30 % brighter, or a little darker, than white.
+    """Give a share of scans grey matter up to 45 % brighter, or a little darker, than white.
 
     Seldom as the families make it, and the commonest thing that looks like a lesion.
     """
     chosen = rng.random(len(means)) < share
-    factor = 1 + rng.uniform(-0.05, 0.30, len(means))
+    factor = 1 + rng.uniform(-0.05, 0.45, len(means))
     grey = means[:, CODE["wm"]] * factor
     means[:, CODE["gm"]] = np.where(chosen, grey, means[:, CODE["gm"]])

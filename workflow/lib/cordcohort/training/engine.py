@@ -28,7 +28,6 @@ from cordcohort.segmentation.networks import build_network
 from cordcohort.training.heat_maps import best_thresholds
 from cordcohort.training.losses import make_loss
 from cordcohort.training.optimiser import (
-    freeze,
     learning_rate,
     make_optimiser,
     start_weights,
@@ -145,7 +144,6 @@ def _start(recipe: Recipe, folder: Path, device: torch.device, resume: bool) -> 
     network = build_network(recipe.network["name"], recipe.network["options"]).to(device)
     if recipe.network["start_from"] and not resume:
         start_weights(network, str(recipe.network["start_from"]), recipe.name)
-    freeze(network, recipe.network["frozen"], recipe.name)
     optimiser = make_optimiser(network, recipe)
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     numbers: dict[str, Any] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -62,34 +61,10 @@ def learning_rate(step: int, recipe: Recipe) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * share))
 
 
-def freeze(network: nn.Module, parts: Sequence[str], where: str = "recipe") -> None:
-    """Keep parts of a network as they are.
-
-    Raises
-    ------
-    ConfigError
-        The network has no such part.
-
-    Examples
-    --------
-    >>> network = nn.ModuleDict({"a": nn.Linear(1, 1), "b": nn.Linear(1, 1)})
-    >>> freeze(network, ["a"])
-    >>> [k for k, v in network.named_parameters() if v.requires_grad]
-    ['b.weight', 'b.bias']
-    """
-    known = dict(network.named_children())
-    for part in parts:
-        if part not in known:
-            raise ConfigError("network.frozen", part, "one of " + ", ".join(known),
-                              "correct the recipe", where)  # fmt: skip
-        known[part].requires_grad_(requires_grad=False)
-
-
 def start_weights(network: nn.Module, source: str, where: str = "recipe") -> list[str]:
     """Fill a network with the weights of another that was trained for a like task.
 
-    A tensor is copied where name and shape agree; a network that holds the other as a part
-    (``cord`` of a ``nested_unet``) gets it there. One whose first side is a multiple, as that of a
+    A tensor is copied where name and shape agree. One whose first side is a multiple, as that of a
     head with more outputs, gets the other's repeated: every new output begins as the old one.
 
     Parameters
@@ -117,9 +92,6 @@ def start_weights(network: nn.Module, source: str, where: str = "recipe") -> lis
         way_out = f"correct the path ({error})"
         raise ConfigError("network.start_from", source, expected, way_out, where) from error
     own = network.state_dict()
-    if not set(found) & set(own):
-        part = next((k.split(".")[0] for k in own if k.partition(".")[2] in found), "")
-        found = {f"{part}.{k}": v for k, v in found.items()}
     fitting = {k: _fitted(found[k], v) for k, v in own.items() if k in found}
     copied = {k: v for k, v in fitting.items() if v is not None}
     if not copied:

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from cordcohort.training import acquire
-from cordcohort.training.contrast import DEFAULT_SHARES, brighten_grey, tissue_means
-from cordcohort.training.lesions import check_lesions, implant_survival, lesion_steps
+from cordcohort.training.contrast import tissue_means
 from cordcohort.training.scene import N_SLICES, Scene, SceneMaker
 from cordcohort.training.sources import CordStack
 from cordcohort.training.surroundings import CODE
@@ -49,12 +48,6 @@ class Painter:
     >>> image, target = painter.batch(0, 8)
     >>> tuple(image.shape), tuple(target.shape)
     ((8, 3, 32, 32), (8, 1, 32, 32))
-
-    With ``lesions`` among the options the target has a second channel, the lesions in the cord:
-
-    >>> painter = Painter([CordStack("box", ball, 2.0)], [1], {"grid": 32, "lesions": {}}, seed=1)
-    >>> tuple(painter.batch(0, 8)[1].shape)
-    (8, 2, 32, 32)
     """
 
     def __init__(
@@ -62,15 +55,13 @@ class Painter:
         seed: int, device: str | torch.device = "cpu",
     ) -> None:  # fmt: skip
         self.options = {**DEFAULT_PAINTING, **options}
-        if "lesions" in self.options:
-            self.options["lesions"] = check_lesions(self.options["lesions"] or {})
         self.device = torch.device(device)
         self.seed = seed
         self.grid = acquire.Grid(int(self.options["grid"]), float(self.options["pixel_mm"]))
         self.scenes = SceneMaker(stacks, weights, self.options, self.device)
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
-        """Batch number ``step``: images (size, 3, n, n) z-scored, targets (size, c, n, n)."""
+        """Batch number ``step``: images (size, 3, n, n) z-scored, targets (size, 1, n, n)."""
         rng = np.random.default_rng((self.seed, step))
         generator = torch.Generator(self.device)
         generator.manual_seed(int(rng.integers(2**62)))
@@ -84,35 +75,22 @@ class Painter:
     ) -> tuple[Tensor, Tensor]:
         """Give each scene its contrasts and pass them through the scanner."""
         which = torch.arange(size, device=self.device) % scene.cord.shape[0]
-        noise = None if scene.damage is None else acquire.noise_levels(rng, size)
-        image = self._brightness(rng, generator, scene, which, noise)
-        target = self._target(scene, which)
+        image = self._brightness(rng, generator, scene, which)
+        target = scene.cord[which, N_SLICES // 2][:, None]
         kind = scene.kind[which.cpu().numpy()]
-        image = self._scan(rng, generator, image, kind, noise)
+        image = self._scan(rng, generator, image, kind)
         valid = acquire.valid_view(rng, size, self.grid, self.options["cropped"], self.device)
         image = acquire.z_score(_repeat_neighbours(rng, image), valid)
         target = target * valid
         flip = torch.as_tensor(rng.random(size) < 0.5, device=self.device).view(-1, 1, 1, 1)
         return torch.where(flip, image.flip(3), image), torch.where(flip, target.flip(3), target)
 
-    @staticmethod
-    def _target(scene: Scene, which: Tensor) -> Tensor:
-        """Fractions of the middle slice (b, c, n, n): cord, and where lesions are drawn these."""
-        cord = scene.cord[which, N_SLICES // 2][:, None]
-        if scene.damage is None:
-            return cord
-        return torch.cat([cord, cord * scene.damage.lesion[which, N_SLICES // 2][:, None]], 1)
-
     def _brightness(
-        self, rng: np.random.Generator, generator: torch.Generator, scene: Scene, which: Tensor,
-        noise: np.ndarray | None,
-    ) -> Tensor:  # fmt: skip
+        self, rng: np.random.Generator, generator: torch.Generator, scene: Scene, which: Tensor
+    ) -> Tensor:
         """Noise-free brightness (b, 3, n, n) of tissues with textures and partial volume."""
         b, n = len(which), self.grid.n
-        table = tissue_means(rng, b, tuple(self.options.get("shares", DEFAULT_SHARES)))
-        if scene.damage is not None:
-            brighten_grey(rng, table, float(self.options["lesions"]["bright_grey"]))
-        means = torch.as_tensor(table, device=self.device)
+        means = torch.as_tensor(tissue_means(rng, b), device=self.device)
         flat = scene.context[which].view(b, -1).long()
         outer = means.gather(1, flat).view(b, N_SLICES, n, n)
         rough = acquire.column(rng.uniform(0, 0.35, b), self.device)
@@ -130,29 +108,16 @@ class Painter:
         csf = csf + scene.root[which] * (mean("root") - csf)
         cord, grey = scene.cord[which], scene.grey[which]
         tissue = cord * mean("wm") + grey * (mean("gm") - mean("wm"))
-        if scene.damage is None or noise is None:
-            tissue = tissue + cord * scene.lesion[which] * (mean("lesion") - mean("wm"))
-        else:
-            damage = scene.damage
-            white = table[:, CODE["wm"]]
-            steps = lesion_steps(rng, self.options["lesions"], noise, white)
-            step, core = (acquire.column(v, self.device) for v in steps)
-            tissue = tissue + cord * damage.fluid[which] * (mean("csf") - mean("wm"))
-            tissue = tissue + cord * damage.lesion[which] * step
-            tissue = (tissue + cord * damage.core[which] * (core - step)).clamp(min=0)
+        tissue = tissue + cord * scene.lesion[which] * (mean("lesion") - mean("wm"))
         tissue = tissue * (1 + calm * (fine + broad))
         canal = scene.canal[which]
         return outer * (1 - canal) + (canal - cord).clamp(min=0) * csf + tissue
 
     def _scan(
-        self, rng: np.random.Generator, generator: torch.Generator, image: Tensor,
-        kind: np.ndarray, noise: np.ndarray | None,
-    ) -> Tensor:  # fmt: skip
-        """Metal, bias, acquired resolution, noise, ghosts; back on the painter's grid."""
+        self, rng: np.random.Generator, generator: torch.Generator, image: Tensor, kind: np.ndarray
+    ) -> Tensor:
+        """Bias, acquired resolution, noise, ghosts; back on the painter's grid."""
         b = image.shape[0]
-        if "lesions" in self.options:
-            share = float(self.options["lesions"]["implant"])
-            image = image * implant_survival(rng, share, b, self.grid, self.device)
         image = image.clamp(min=0) * acquire.bias_field(rng, b, self.grid, self.device)
         px, py = acquire.pixel_sizes(rng, kind, self.grid)
         matrices = []
@@ -164,7 +129,7 @@ class Painter:
             matrices.append(acquire.sampling_matrices(size, phase, sharpness, self.grid))
         (down_y, up_y), (down_x, up_x) = matrices
         image = down_y[:, None] @ image @ down_x[:, None].transpose(2, 3)
-        image = acquire.add_noise(rng, generator, image, noise)
+        image = acquire.add_noise(rng, generator, image)
         image = up_y[:, None] @ image @ up_x[:, None].transpose(2, 3)
         image = acquire.add_ghosts(rng, image)
         return acquire.clip_and_gamma(rng, image)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from cordcohort.files import read_json, read_yaml, sha256_of, write_text
 from cordcohort.measures.regions import REGION_CODES
+from cordcohort.segmentation.lesion_block import BLOCK, STEP_MM
 from cordcohort.segmentation.registry import (
     CARD,
     REGISTRY,
@@ -128,6 +129,14 @@ def _stage(recipe: Recipe, stage: str) -> dict[str, Any]:
         "weights": f"{stage}.safetensors",
         "normalisation": "z-score of each crop over what lies inside the scan",
     }
+    if "lesions" in recipe.painting:
+        return known | {
+            "normalisation": "quartiles of each block over the drawn cord",
+            "spacing_mm": STEP_MM[-1],
+            "patch": list(BLOCK),
+            "activation": "sigmoid",
+            "in_cord": True,
+        }
     if is_of_volumes(recipe.network):
         return known | {
             "spacing_mm": float(recipe.patches["spacing_mm"][0]),

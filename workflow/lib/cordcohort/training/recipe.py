@@ -29,7 +29,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "painting": {},
     "patches": {},
     "augmentation": {},
-    "network": {"name": "slice_unet", "options": {}, "start_from": "", "frozen": []},
+    "network": {"name": "slice_unet", "options": {}, "start_from": ""},
     "loss": {"name": "dice_bce", "options": {}},
     "optimiser": {
         "name": "adamw",
@@ -159,7 +159,8 @@ def _check_images(sections: dict[str, dict[str, Any]], where: str, task: str) ->
     if sources["cohort"] or is_of_volumes(sections["network"]):
         sections["patches"] = check_patches(sections["patches"], where)
         sections["augmentation"] = check_augmentation(sections["augmentation"], where)
-    shapes = task != ROOTLETS and (sources["atlas"] or sources["masks"])
+    along_cord = task == ROOTLETS or "lesions" in sections["painting"]
+    shapes = not along_cord and (sources["atlas"] or sources["masks"])
     if is_of_volumes(sections["network"]) and shapes:
         raise ConfigError("sources", {k: sources[k] for k in ("atlas", "masks")},
                           "cohort or phantom sources for a network of volumes",

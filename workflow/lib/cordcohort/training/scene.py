@@ -20,7 +20,6 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from cordcohort.training.acquire import smooth_field
-from cordcohort.training.lesions import Damage, draw_damage
 from cordcohort.training.sources import STACK_PIXEL_MM, STACK_PIXELS, CordStack
 from cordcohort.training.surroundings import draw_context, draw_inside
 
@@ -44,8 +43,6 @@ class Scene:
         ``(g,)`` distance of neighbouring slices, mm.
     kind
         ``(g,)`` 0 axial, 1 isotropic, 2 sagittal.
-    damage
-        What a recipe of lesions draws in the cord instead of ``lesion``.
     """
 
     context: Tensor
@@ -57,7 +54,6 @@ class Scene:
     lesion: Tensor
     kind: np.ndarray
     slice_mm: np.ndarray
-    damage: Damage | None = None
 
 
 class SceneMaker:
@@ -110,13 +106,8 @@ class SceneMaker:
         context = self._own_surroundings(plan, context, cx, cy, z[:, middle])
         root, void, lesion = draw_inside(rng, plan, cx, cy)
         shape = (n_scenes, N_SLICES, SUB_SLICES, *cord.shape[-2:])
-        damage = None
-        if "lesions" in self.options:
-            wanted = self.options["lesions"]
-            damage = draw_damage(rng, generator, plan, wanted, (x, y, z), grey).over_slices(shape)
         cord, grey, canal = (t.view(shape).mean(2) for t in (cord, grey, canal))
-        kind, slice_mm = plan["kind"], plan["slice_mm"]
-        return Scene(context, canal, cord, grey, root, void, lesion, kind, slice_mm, damage)
+        return Scene(context, canal, cord, grey, root, void, lesion, plan["kind"], plan["slice_mm"])
 
     def _own_surroundings(
         self, plan: dict[str, Any], context: Tensor, x: Tensor, y: Tensor, z: Tensor
@@ -229,9 +220,7 @@ def _plan(rng: np.random.Generator, g: int, maker: SceneMaker) -> dict[str, Any]
     goal = np.where(rng.random(g) < 0.35, small, np.clip(rng.normal(72, 17, g), 35, 125))
     size = np.where(area > 5, np.sqrt(goal / np.maximum(area, 5)), 1.0)
     aspect = np.exp(rng.normal(0, 0.09, g))
-    squeeze = np.where(
-        rng.random(g) < options.get("squeezed", 0.12), rng.uniform(0.5, 0.85, g), 1.0
-    )
+    squeeze = np.where(rng.random(g) < 0.12, rng.uniform(0.5, 0.85, g), 1.0)
     scale = np.stack([size * aspect, size / aspect * squeeze], 1)
     tight = rng.random((g, 1)) < 0.2
     loose = np.where(tight, rng.uniform(0.58, 0.8, (g, 1)), rng.uniform(0.8, 1.25, (g, 1)))
@@ -256,7 +245,6 @@ def _plan(rng: np.random.Generator, g: int, maker: SceneMaker) -> dict[str, Any]
         "canal_shift": rng.normal(0, 0.9, (g, 2)),
         "wide": rng.uniform(1.03, 1.35, g),
         "radius": radius,
-        "cord_radius": np.sqrt(np.maximum(area, 5) / np.pi)[:, None] * scale,
         "kind": kind,
         "slice_mm": slice_mm,
         "thick_mm": thick_mm,

@@ -13,6 +13,7 @@ from cordcohort.scan import Row, scan_id
 from cordcohort.trained import said_of_persons
 from cordcohort.training.cohort import Candidate, candidates, check_entries, load_item
 from cordcohort.training.disc_painter import DISCS, disc_batches
+from cordcohort.training.lesion_painter import LesionPainter
 from cordcohort.training.load import load_sources
 from cordcohort.training.mixture import (
     VALIDATION_SEED_SHIFT,
@@ -97,6 +98,8 @@ def _painted(recipe: Recipe, roots: Mapping[str, Path], device: torch.device) ->
     entries = recipe.sources
     if not (entries["atlas"] or entries["masks"] or entries["phantom"]):
         return None
+    if "lesions" in recipe.painting and is_of_volumes(recipe.network):
+        return _slices_or_blocks(recipe, roots, device)
     if is_of_volumes(recipe.network):
         people = entries["phantom"]
         step_mm = float(recipe.patches["spacing_mm"][0])
@@ -104,7 +107,13 @@ def _painted(recipe: Recipe, roots: Mapping[str, Path], device: torch.device) ->
         if not recipe.sources["split"]["validation"]:
             return _sampled(recipe, items, [], device, epoch_samples=0)
         return _sampled(recipe, items[:-1] or items, items[1:][-1:], device, epoch_samples=0)
-    stacks = load_sources(entries, roots)
+    return _slices_or_blocks(recipe, roots, device)
+
+
+def _slices_or_blocks(recipe: Recipe, roots: Mapping[str, Path], device: torch.device) -> Supply:
+    """Painted shapes, for a network of slices or, of lesions, one of blocks along the cord."""
+    stacks = load_sources(recipe.sources, roots)
+    entries = recipe.sources
     held = bool(set(entries["validation"]) & {s.name for s in stacks})
     checks = _painter(recipe, stacks, device, validation=held)
     checks.seed = recipe.seed + VALIDATION_SEED_SHIFT
@@ -114,7 +123,7 @@ def _painted(recipe: Recipe, roots: Mapping[str, Path], device: torch.device) ->
 
 def _painter(
     recipe: Recipe, stacks: list[CordStack], device: torch.device, *, validation: bool
-) -> Painter:
+) -> Painter | LesionPainter:
     """Painter of the training or the held-out shapes."""
     held = set(recipe.sources["validation"])
     chosen = [s for s in stacks if (s.name in held) == validation]
@@ -123,6 +132,8 @@ def _painter(
                           "name an atlas, masks or phantom source")  # fmt: skip
     table = recipe.sources["weights"]
     weights = [_weight(table, s.name) for s in chosen]
+    if is_of_volumes(recipe.network):
+        return LesionPainter(chosen, weights, recipe.painting["lesions"] or {}, recipe.seed)
     return Painter(chosen, weights, recipe.painting, recipe.seed, device)
 
 

@@ -1,0 +1,160 @@
+"""Straightened blocks of a scan that follow the drawn cord, for the lesion network, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from cordcohort.binary import binarised
+from cordcohort.segmentation.centreline import Volume
+from cordcohort.segmentation.registry import Stage
+from cordcohort.segmentation.rootlet_block import (
+    Block,
+    CordAxis,
+    back_to_scan,
+    places_along,
+    sampled,
+)
+
+Floats = NDArray[np.floating[Any]]
+
+BLOCK = (96, 24, 32)
+"""Voxels (z, y, x): up, front, right."""
+STEP_MM = (0.8, 0.6, 0.6)
+CORE_SHARE = 0.9
+CUT = 10.0
+LEAST_SPREAD = 1e-4
+LEAST_VOXELS = 12
+LEAST_SLICES = 20
+DEGREE, ROUNDS = 3, 5
+CENTRE_SIGMA_MM = 3.0
+SLAB = 64
+"""Slices that are brought back at once: of a large scan all together would fill the memory."""
+
+
+def as_seen(image: Tensor, share: Tensor) -> Tensor:
+    """What the network sees (2, z, y, x): intensity standardised over the cord, and the cord.
+
+    Outside the cord both are 0: fluid and bone tell nothing about lesions, and would fill the
+    norms of the layers. Intensity is measured from the median in units of half the distance of the
+    quartiles, which a large lesion or an open canal moves less than mean and SD.
+
+    Examples
+    --------
+    >>> image = torch.tensor([[[1.0, 2.0, 3.0, 4.0, 99.0, 7.0]]])
+    >>> as_seen(image, torch.tensor([[[1.0, 1.0, 1.0, 1.0, 1.0, 0.0]]]))[0].flatten().tolist()
+    [-2.0, -1.0, 0.0, 1.0, 10.0, 0.0]
+    """
+    core = share > CORE_SHARE
+    values = image[core]
+    if values.numel() < 2:  # noqa: PLR2004 - one voxel has no spread
+        return torch.stack([torch.zeros_like(share), share])
+    low, middle, high = torch.quantile(values, values.new_tensor([0.25, 0.5, 0.75]))
+    half = ((high - low) / 2).clamp(min=LEAST_SPREAD)
+    inside = ((image - middle) / half).clamp(-CUT, CUT)
+    return torch.stack([inside * share, share])
+
+
+def draw_in_cord(stage: Stage, volume: Volume, cord: Floats) -> Floats:
+    """Share of each voxel of a scan (z, y, x) that lesions fill, as the network sees it.
+
+    Always the mean with the left-right mirrored blocks: noise differs, and it costs little here.
+
+    Parameters
+    ----------
+    stage
+        With a network of blocks.
+    volume
+        The scan.
+    cord
+        Fractions of cord (z, y, x) on the scan's grid, with a cord in at least one slice.
+    """
+    spacing = (volume.x.pixel_mm, volume.y.pixel_mm, volume.step_mm)
+    axis = _axis(cord, volume)
+    length = float(axis.z_mm[-1] - axis.z_mm[0])
+    n_z = max(stage.block[0], int(np.ceil(length / STEP_MM[0])) + 1)
+    bottom = float(axis.z_mm[0]) - ((n_z - 1) * STEP_MM[0] - length) / 2
+    size = (n_z, stage.block[1], stage.block[2])
+    places, inside = places_along(
+        volume.slices, spacing, axis, bottom_mm=bottom, size=size, step_mm=STEP_MM
+    )
+    soft = torch.from_numpy(np.ascontiguousarray(cord)).to(volume.slices)
+    image, share = (sampled(one[None], places)[0] for one in (volume.slices, soft))
+    share = share * inside
+    drawn = _drawn(stage, evened(image, share), share)
+    block = Block(torch.stack([image, share]), bottom, axis, spacing, STEP_MM)
+    shape = tuple(int(n) for n in volume.slices.shape)
+    out = np.zeros(shape, np.float32)
+    for first in range(0, shape[0], SLAB):
+        part = range(first, min(first + SLAB, shape[0]))
+        back = back_to_scan(block, drawn[None], (shape[0], shape[1], shape[2]), part)
+        if back is not None:
+            out[part.start : part.stop] = back[0].cpu().numpy()
+    return out
+
+
+def evened(image: Tensor, share: Tensor) -> Tensor:
+    """Intensity (z, y, x) without the coil's slow change along the cord.
+
+    The median of the cord in each slice is followed by a curve of third degree, from which lesions
+    and bright slices are weighed away; the image is divided by it. What has too few slices of cord,
+    or no signal in some, stays as it is.
+
+    Examples
+    --------
+    >>> shaded = torch.linspace(-0.3, 0.3, 60).exp().view(-1, 1, 1).expand(60, 4, 4)
+    >>> flat = evened(shaded, torch.ones(60, 4, 4))
+    >>> bool((flat - flat.mean()).abs().max() < 1e-3)
+    True
+    """
+    core = share > CORE_SHARE
+    medians = torch.where(core, image, torch.nan).flatten(1).nanmedian(1).values.cpu().numpy()
+    held = core.flatten(1).sum(1).cpu().numpy() >= LEAST_VOXELS
+    rows = np.flatnonzero(held)
+    if len(rows) < LEAST_SLICES or medians[rows].min() <= 0:
+        return image
+    at = (np.arange(len(medians)) - rows.mean()) / (np.ptp(rows) / 2)
+    away, height = at[rows], np.log(medians[rows].astype(float))
+    weight, curve = np.ones(len(rows)), np.zeros(0)
+    for _ in range(ROUNDS):
+        curve = np.polynomial.polynomial.polyfit(away, height, DEGREE, w=weight)
+        rest = np.abs(height - np.polynomial.polynomial.polyval(away, curve))
+        weight = 1 / (1 + (rest / (2 * max(float(np.median(rest)), LEAST_SPREAD))) ** 2)
+    # Beyond the cord's ends the curve would run away.
+    values = np.polynomial.polynomial.polyval(np.clip(at, away[0], away[-1]), curve)
+    factor = torch.as_tensor(np.exp(values - values[rows].mean()), dtype=image.dtype)
+    return image / factor.to(image.device).view(-1, 1, 1)
+
+
+def _axis(cord: Floats, volume: Volume) -> CordAxis:
+    """Centre of the drawn cord, slice by slice, a little smoothed."""
+    held = np.flatnonzero(binarised(cord).any((1, 2)))
+    part = cord[held].astype(float)
+    mass = part.sum((1, 2))
+    y = part.sum(2) @ np.arange(part.shape[1]) / mass * volume.y.pixel_mm
+    x = part.sum(1) @ np.arange(part.shape[2]) / mass * volume.x.pixel_mm
+    sigma = CENTRE_SIGMA_MM / volume.step_mm
+    smooth = [ndimage.gaussian_filter1d(v, sigma, mode="nearest") for v in (y, x)]
+    return CordAxis(held * volume.step_mm, *smooth)
+
+
+def _drawn(stage: Stage, image: Tensor, share: Tensor) -> Tensor:
+    """Lesion fractions along the whole cord: overlapping blocks, the middle of each counts most."""
+    n_z, depth = image.shape[0], stage.block[0]
+    count = 1 + int(np.ceil(max(n_z - depth, 0) / (depth / 2)))
+    bell = torch.hann_window(depth + 2, periodic=False, device=image.device)[1:-1].view(-1, 1, 1)
+    total, weight = torch.zeros_like(image), torch.zeros_like(image)
+    for start in np.rint(np.linspace(0, n_z - depth, count)).astype(int):
+        part = slice(int(start), int(start) + depth)
+        shown = as_seen(image[part], share[part])[None]
+        both = torch.cat([shown, shown.flip(4)])
+        one, mirrored = stage.network(both).float()[:, 0]
+        raw = (one + mirrored.flip(2)) / 2
+        total[part] += bell * raw
+        weight[part] += bell
+    return stage.probability(total / weight)
