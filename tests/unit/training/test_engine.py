@@ -62,19 +62,6 @@ def test_training_lowers_the_validation_loss(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "recipe.yaml").read_text() == path.read_text()
 
 
-def test_the_log_tells_every_region_apart(tmp_path: Path) -> None:
-    network = {"name": "slice_unet", "options": {"features": [4, 8], "out_channels": 2}}
-    painting = {"grid": 16, "pixel_mm": 2.0, "paints": 2, "lesions": {}}
-    path = write(
-        tmp_path / "r.yaml", task="lesion", regions=["cord", "lesion"], network=network,
-        painting=painting, loss={"name": "regions_dice_ce"},
-    )  # fmt: skip
-    train(path, tmp_path / "out", {}, threads=1, device="cpu")
-    rows = list(csv.DictReader((tmp_path / "out" / "log.csv").open()))
-    assert {"dice", "volume_ratio", "dice_lesion", "volume_ratio_lesion"} <= set(rows[0])
-    assert all(0 <= float(row["dice_lesion"]) <= 1 for row in rows)
-
-
 def test_validation_without_improvement_stops_the_run(tmp_path: Path) -> None:
     path = write(
         tmp_path / "r.yaml",

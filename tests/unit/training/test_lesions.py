@@ -10,6 +10,7 @@ from cordcohort.segmentation.lesion_block import BLOCK, STEP_MM
 from cordcohort.training.contrast import brighten_grey
 from cordcohort.training.lesion_painter import LesionPainter
 from cordcohort.training.lesions import DEFAULT_LESIONS, check_lesions, lesion_contrast
+from cordcohort.training.recipe import parse_recipe
 from cordcohort.training.sources import CordStack
 from cordcohort.training.surroundings import CODE, TISSUES
 
@@ -104,3 +105,9 @@ def test_an_unknown_key_is_named() -> None:
     with pytest.raises(ConfigError, match=r"painting\.lesions\.size"):
         check_lesions({"size": 3})
     assert check_lesions({}) == DEFAULT_LESIONS
+
+
+def test_a_network_of_slices_is_refused_where_lesions_are_painted() -> None:
+    recipe = {"name": "a", "task": "lesion", "seed": 1, "painting": {"lesions": {}}}
+    with pytest.raises(ConfigError, match=r"painting\.lesions.*network of volumes"):
+        parse_recipe(recipe)

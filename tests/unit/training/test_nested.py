@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -178,8 +179,9 @@ def test_two_people_are_learnt_by_heart(injured: Path, tmp_path: Path, dimension
     weights = train(path, tmp_path / "out", {}, rows=rows, threads=1, device="cpu")
     built = build_network(network["name"], network["options"]).eval()
     built.load_state_dict(load_file(str(weights)))
-    last = (tmp_path / "out" / "log.csv").read_text().splitlines()[-1].split(",")
+    log = list(csv.DictReader((tmp_path / "out" / "log.csv").open()))
+    assert {"dice", "volume_ratio", "dice_lesion", "volume_ratio_lesion"} <= set(log[0])
     # 0 at the start; 36 pixels of lesion at 1 mm lose a third of their Dice by one pixel around.
-    assert float(last[6]) > 0.85
-    assert float(last[8]) > 0.6
+    assert float(log[-1]["dice"]) > 0.85
+    assert float(log[-1]["dice_lesion"]) > 0.6
     assert all(torch.isfinite(v).all() for v in built.state_dict().values())

@@ -159,6 +159,10 @@ def _check_images(sections: dict[str, dict[str, Any]], where: str, task: str) ->
     if sources["cohort"] or is_of_volumes(sections["network"]):
         sections["patches"] = check_patches(sections["patches"], where)
         sections["augmentation"] = check_augmentation(sections["augmentation"], where)
+    if "lesions" in sections["painting"] and not is_of_volumes(sections["network"]):
+        raise ConfigError("painting.lesions", sections["network"]["name"],
+                          "one of " + ", ".join(VOLUME_NETWORKS) + " as network.name",
+                          "name a network of volumes", where)  # fmt: skip
     along_cord = task == ROOTLETS or "lesions" in sections["painting"]
     shapes = not along_cord and (sources["atlas"] or sources["masks"])
     if is_of_volumes(sections["network"]) and shapes:
