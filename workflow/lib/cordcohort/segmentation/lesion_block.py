@@ -20,6 +20,7 @@ from cordcohort.segmentation.rootlet_block import (
     places_along,
     sampled,
 )
+from cordcohort.segmentation.volumes import first_voxels
 
 Floats = NDArray[np.floating[Any]]
 
@@ -145,12 +146,11 @@ def _axis(cord: Floats, volume: Volume) -> CordAxis:
 
 def _drawn(stage: Stage, image: Tensor, share: Tensor) -> Tensor:
     """Lesion fractions along the whole cord: overlapping blocks, the middle of each counts most."""
-    n_z, depth = image.shape[0], stage.block[0]
-    count = 1 + int(np.ceil(max(n_z - depth, 0) / (depth / 2)))
+    depth = stage.block[0]
     bell = torch.hann_window(depth + 2, periodic=False, device=image.device)[1:-1].view(-1, 1, 1)
     total, weight = torch.zeros_like(image), torch.zeros_like(image)
-    for start in np.rint(np.linspace(0, n_z - depth, count)).astype(int):
-        part = slice(int(start), int(start) + depth)
+    for start in first_voxels(image.shape[0], depth):
+        part = slice(start, start + depth)
         shown = as_seen(image[part], share[part])[None]
         both = torch.cat([shown, shown.flip(4)])
         one, mirrored = stage.network(both).float()[:, 0]
