@@ -84,8 +84,8 @@ def test_who_trained_and_who_tested_is_counted_for_the_first_seed(tmp_path):
     scans = pd.DataFrame({"state": ["measured"] * 7 + ["excluded"] * 2 + ["failed"]})
     rows = [
         {"dataset": "a", "subject": f"{k}", "method": "net", "seed": seed, "measure": "dice",
-         "value": 0.5, "split": "train" if k < n_train else "test"}
-        for seed, n_train in (("7", 5), ("42", 4)) for k in range(7)
+         "value": 0.5, "split": "" if k == 7 else "train" if k < n_train else "test"}
+        for seed, n_train in (("7", 5), ("42", 4)) for k in range(8)
     ]  # fmt: skip
     rows += [{"dataset": "a", "subject": "0", "method": "manual", "measure": "csa_mm2",
               "value": 1.0, "split": "external"}]  # fmt: skip
@@ -93,7 +93,7 @@ def test_who_trained_and_who_tested_is_counted_for_the_first_seed(tmp_path):
     assert [flow["title"] for flow in flows] == ["net, seed 7"]
     text = (tmp_path / str(flows[0]["file"])).read_text()
     assert re.findall(r">([^<>]*\d[^<>]*)</text>", text) == [
-        "10 scans found", "2 excluded", "1 failed", "5 train, 2 test",
+        "10 scans found", "2 excluded", "1 failed", "5 train, 2 test, 1 unseen",
     ]  # fmt: skip
 
 

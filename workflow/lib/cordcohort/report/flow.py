@@ -19,6 +19,8 @@ BOX_WIDTH, BOX_HEIGHT, GAP = 230, 46, 26
 SIDE_LEFT = 330
 WIDTH = SIDE_LEFT + BOX_WIDTH + 10
 MAX_CHARACTERS = 34
+END_CHARACTERS = 64
+CHARACTER_WIDTH = 8.8  # of the last box's letters, at most on average
 SPLITS = ("train", "validation", "test", "external")
 # What leaves the count at each step, in the order in which a scan is judged.
 STUDY_STEPS = (
@@ -71,7 +73,8 @@ def write_split_flows(
         drawn: each draws its own persons.
     """
     lost = [(text, int((scans["state"] == state).sum())) for state, text in STUDY_STEPS]
-    known = measures[(measures["split"] != "") & (measures["method"] != "")]
+    trained = measures.loc[measures["split"] == "train", "method"]
+    known = measures[measures["method"].isin(trained) & (measures["method"] != "")]
     flows: list[dict[str, str | int]] = []
     for method, own in known.groupby("method", sort=True):
         seed = str(min(own["seed"], key=_by_value))
@@ -79,7 +82,8 @@ def write_split_flows(
         counts = rows["split"].value_counts()
         if not {"train", "test"} <= set(counts.index):
             continue
-        told = ", ".join(f"{counts[s]} {s}" for s in SPLITS if s in counts)
+        words = [f"{counts[s]} {s}" for s in SPLITS if s in counts]
+        told = ", ".join([*words, *([f"{counts['']} unseen"] if "" in counts else [])])
         name = f"flow_split_{safe_name(str(method))}.svg"
         flow = _write(report / FIGURES / name, ("scans found", told), len(scans), lost)
         about = f"{method}, seed {seed}" if seed else str(method)
@@ -121,12 +125,13 @@ def _write(
     last = BOX_HEIGHT + max(len(steps), 1) * pitch
     height = last + BOX_HEIGHT + 4
     alt = f"{n_found} {start}; " + "".join(f"{n} {text}; " for text, n in steps)
-    ended = public_text(end if end[:1].isdigit() else f"{n_left} {end}", MAX_CHARACTERS)
+    ended = public_text(end if end[:1].isdigit() else f"{n_left} {end}", END_CHARACTERS)
+    end_width = max(BOX_WIDTH, min(round(CHARACTER_WIDTH * len(ended)) + 16, WIDTH - 4))
     alt += ended
     text = environment().get_template("flow.svg").render(
         width=WIDTH, height=height, box_width=BOX_WIDTH, box_height=BOX_HEIGHT, side=SIDE_LEFT,
         start=f"{n_found} {start}",
-        end=ended, sides=sides, last=last, alt=alt,
+        end=ended, end_width=end_width, sides=sides, last=last, alt=alt,
     )  # fmt: skip
     write_text(path, text)
     return {
