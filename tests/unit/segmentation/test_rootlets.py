@@ -169,3 +169,19 @@ def test_a_scan_without_cord_has_neither_rootlets_nor_pmj():
     assert {one.status for one in found.values()} == {"no_cord"}
     constant = Image(np.ones((20, 20, 20), np.float32), np.eye(4))
     assert found.keys() == rootlets.segment_rootlets(blind, constant, 8, mirror=False).keys()
+
+
+def test_voxels_too_large_for_filaments_are_left_to_the_network_of_levels(monkeypatch, image):
+    """A model with a network of fine blocks that sees nothing: of thick slices it is not asked."""
+    model = fixed_model(monkeypatch, 6.0)
+    nothing = Stage(_Nothing(), 0.8, 16, 0.0, "sigmoid", 0.0, (16, 16, 16))
+    model.stages["details"] = nothing
+    fine = Image(image.data, image.affine @ np.diag([1.0, 1.0, 0.9, 1.0]))  # slices of 1.08 mm
+    thick = Image(image.data, image.affine @ np.diag([1.0, 1.0, 1.1, 1.0]))  # slices of 1.32 mm
+    assert not rootlets.segment_rootlets(model, fine, 8, mirror=False)["rootlets"].mask.any()
+    assert rootlets.segment_rootlets(model, thick, 8, mirror=False)["rootlets"].mask.any()
+
+
+class _Nothing(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(x, -9.0)

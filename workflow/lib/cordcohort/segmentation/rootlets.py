@@ -43,6 +43,10 @@ SMOOTH_MM = 8.0
 LEAST_PEAK = 0.05
 SURE_PEAK = 0.5
 """A PMJ of at least this confidence helps to name the levels."""
+MOST_MM = 1.2
+"""Larger voxels hold no filaments: the network of fine blocks has not seen them."""
+THICK_SHARE = 0.4
+"""There a rootlet is where the network of levels sees this share (best on tuning phantoms)."""
 LEAST_SHARE = 0.05
 """Where the network of levels sees less than this share of rootlets there are none."""
 PEAK_REACH = 4
@@ -90,6 +94,8 @@ def segment_rootlets(
         fine = _fine(model, volume.slices, block, mirror=mirror)
         shape = tuple(int(n) for n in volume.slices.shape)
         threshold = float(model.card.get("threshold", 0.5))
+        if fine is None and DETAILS in model.stages:
+            threshold = THICK_SHARE
         labels = _labels(block, shares, fine, shape, threshold=threshold,
                          codes=drawn_codes(model.card))  # fmt: skip
     return {
@@ -143,8 +149,8 @@ def drawn_codes(card: Mapping[str, Any]) -> tuple[int, ...]:
 def _fine(
     model: Model, data: torch.Tensor, block: Block, *, mirror: bool
 ) -> torch.Tensor | None:  # fmt: skip
-    """Probability of any rootlet in each voxel, of a model that has a network for it."""
-    if DETAILS not in model.stages:
+    """Probability of any rootlet in each voxel, where a model has a network for such voxels."""
+    if DETAILS not in model.stages or max(block.spacing_mm) > MOST_MM:
         return None
     return likely(model.stages[DETAILS], data, block.spacing_mm, block.axis, mirror=mirror)
 
