@@ -44,7 +44,8 @@ def test_every_level_is_found_where_it_is(drawn):
     labels = found["rootlets"].mask
     errors = [abs(middle_mm(labels, c) - middle_mm(true, c)) for c in LEVELS]
     assert np.isfinite(errors).all()
-    # Over the whole study the median is near 1 mm; the worst of seven stays below half a level.
+    # A study's seven scans of one person: median 0.4 mm, worst 0.8 mm, within 2.5 mm of the cord.
+    # Here all slices of a level count, out to the dura, of another person; half a level is 7.5 mm.
     assert np.median(errors) < 2.5
     assert max(errors) < 7.5
     assert not found["rootlets"].warnings
@@ -57,7 +58,7 @@ def test_rootlets_overlap_as_much_as_a_filament_of_a_voxel_can(drawn):
         2 * np.sum((labels == c) & (true == c)) / (np.sum(labels == c) + np.sum(true == c))
         for c in LEVELS
     ]
-    # The study's mean less about two SD of single persons.
+    # 0.69 in a study; a voxel's filament of which the border is half a voxel off has 0.5.
     assert np.mean(dice) > 0.5
 
 
