@@ -169,7 +169,10 @@ def tell_patients(table: pd.DataFrame) -> None:
     print(f"\n{len(table)} patients, {int(table['n_true'].sum())} lesions above 3 mm3")
     for column, target in (("cord_dice", 0.95), ("lesion_dice", 0.70), ("f1", 0.80)):
         line(f"{column}, mean", table[column].mean(), target)
-    thirds = pd.qcut(table["ease"], 3, labels=["hardest", "middle", "easiest"])
+    ranks = table["ease"].rank(method="first")
+    thirds = pd.qcut(
+        ranks, min(3, len(table)), labels=["hardest", "middle", "easiest"][-len(table) :]
+    )
     columns = ["cord_dice", "lesion_dice", "f1", "sensitivity", "ppv"]
     groups = [("third", thirds), *((c, table[c]) for c in ("compression", "implant"))]
     for name, by in groups:
