@@ -57,6 +57,8 @@ FAULT_CODES: dict[str, str] = {
     "bvec_values": "b-vectors that are not finite",
     "bvec_norm": "b-vectors of weighted volumes that are not of length 1",
     "no_b0": "no volume with b = 0",
+    "no_class": "a map of rootlets without the classes that a training asks for",
+    "no_point": "a landmark label without one labelled place",
     "no_weighting": "no diffusion-weighted volume",
     "directions": "too few directions for a tensor",
     # Content
