@@ -26,6 +26,10 @@ rule all:
         made_by_rules(PLAN.experiment_tables()),
 
 
+if workflow.is_main_process:
+    withdraw_other_batchings(BATCHES)
+
 # All rules are defined: the scans need not lie in memory while the graph is built.
 PLAN.forget_scans()
 MADE.clear()
+BATCHES.clear()

@@ -10,6 +10,7 @@ from cordcohort.batch_record import (
     files_of_records,
     wait_for_files,
     withdraw_if_gone,
+    withdraw_other_batchings,
     write_batch_record,
 )
 from cordcohort.batches import Batch
@@ -69,3 +70,37 @@ def test_files_of_another_node_are_waited_for_and_not_for_ever(tmp_path):
     began = time.monotonic()
     wait_for_files([str(tmp_path / "never")], 0.1)
     assert time.monotonic() - began < 30
+
+
+def test_a_batch_made_anew_has_another_record(batch, tmp_path):
+    before = (tmp_path / batch.record).read_bytes()
+    write_batch_record(batch.record, batch.outputs)
+    assert (tmp_path / batch.record).read_bytes() == before
+    (tmp_path / "a.parquet").write_text("other")
+    write_batch_record(batch.record, batch.outputs)
+    assert (tmp_path / batch.record).read_bytes() != before
+
+
+def test_records_of_another_number_of_batches_are_removed_and_no_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "results/batches/shape"
+    folder.mkdir(parents=True)
+    names = ["a_0000of0002", "a_0001of0002", "a_0000of0004", "a_0003of0004", "b_0000of0001"]
+    for name in names:
+        (folder / f"{name}.json").write_text("{}")
+    planned = [
+        Batch(f"shape_{name}", name, [], [], [], f"results/batches/shape/{name}.json")
+        for name in names[:2]
+    ]
+    removed = withdraw_other_batchings(planned)
+    assert sorted(path.stem for path in removed) == names[2:4]
+    assert sorted(path.stem for path in folder.iterdir()) == ["a_0000of0002", "a_0001of0002",
+                                                              "b_0000of0001"]  # fmt: skip
+
+
+def test_a_late_file_is_waited_for_by_who_reads_its_record(batch, tmp_path):
+    late = tmp_path / "a.parquet"
+    late.rename(tmp_path / "hidden")
+    timer = threading.Timer(0.3, (tmp_path / "hidden").rename, (late,))
+    timer.start()
+    assert files_of_records([batch.record], 60) == batch.outputs

@@ -22,7 +22,11 @@ sys.path.insert(
 import _bootstrap  # noqa: E402,F401
 
 from cordcohort import scan as paths  # noqa: E402
-from cordcohort.batch_record import wait_for_files, withdraw_if_gone  # noqa: E402
+from cordcohort.batch_record import (  # noqa: E402
+    wait_for_files,
+    withdraw_if_gone,
+    withdraw_other_batchings,
+)
 from cordcohort.batches import latency_of_job, rules_of_job  # noqa: E402
 from cordcohort.cluster.memory import job_memory_mb  # noqa: E402
 from cordcohort.digest import (
@@ -50,6 +54,7 @@ use_known_digests(Path(paths.MODULE_DIGESTS), keep=workflow.is_main_process)
 # Outputs of the rules defined so far. An input taken from here tells the engine which rule makes
 # it; a bare path would have to be matched against the outputs of all rules.
 MADE = {}
+BATCHES = []
 
 
 def remember(rule, stage):
@@ -63,6 +68,7 @@ def remember_batch(batch, stage):
     """As `remember`; whoever wants a file of the batch waits for its record."""
     remember(batch.rule, stage)
     MADE.update(dict.fromkeys(batch.outputs, MADE[batch.record]))
+    BATCHES.append(batch)
     if workflow.is_main_process:
         withdraw_if_gone(batch)
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from cordcohort.table import read_parquet, read_tsv, write_folder_schema, write_parquet, write_tsv
 
+PATIENCE_S = 60.0
+"""A network disk may show the files of another node late."""
+
 with job(snakemake) as j:
     index = read_parquet(j.input.index)
     exclusions = list(j.params.exclusions)
@@ -15,7 +18,7 @@ with job(snakemake) as j:
     read = {Path(path).parent.name: read_tsv(path) for path in j.input.splits}
     splits = with_test_persons(read, j.params.tested)
     seeds = {model: tuple(pair) for model, pair in j.params.seeds.items()}
-    tables = files_of_records(j.unnamed_inputs())
+    tables = files_of_records(j.unnamed_inputs(), PATIENCE_S)
     table = build_cohort(tables, index, exclusions, external, splits, seeds=seeds)
     write_parquet(j.output.table, table)
     write_tsv(j.output.text, table)

@@ -109,10 +109,10 @@ def test_a_mirrored_scan_has_the_mirrored_lesions_whatever_the_network_prefers()
 
 def test_the_scanners_scale_does_not_matter() -> None:
     volume, cord, _ = scan((0.8, 0.8, 0.8), (60, 60, 50))
-    other = Volume(7 * volume.slices, volume.y, volume.x, volume.step_mm, 0.1)
+    scaled = [Volume(s * volume.slices, volume.y, volume.x, 0.8, 0.1) for s in (1, 7, 1e-7, 1e6)]
     with torch.inference_mode():
-        one, two = (draw_in_cord(STAGE, v, cord) for v in (volume, other))
-    assert np.allclose(one, two, atol=1e-3)
+        one, *others = (draw_in_cord(STAGE, v, cord) for v in scaled)
+    assert all(np.allclose(one, other, atol=1e-3) for other in others)
 
 
 def test_a_cord_of_one_slice_and_a_constant_image_give_numbers() -> None:

@@ -68,6 +68,14 @@ def test_far_from_the_cord_and_beyond_the_scan_there_is_nothing():
     assert bool(torch.isfinite(cut).all())
 
 
+def test_a_cord_that_runs_out_of_the_scan_stops_nothing():
+    data, _, _ = scan((0.8, 0.8, 0.8))
+    away = CordAxis(np.array([0.0, 45.0]), np.array([20.0, 20.0]), np.array([-60.0, 18.0]))
+    found = likely(stage(), data, (0.8, 0.8, 0.8), away, mirror=False)
+    assert found.shape == data.shape
+    assert bool(torch.isfinite(found).all())
+
+
 def test_a_scan_smaller_than_a_block_has_its_answer():
     data, _, axis = scan((0.8, 0.8, 0.8))
     small = data[:9, :20, :30]

@@ -111,3 +111,9 @@ def test_a_network_of_slices_is_refused_where_lesions_are_painted() -> None:
     recipe = {"name": "a", "task": "lesion", "seed": 1, "painting": {"lesions": {}}}
     with pytest.raises(ConfigError, match=r"painting\.lesions.*network of volumes"):
         parse_recipe(recipe)
+
+
+def test_shapes_without_any_cord_are_refused() -> None:
+    empty = CordStack("sacrum", np.zeros((3, 20, 128, 128), np.float32), 3.0)
+    with pytest.raises(ConfigError, match="sacrum"):
+        LesionPainter([empty], [1.0], {}, seed=1)

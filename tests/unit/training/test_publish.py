@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
+from cordcohort.errors import ConfigError
 from cordcohort.files import read_json
+from cordcohort.segmentation.networks import build_network
 from cordcohort.segmentation.registry import list_models, load_model
 from cordcohort.training.engine import train
 from cordcohort.training.publish import publish
+from safetensors.torch import save_file
 
 RECIPE = {
     "name": "tiny",
@@ -59,3 +63,18 @@ def test_painted_blocks_of_lesions_train_and_load_as_a_model_that_draws_in_the_c
     assert model.stages["lesion"].in_cord
     assert model.stages["lesion"].block == (96, 24, 32)
     assert model.card["training"]["lesion"]["data"] == "painted label maps only, no image"
+
+
+def test_a_model_that_draws_in_a_cord_is_refused_without_one(tmp_path: Path) -> None:
+    options = {"in_channels": 2, "features": [4, 4]}
+    network = build_network("folded_unet_3d", options)
+    save_file(network.state_dict(), str(tmp_path / "lesion.safetensors"))
+    stage = {"architecture": "folded_unet_3d", "options": options, "in_cord": True,
+             "weights": "lesion.safetensors", "spacing_mm": 0.6, "patch": [96, 24, 32],
+             "activation": "sigmoid"}  # fmt: skip
+    card = {"schema": 1, "name": "mine", "task": "lesion", "labels": {"2": "lesion"},
+            "orientation": "RAS", "threshold": 0.5, "stages": {"lesion": stage},
+            "training": {}, "licence": "x"}  # fmt: skip
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump(card))
+    with pytest.raises(ConfigError, match="a stage 'cord'"):
+        load_model(tmp_path)

@@ -10,7 +10,9 @@ anew.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,6 +23,7 @@ from cordcohort.files import read_record, write_record
 from cordcohort.scan import RECORD_SCHEMA
 
 _POLL_S = 0.5
+_NUMBERED = re.compile(r"(.*)_\d+of(\d+)\.json")
 
 
 def write_batch_record(path: Path | str, files: Sequence[str]) -> None:
@@ -44,11 +47,20 @@ def write_batch_record(path: Path | str, files: Sequence[str]) -> None:
             f"{missing[0]}: expected a file of this job, got none ({len(missing)} of {len(files)} "
             "are missing); run again, and report it if it stays so"
         )
-    write_record(path, {"schema": RECORD_SCHEMA, "files": list(files)})
+    # Without it the engine takes the record of a batch that was made anew for the old one.
+    states = [f"{s.st_size}:{s.st_mtime_ns}" for s in map(os.stat, files)]
+    made = hashlib.sha256("\n".join(states).encode()).hexdigest()
+    write_record(path, {"schema": RECORD_SCHEMA, "files": list(files), "made": made})
 
 
-def files_of_records(records: Iterable[Path | str]) -> list[str]:
+def files_of_records(records: Iterable[Path | str], patience_s: float = 0.0) -> list[str]:
     """Files that some batches have made, in the order of their records.
+
+    Parameters
+    ----------
+    records : iterable of path
+    patience_s : float
+        How long to wait for files that a network disk shows late.
 
     Raises
     ------
@@ -58,6 +70,7 @@ def files_of_records(records: Iterable[Path | str]) -> list[str]:
     found: list[str] = []
     for path in records:
         files = read_record(path, RECORD_SCHEMA)["files"]
+        wait_for_files(files, patience_s)
         for missing in missing_files(files):
             raise DamagedError(missing, "no file", path)
         found += files
@@ -79,6 +92,32 @@ def withdraw_if_gone(batch: Batch) -> bool:
     with contextlib.suppress(OSError):
         Path(batch.record).unlink(missing_ok=True)
     return True
+
+
+def withdraw_other_batchings(planned: Iterable[Batch]) -> list[Path]:
+    """Remove the records of stages and data sets that are now dealt into another number of batches.
+
+    Going back to the old number later must not find them: their files are no longer those.
+
+    Returns
+    -------
+    list of Path
+        What was removed.
+    """
+    counts: dict[tuple[Path, str], set[str]] = {}
+    for batch in planned:
+        found = _NUMBERED.fullmatch(Path(batch.record).name)
+        if found:
+            counts.setdefault((Path(batch.record).parent, found[1]), set()).add(found[2])
+    removed: list[Path] = []
+    for folder in sorted({folder for folder, _ in counts}):
+        for path in sorted(folder.glob("*.json")):
+            found = _NUMBERED.fullmatch(path.name)
+            if found and found[2] not in counts.get((folder, found[1]), {found[2]}):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                    removed.append(path)
+    return removed
 
 
 def missing_files(files: Iterable[str]) -> list[str]:

@@ -39,7 +39,9 @@ def rootlet_codes(data: Array, kind: str = "dseg") -> NDArray[np.uint8]:
     >>> rootlet_codes(np.array([0, 2, 9])).tolist(), rootlet_codes(np.array([0, 1, 1])).tolist()
     ([0, 2, 9], [0, 200, 200])
     """
-    known = np.where(np.asarray(data) <= MOST, data, 0)  # a number beyond must not come back as 2
+    numbers = np.asarray(data)
+    # A number beyond what fits must not come back as a level.
+    known = np.where((numbers > 0) & (numbers <= MOST), numbers, 0)
     codes = known.astype(np.uint8)
     if kind == BINARY_KIND or np.unique(codes[codes > 0]).tolist() == [1]:
         return np.where(codes > 0, NO_LEVEL, 0).astype(np.uint8)

@@ -30,6 +30,8 @@ STEP_MM = (0.8, 0.6, 0.6)
 CORE_SHARE = 0.9
 CUT = 10.0
 LEAST_SPREAD = 1e-4
+LEAST_SHARE = 1e-6
+TINY = 1e-30
 LEAST_VOXELS = 12
 LEAST_SLICES = 20
 DEGREE, ROUNDS = 3, 5
@@ -56,7 +58,7 @@ def as_seen(image: Tensor, share: Tensor) -> Tensor:
     if values.numel() < 2:  # noqa: PLR2004 - one voxel has no spread
         return torch.stack([torch.zeros_like(share), share])
     low, middle, high = torch.quantile(values, values.new_tensor([0.25, 0.5, 0.75]))
-    half = ((high - low) / 2).clamp(min=LEAST_SPREAD)
+    half = torch.maximum((high - low) / 2, LEAST_SHARE * middle.abs()).clamp(min=TINY)
     inside = ((image - middle) / half).clamp(-CUT, CUT)
     return torch.stack([inside * share, share])
 

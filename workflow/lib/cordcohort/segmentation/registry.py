@@ -202,13 +202,17 @@ def _load_folder(path: Path, known: dict[str, str], device: torch.device) -> Mod
     lender = str(card.get("localiser", ""))
     if lender:
         lent, their_digest = _lent(lender, str(card_path), device)
-        stages.update(lent)
+        in_cord = any(entry.get("in_cord") for entry in card.get("stages", {}).values())
+        stages.update({n: s for n, s in lent.items() if n == LOCALISER or in_cord})
         digest.update(their_digest.encode())
     for name, entry in sorted(card.get("stages", {}).items()):
         weights = path / entry["weights"]
         found = _check_weights(weights, known)
         digest.update(found.encode())
         stages[name] = _stage(entry, weights, device)
+    if any(stage.in_cord for stage in stages.values()) and "cord" not in stages:
+        raise ConfigError("stages", sorted(stages), "a stage 'cord' beside one that is in_cord",
+                          "name a model with a cord under localiser", str(card_path))  # fmt: skip
     return Model(
         str(card["name"]), card, stages, digest.hexdigest() if stages else "",
         device if stages else torch.device("cpu"), card.get("backend", NETWORK),

@@ -74,6 +74,8 @@ def likely(
     total, weight = torch.zeros_like(grid), torch.zeros_like(grid)
     shape = bell(stage.block, grid.device)
     for corner in _corners(stage.block, size, step, own, axis):
+        if any(c + b <= 0 or c >= n for c, b, n in zip(corner, stage.block, size, strict=True)):
+            continue  # an oblique cord that goes on beyond the scan
         block, inside = _cut(grid, corner, stage.block)
         shown = standardised_block(block)[None, None]
         out = torch.sigmoid(stage.network(shown).float() + stage.logit_offset)[0, 0]

@@ -20,6 +20,7 @@ from cordcohort.trained import (
 from cordcohort.training.engine import train
 from cordcohort.training.publish import publish
 from cordcohort.training.ready import made_of, ready
+from cordcohort.training.recipe import read_recipe
 from cordcohort.training.split import SPLIT_FILE, joined_splits, write_split
 
 MADE_OF = "made_of.json"
@@ -63,6 +64,9 @@ def train_declared(
     borrowed = "" if own else str(entry["localiser"])
     folder = study_dir / model_folder(str(entry["name"]))
     notes = {"description": f"Trained by the study from the recipe {Path(entry['recipe']).name}."}
+    if any("lesions" in read_recipe(run / "recipe.yaml").painting for run in runs.values()):
+        # It draws into that model's cord, not along its path alone.
+        notes, borrowed = {**notes, "localiser": borrowed}, ""
     publish(folder, runs, name=str(entry["name"]), notes=notes, localiser_of=borrowed,
             register=False)  # fmt: skip
     splits = [run / SPLIT_FILE for run in runs.values() if (run / SPLIT_FILE).is_file()]

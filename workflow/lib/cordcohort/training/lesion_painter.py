@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
+from cordcohort.errors import ConfigError
 from cordcohort.segmentation.lesion_block import BLOCK, STEP_MM, as_seen, evened
 from cordcohort.training.augment import bias_field, coarser, smoothed
 from cordcohort.training.contrast import brighten_grey, tissue_means
@@ -65,6 +66,9 @@ class LesionPainter:
     ) -> None:  # fmt: skip
         # A slab below the cord's end has nothing to damage.
         held = [i for i, s in enumerate(stacks) if s.cord_area_mm2.max() > LEAST_AREA_MM2]
+        if not held:
+            raise ConfigError("sources", [s.name for s in stacks], "a shape that holds cord",
+                              "name another atlas, masks or phantom source")  # fmt: skip
         self.stacks = [stacks[i] for i in held]
         self.maps = [torch.from_numpy(s.maps.astype(np.float32)) for s in self.stacks]
         chosen = np.asarray([weights[i] for i in held], float)
