@@ -30,6 +30,7 @@ from cordcohort.training.lesions import (
     lesion_contrast,
     smooth_block,
 )
+from cordcohort.training.mixture import stacked
 from cordcohort.training.sources import STACK_PIXEL_MM, STACK_PIXELS, CordStack
 from cordcohort.training.surroundings import CODE
 
@@ -78,12 +79,7 @@ class LesionPainter:
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
         """Batch ``step``: blocks (size, 2, z, y, x), share of lesion (size, 1, z, y, x)."""
-        rng = np.random.default_rng((self.seed, step))
-        generator = torch.Generator()
-        generator.manual_seed(int(rng.integers(2**62)))
-        with torch.no_grad():
-            drawn = [self._one(rng, generator) for _ in range(size)]
-        return torch.stack([d[0] for d in drawn]), torch.stack([d[1] for d in drawn])
+        return stacked(self._one, self.seed, step, size)
 
     def _one(self, rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         number = int(rng.choice(len(self.stacks), p=self.weights))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from torch import Tensor
 MIXTURE_SEED = 7
 VALIDATION_SEED_SHIFT = 1_000_003
 Batch = tuple[Tensor, Tensor]
+DrawOne = Callable[[np.random.Generator, torch.Generator], Batch]
 
 
 class Batches(Protocol):
@@ -38,6 +40,31 @@ class Mixture:
         found = [part.batch(step, n) for part, n in zip(self.parts, counts, strict=True) if n]
         image, target = (torch.cat([pair[i] for pair in found]) for i in (0, 1))
         return image, target
+
+
+def stacked(one: DrawOne, seed: int, step: int, size: int) -> Batch:
+    """Batch number ``step`` of a painter that draws its samples one by one.
+
+    Parameters
+    ----------
+    one
+        Draws an image and a target from a generator of numpy and one of torch.
+    seed
+        Together with the step it fixes the batch.
+
+    Examples
+    --------
+    >>> def draw(rng, generator):
+    ...     return torch.rand(2, generator=generator), torch.ones(1)
+    >>> [tuple(t.shape) for t in stacked(draw, 1, 0, 3)]
+    [(3, 2), (3, 1)]
+    """
+    rng = np.random.default_rng((seed, step))
+    generator = torch.Generator()
+    generator.manual_seed(int(rng.integers(2**62)))
+    with torch.no_grad():
+        drawn = [one(rng, generator) for _ in range(size)]
+    return torch.stack([d[0] for d in drawn]), torch.stack([d[1] for d in drawn])
 
 
 @dataclass(frozen=True)

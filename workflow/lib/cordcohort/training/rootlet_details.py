@@ -24,6 +24,7 @@ from cordcohort.phantom.frame import build_frame
 from cordcohort.phantom.parts import rootlet_levels, rootlets_at
 from cordcohort.phantom.person import Person, draw_person
 from cordcohort.segmentation.rootlet_details import standardised_block
+from cordcohort.training.mixture import stacked
 from cordcohort.training.recipe import Recipe
 from cordcohort.training.rootlet_painter import HELD_OUT_PERSONS, brightness, scanned
 
@@ -90,12 +91,7 @@ class DetailPainter:
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
         """Batch ``step``: images and, at each voxel's centre, whether a rootlet is there."""
-        rng = np.random.default_rng((self.seed, step))
-        generator = torch.Generator()
-        generator.manual_seed(int(rng.integers(2**62)))
-        with torch.no_grad():
-            drawn = [self._one(rng, generator) for _ in range(size)]
-        return torch.stack([d[0] for d in drawn]), torch.stack([d[1] for d in drawn])
+        return stacked(self._one, self.seed, step, size)
 
     def _one(self, rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         codes = self.codes[int(rng.integers(len(self.codes)))]

@@ -35,7 +35,7 @@ from cordcohort.training.augment import (
     smoothed,
 )
 from cordcohort.training.contrast import tissue_means
-from cordcohort.training.mixture import fixed
+from cordcohort.training.mixture import fixed, stacked
 from cordcohort.training.phantom_sources import tissue_names
 from cordcohort.training.recipe import Recipe
 from cordcohort.training.surroundings import CODE
@@ -144,12 +144,7 @@ class RootletPainter:
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
         """Batch ``step``: blocks (size, 2, z, y, x), targets (size, levels and PMJ, z, y, x)."""
-        rng = np.random.default_rng((self.seed, step))
-        generator = torch.Generator()
-        generator.manual_seed(int(rng.integers(2**62)))
-        with torch.no_grad():
-            drawn = [self._one(rng, generator) for _ in range(size)]
-        return torch.stack([d[0] for d in drawn]), torch.stack([d[1] for d in drawn])
+        return stacked(self._one, self.seed, step, size)
 
     def _one(self, rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         block = self.blocks[int(rng.integers(len(self.blocks)))]
