@@ -7,9 +7,9 @@ import pytest
 import torch
 from cordcohort.errors import ConfigError
 from cordcohort.training.augment import PUBLISHED, check_augmentation
+from cordcohort.training.mixture import Mixture
 from cordcohort.training.patches import Item, PatchSampler, check_patches
 from cordcohort.training.phantom_volumes import phantom_items
-from cordcohort.training.supply import Mixture
 
 NONE = check_augmentation(dict.fromkeys(PUBLISHED, False))
 

@@ -59,12 +59,50 @@ def stacked(one: DrawOne, seed: int, step: int, size: int) -> Batch:
     >>> [tuple(t.shape) for t in stacked(draw, 1, 0, 3)]
     [(3, 2), (3, 1)]
     """
-    rng = np.random.default_rng((seed, step))
-    generator = torch.Generator()
-    generator.manual_seed(int(rng.integers(2**62)))
+    chance = generators(seed, step)
+    return numbered(lambda _: one(*chance), step, size)
+
+
+def numbered(one: Callable[[int], Batch], step: int, size: int) -> Batch:
+    """Batch number ``step`` of samples that are counted from 0 on.
+
+    Examples
+    --------
+    >>> image, _ = numbered(lambda number: (torch.tensor(number), torch.tensor(0)), 2, 3)
+    >>> image.tolist()
+    [6, 7, 8]
+    """
     with torch.no_grad():
-        drawn = [one(rng, generator) for _ in range(size)]
+        drawn = [one(step * size + i) for i in range(size)]
     return torch.stack([d[0] for d in drawn]), torch.stack([d[1] for d in drawn])
+
+
+def generators(
+    *key: int, device: str | torch.device = "cpu"
+) -> tuple[np.random.Generator, torch.Generator]:
+    """Generators of numpy and torch that a key of numbers fixes.
+
+    Examples
+    --------
+    >>> generators(3, 1)[0].random() == generators(3, 1)[0].random()
+    True
+    """
+    rng = np.random.default_rng(key)
+    generator = torch.Generator(device)
+    generator.manual_seed(int(rng.integers(2**62)))
+    return rng, generator
+
+
+def in_turn(seed: int, number: int, n: int) -> int:
+    """Place of draw ``number`` among ``n`` scans: every scan once before any comes again.
+
+    Examples
+    --------
+    >>> sorted(in_turn(5, number, 4) for number in range(4, 8))
+    [0, 1, 2, 3]
+    """
+    epoch, place = divmod(number, n)
+    return int(np.random.default_rng((seed, 1, epoch)).permutation(n)[place])
 
 
 @dataclass(frozen=True)
@@ -78,6 +116,21 @@ class Supply:
     checks: list[Batch]
     epoch_samples: int
     unseen: bool = True
+
+
+def joined(scans: Supply | None, painted: Supply | None, share: float, seed: int) -> Supply | None:
+    """One supply of scans and painted samples, of which ``share`` are painted; either may lack.
+
+    Examples
+    --------
+    >>> joined(None, None, 0.5, 1) is None
+    True
+    """
+    if scans is None or painted is None:
+        return scans or painted
+    mixed = Mixture(scans.train, painted.train, share, seed)
+    unseen = scans.unseen and painted.unseen
+    return Supply(mixed, scans.checks + painted.checks, scans.epoch_samples, unseen)
 
 
 def fixed(batches: Batches, size: int, samples: int) -> list[Batch]:

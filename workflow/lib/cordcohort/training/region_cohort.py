@@ -28,6 +28,7 @@ from cordcohort.nifti import Image, read_image, read_mask
 from cordcohort.scan import Row, masks_of, scan_id
 from cordcohort.training import acquire
 from cordcohort.training.cohort import Entry
+from cordcohort.training.mixture import generators, in_turn, numbered
 from cordcohort.training.region_painter import FA, checked_painting, exchanged
 
 SERIES_NDIM = 4
@@ -149,18 +150,12 @@ class RegionScans:
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
         """Batch ``step``: images (size, 1, n, n) z-scored, class shares (size, 9, n, n)."""
-        with torch.no_grad():
-            pairs = [self._one(step * size + i) for i in range(size)]
-            return torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
+        return numbered(self._one, step, size)
 
     def _one(self, number: int) -> tuple[Tensor, Tensor]:
         """Draw number ``number``: image ``(1, n, n)`` and class shares ``(9, n, n)``."""
-        epoch, place = divmod(number, len(self.scans))
-        order = np.random.default_rng((self.seed, 1, epoch)).permutation(len(self.scans))
-        scan = self.scans[int(order[place])]
-        rng = np.random.default_rng((self.seed, 0, number))
-        generator = torch.Generator(self.device)
-        generator.manual_seed(int(rng.integers(2**62)))
+        scan = self.scans[in_turn(self.seed, number, len(self.scans))]
+        rng, generator = generators(self.seed, 0, number, device=self.device)
         slice_, cy, cx = scan.places[int(rng.integers(len(scan.places)))]
         y, x, inside = self._places(rng, generator, scan, (float(cy), float(cx)))
         image = torch.from_numpy(scan.image[int(slice_)]).to(self.device)

@@ -16,9 +16,9 @@ from cordcohort.training.mixture import (
     VALIDATION_SEED_SHIFT,
     Batch,
     Batches,
-    Mixture,
     Supply,
     fixed,
+    joined,
 )
 from cordcohort.training.recipe import Recipe
 from cordcohort.training.region_cohort import RegionScans, region_scans
@@ -50,15 +50,11 @@ def region_supply(
     """
     painted = _painted(recipe, roots, device)
     drawn = _cohort(recipe, find_rows, device, folder, resume=resume)
-    if painted is None and drawn is None:
+    both = joined(drawn, painted, float(recipe.sources["painted_share"]), recipe.seed)
+    if both is None:
         raise ConfigError("sources", dict(recipe.sources), "an atlas, phantom or cohort source",
                           "name one", recipe.name)  # fmt: skip
-    if painted is None or drawn is None:
-        return painted or drawn  # pyright: ignore[reportReturnType] - one of them is there
-    share = float(recipe.sources["painted_share"])
-    mixed = Mixture(drawn.train, painted.train, share, recipe.seed)
-    return Supply(mixed, drawn.checks + painted.checks, drawn.epoch_samples,
-                  drawn.unseen and painted.unseen)  # fmt: skip
+    return both
 
 
 def _painted(recipe: Recipe, roots: Mapping[str, Path], device: torch.device) -> Supply | None:

@@ -21,6 +21,7 @@ from cordcohort.scan import Row, masks_of
 from cordcohort.spinal_names import DORSAL
 from cordcohort.training.augment import bias_field
 from cordcohort.training.cohort import Entry
+from cordcohort.training.mixture import generators, in_turn, numbered
 from cordcohort.training.rootlet_painter import (
     as_grid,
     block_places,
@@ -60,17 +61,11 @@ class RootletShapes:
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
         """Batch ``step``: blocks (size, 2, z, y, x), targets (size, classes and PMJ, z, y, x)."""
-        with torch.no_grad():
-            pairs = [self._one(step * size + i) for i in range(size)]
-            return torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
+        return numbered(self._one, step, size)
 
     def _one(self, number: int) -> tuple[Tensor, Tensor]:
-        epoch, place = divmod(number, len(self.blocks))
-        order = np.random.default_rng((self.seed, 1, epoch)).permutation(len(self.blocks))
-        block = self.blocks[int(order[place])]
-        rng = np.random.default_rng((self.seed, 0, number))
-        generator = torch.Generator()
-        generator.manual_seed(int(rng.integers(2**62)))
+        block = self.blocks[in_turn(self.seed, number, len(self.blocks))]
+        rng, generator = generators(self.seed, 0, number)
         places = block_places(rng, block)
         grid = as_grid(places, block.codes.shape)
         valid = (_at(block.inside, grid) > 0.5).float() * field_of_view(rng, block, places)

@@ -11,7 +11,7 @@ from cordcohort.scan import Row
 from cordcohort.spinal_names import DORSAL, DORSAL_VENTRAL, ROOTLET_CLASSES
 from cordcohort.training.cohort import check_entries
 from cordcohort.training.dealt import dealt
-from cordcohort.training.mixture import VALIDATION_SEED_SHIFT, Mixture, Supply, fixed
+from cordcohort.training.mixture import VALIDATION_SEED_SHIFT, Mixture, Supply, fixed, joined
 from cordcohort.training.recipe import Recipe
 from cordcohort.training.rootlet_cohort import RootletShapes, rootlet_scans
 from cordcohort.training.rootlet_painter import rootlet_batches
@@ -77,15 +77,11 @@ def rootlet_supply(
                           "masks of the cord have no rootlets", recipe.name)  # fmt: skip
     painted = _painted(recipe, roots, classes)
     drawn = _cohort(recipe, find_rows, folder, classes, resume=resume)
-    if painted is None and drawn is None:
+    both = joined(drawn, painted, float(recipe.sources["painted_share"]), recipe.seed)
+    if both is None:
         raise ConfigError("sources", dict(recipe.sources), "an atlas, phantom or cohort source",
                           "name one", recipe.name)  # fmt: skip
-    if painted is None or drawn is None:
-        return painted or drawn  # pyright: ignore[reportReturnType] - one of them is there
-    share = float(recipe.sources["painted_share"])
-    mixed = Mixture(drawn.train, painted.train, share, recipe.seed)
-    return Supply(mixed, drawn.checks + painted.checks, drawn.epoch_samples,
-                  drawn.unseen and painted.unseen)  # fmt: skip
+    return both
 
 
 def _painted(recipe: Recipe, roots: Mapping[str, Path], classes: str) -> Supply | None:

@@ -19,9 +19,9 @@ from cordcohort.training.mixture import (
     VALIDATION_SEED_SHIFT,
     Batch,
     Batches,
-    Mixture,
     Supply,
     fixed,
+    joined,
 )
 from cordcohort.training.nested import CORD
 from cordcohort.training.painter import Painter
@@ -81,16 +81,12 @@ def make_supply(
         return region_supply(recipe, roots, find_rows, device, folder, resume=resume)
     scans = _cohort(recipe, find_rows, device, folder, resume=resume)
     painted = _painted(recipe, roots, device)
-    if scans is None and painted is None:
+    both = joined(scans, painted, float(recipe.sources["painted_share"]), recipe.seed)
+    if both is None:
         raise ConfigError("sources", dict(recipe.sources),
                           "at least one cord shape to paint, or a cohort",
                           "name an atlas, masks, phantom or cohort source")  # fmt: skip
-    if scans is None or painted is None:
-        return scans or painted  # pyright: ignore[reportReturnType] - one of them is there
-    share = float(recipe.sources["painted_share"])
-    mixed = Mixture(scans.train, painted.train, share, recipe.seed)
-    unseen = scans.unseen and painted.unseen
-    return Supply(mixed, scans.checks + painted.checks, scans.epoch_samples, unseen)
+    return both
 
 
 def _painted(recipe: Recipe, roots: Mapping[str, Path], device: torch.device) -> Supply | None:
