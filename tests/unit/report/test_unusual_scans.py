@@ -95,7 +95,7 @@ def test_masks_to_correct_are_those_that_failed_then_the_unusual(tmp_path: Path)
     assert "009" not in set(found["subject"])
     shown = write_corrections(found, inputs, tmp_path)
     assert shown[0]["reason"] == "no cord found"
-    assert shown[1]["reason"].startswith("M0 160")
+    assert shown[1]["reason"].startswith("M0 160 mm, cohort median ")
     listed = yaml.safe_load((tmp_path / "tables/masks_to_correct.yml").read_text())
     assert listed["FILES_SEG"][:2] == ["sub-020_T2w.nii.gz", "sub-005_T2w.nii.gz"]
 

@@ -16,7 +16,7 @@ from cordcohort.report.inputs import Inputs, records
 from cordcohort.report.links import TABLES, scan_anchor, subject_link
 from cordcohort.report.privacy import public_text
 from cordcohort.report.scan_list import measured_text
-from cordcohort.report.words import number_text, scan_text, signed_text, structure_text
+from cordcohort.report.words import number_text, scan_text, signed_text, structure_text, unit_text
 from cordcohort.table import SCAN_KEY
 
 Record = dict[str, Any]
@@ -27,7 +27,8 @@ MASK_KEY = [*SCAN_KEY, "method", "structure"]
 SHOWN_MASKS = 10
 # Blocks of the list that the Spinal Cord Toolbox's manual-correction script reads.
 _BLOCKS = {"cord": "FILES_SEG", "gm": "FILES_GMSEG", "lesion": "FILES_LESION"}
-_COLUMNS = [*MASK_KEY, "site", "why", "measure", "value", "median", "n", "z", "chance", "reason"]
+_COLUMNS = [*MASK_KEY, "site", "why", "measure", "value", "median", "unit", "n", "z", "chance",
+            "reason"]  # fmt: skip
 
 
 def corrections(inputs: Inputs, compared: pd.DataFrame) -> pd.DataFrame:
@@ -97,9 +98,11 @@ def _list_text(named: pd.DataFrame) -> str:
 def _entry(row: Mapping[str, Any]) -> Record:
     reason = row["reason"]
     if row["why"] == "unusual":
+        unit = unit_text(str(row["unit"]))
+        value, median = (f"{number_text(row[k])} {unit}".strip() for k in ("value", "median"))
         reason = (
-            f"{measured_text(dict(row))} {number_text(row['value'])}, cohort median "
-            f"{number_text(row['median'])} (distance {signed_text(row['z'])}, n = {int(row['n'])})"
+            f"{measured_text(dict(row))} {value}, cohort median {median} "
+            f"(distance {signed_text(row['z'])}, n = {int(row['n'])})"
         )
     return {
         "link": f"{subject_link(row['dataset'], row['subject'])}#{scan_anchor(row)}",
