@@ -235,6 +235,7 @@ SOFT = MASK.replace("_seg.nii", "_softseg.nii")
 RECORD = MASK.replace(".nii.gz", ".json")
 B0 = "results/images/*/*/*/*/*desc-b0_dwi.nii.gz"
 MAP = "results/images/*/*/*/*/*desc-fa_dwi.nii.gz"
+BATCH = "results/batches/segment_cord-v1/*.json"
 SHAPE = "results/measures/shape/*/*/*/*/*.parquet"
 TABLE = "results/cohort/measures.parquet"
 
@@ -253,6 +254,13 @@ def _damages() -> list[Case]:
         Case("damage-shard-cut", damage("results/bids/shards/*.json", "cut"), state="segmented"),
         Case("damage-map-flip", damage(MAP, "flip"), "dwi", "tensor"),
         Case("damage-b0-flip", damage(B0, "flip"), "dwi", "b0"),
+        Case("damage-batch-flip", damage(BATCH, "flip"), state="segmented"),
+        Case("damage-batch-cut", damage(BATCH, "cut"), state="segmented"),
+        Case(
+            "damage-tables-batch-flip",
+            damage(BATCH.replace("segment_cord-v1", "shape"), "flip"),
+            state="measured",
+        ),
     ]
 
 
@@ -271,7 +279,7 @@ def all_cases() -> list[Case]:
     cases: list[Case] = []
     for turn in range(4):
         cases += kills if turn < 2 else kills[:3]
-        cases += others[2 * turn : 2 * turn + 2] + damages[3 * turn : 3 * turn + 3]
+        cases += others[2 * turn : 2 * turn + 2] + damages[4 * turn : 4 * turn + 4]
     return [
         Case(f"{number:02d}-{case.name}", case.inject, case.kind, case.state)
         for number, case in enumerate(cases, 1)

@@ -27,25 +27,23 @@ MAX_TRIES = 4
 COLUMNS = ("case", "seed", "fault", "faulty_run", "outcome")
 
 
-def stage_targets(base: Path, kind: str) -> dict[str, list[str]]:
-    """Files that a study holds when it has got so far."""
-    folder = f"sub-01/ses-1/{'anat' if kind == 'T2w' else 'dwi'}"
-    stem = f"{folder}/sub-01_ses-1_{kind}"
-    if not (base / "data" / "north" / f"{stem}.nii.gz").is_file():
-        raise SystemExit(f"{base}: no {stem}.nii.gz; the phantom's names have changed")
-    if kind == "dwi":
-        image = f"results/images/north/{folder}/sub-01_ses-1_desc-"
-        return {"b0": [f"{image}b0_dwi.json"], "tensor": [f"{image}tensor_dwi.json"]}
-    measures = [f"results/measures/{m}/north/{stem}_{m}.parquet" for m in ("shape", "agreement")]
-    record = f"results/segmentation/north/cord-v1/{stem}_label-SC_seg.json"
-    return {"segmented": [record], "measured": measures,
-            "cohort": ["results/cohort/measures.parquet"]}  # fmt: skip
+def stage_targets(kind: str) -> dict[str, list[str]]:
+    """Files that a study holds when it has got so far: records of its only batch."""
+    stages = {
+        "T2w": {"segmented": ["segment_cord-v1"], "measured": ["shape", "agreement"]},
+        "dwi": {"b0": ["mean_b0"], "tensor": ["tensor"]},
+    }[kind]
+    found = {
+        state: [f"results/batches/{stage}/north_0000of0001.json" for stage in made]
+        for state, made in stages.items()
+    }
+    return found | ({"cohort": ["results/cohort/measures.parquet"]} if kind == "T2w" else {})
 
 
 def prepare(out: Path, kind: str) -> dict[str, bytes]:
     """Make the undisturbed study, keep every state on the way, and give its results."""
     base = write_base(out / f"base-{kind}", kind)
-    stages: dict[str, list[str]] = {"new": []} | stage_targets(base, kind) | {"end": []}
+    stages: dict[str, list[str]] = {"new": []} | stage_targets(kind) | {"end": []}
     before = base
     for state, targets in stages.items():
         folder = out / f"{state}-{kind}"

@@ -20,7 +20,7 @@ IMPORTABLE = {
     "measures": {"skimage": True, "torch": False, "dipy": False, "snakemake": False},
     "statistics": {"pingouin": True, "torch": False, "dipy": False, "nibabel": False},
     "report": {"jinja2": True, "torch": False, "dipy": False, "snakemake": False},
-    "segmentation": {"torch": True, "dipy": False, "statsmodels": False, "snakemake": False},
+    "segmentation": {"torch": True, "pingouin": False, "statsmodels": False, "snakemake": False},
 }
 KNOWN_RULES = {
     "images": {"mean_b0", "tensor"},
