@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from cordcohort.errors import GpuFullError
+from cordcohort.fault_codes import codes_of
 from cordcohort.files import read_record, sha256_of
 from cordcohort.measures.shape import measure_shape
 from cordcohort.nifti import Image, read_image, write_image
@@ -153,17 +154,82 @@ def test_every_model_halves_its_batch_when_the_gpu_is_full(name: str, draw: Draw
         assert np.array_equal(one.mask, expected[structure].mask), structure
 
 
-def test_a_gpu_that_takes_no_slice_stops_the_job_and_names_the_profile_key(
+def _small_and_large(draw: Draw, folder: Path) -> list[Task]:
+    """Two small scans with one between them that has more pixels a slice."""
+    for name, shape in {"a": (64, 64, 10), "large": (200, 200, 10), "z": (64, 64, 10)}.items():
+        image, _ = draw(shape)
+        write_image(folder / f"{name}.nii.gz", image.data, image.affine, dtype=np.float32)
+    return [task(folder, name) for name in ("a", "large", "z")]
+
+
+def _full_above(model: Model, pixels: int, fill: Callable[[], object]) -> list[int]:
+    """Let the localiser have room for slices of so many pixels; sizes of all calls come in."""
+    seen: list[int] = []
+
+    def forward_begins(_network: object, given: tuple[torch.Tensor, ...]) -> None:
+        if given[0][0, 0].numel() > pixels:
+            seen.append(len(given[0]))
+            fill()
+
+    model.stages["localiser"].network.register_forward_pre_hook(forward_begins)
+    return seen
+
+
+def _cuda_is_full() -> None:
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB. GPU 0")
+
+
+@pytest.mark.parametrize(
+    ("fill", "sizes", "words"),
+    [
+        (_cuda_is_full, [4, 2, 1], ("GPU", "CUDA out of memory", "set-resources.segment")),
+        (lambda: torch.empty(1 << 55), [4], ("this machine", "can't allocate", "mem_mb")),
+        (lambda: np.empty(1 << 55), [4], ("this machine", "Unable to allocate", "mem_mb")),
+    ],
+)
+def test_a_scan_for_which_memory_has_no_room_fails_alone(
+    draw: Draw, tmp_path: Path, fill: Callable[[], object], sizes: list[int], words: tuple[str, ...]
+) -> None:
+    tasks, model = _small_and_large(draw, tmp_path), load_model("cord-v1")
+    seen = _full_above(model, 96 * 96, fill)
+    records = segment_batch(tasks, model, batch_size=4)
+    assert [r["status"] for r in records] == ["ok", "failed", "ok"]
+    reason = records[1]["reason"]
+    assert codes_of(reason) == ("memory",)
+    assert all(word in reason for word in words), reason
+    assert "\n" not in reason
+    assert seen == sizes
+    assert read_record(tasks[1].outputs[0].record, 1)["status"] == "failed"
+
+
+def test_a_network_whose_cost_does_not_depend_on_the_batch_is_not_repeated(
     draw: Draw, tmp_path: Path
+) -> None:
+    image, _ = draw((64, 64, 10))
+    write_image(tmp_path / "scan.nii.gz", image.data, image.affine, dtype=np.float32)
+    model = _of_task("rootlets")
+    calls: list[str] = []
+    for name, stage in model.stages.items():
+        stage.network.register_forward_pre_hook(lambda *_, name=name: calls.append(name))
+    model.stages["rootlets"].network.register_forward_pre_hook(lambda *_: _cuda_is_full())
+    outputs = (Output(tmp_path / "scan_label-rootlets_dseg", "rootlets"),)
+    record = segment_batch([Task(tmp_path / "scan.nii.gz", outputs)], model, batch_size=64)[0]
+    assert record["status"] == "failed"
+    assert calls == ["localiser", "rootlets"]
+
+
+def test_a_gpu_that_other_programs_fill_stops_the_job_and_leaves_no_record(
+    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image, _ = draw()
     write_image(tmp_path / "scan.nii.gz", image.data, image.affine, dtype=np.float32)
     model = load_model("cord-v1")
-    sizes = _gpu_of(model, 0)
-    with pytest.raises(GpuFullError, match=r"set-resources\.segment") as error:
+    _gpu_of(model, 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1 << 30, 10 << 30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 1 << 30)
+    with pytest.raises(GpuFullError, match=r"other programs hold 80%.*set-resources\.segment"):
         segment_batch([task(tmp_path, "scan")], model, batch_size=4)
-    assert "CUDA out of memory" in str(error.value)
-    assert sizes == [4, 2, 1]
     assert not list(tmp_path.rglob("*.json"))  # no record that would keep it from being tried again
 
 

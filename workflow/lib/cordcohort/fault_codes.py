@@ -61,6 +61,8 @@ FAULT_CODES: dict[str, str] = {
     "no_point": "a landmark label without one labelled place",
     "no_weighting": "no diffusion-weighted volume",
     "directions": "too few directions for a tensor",
+    # The machine
+    "memory": "a scan for which the memory of the GPU, or of the machine, has no room",
     # Content
     "changed": "the file is not the one that was used",
 }

@@ -14,12 +14,14 @@ from cordcohort.errors import CordcohortError, GpuFullError, ImageError
 from cordcohort.files import sha256_of, write_record
 from cordcohort.nifti import Image, read_image, write_image
 from cordcohort.scan import RECORD_SCHEMA
+from cordcohort.segmentation.device import room_for_scan
 from cordcohort.segmentation.draw import segment_image
 from cordcohort.segmentation.infer import Segmentation
 from cordcohort.segmentation.quality import Quality, as_record, mask_quality
 from cordcohort.segmentation.registry import Model
 
 CORD = "cord"
+STAGE = "segment"
 SOFT_END = {"seg": "softseg", "dseg": "probseg", "dlabel": "softdlabel"}
 
 
@@ -111,21 +113,14 @@ def segment_batch(
 def _segment_one(task: Task, model: Model, batch_size: int, mirror: bool) -> list[dict[str, Any]]:
     """Read, segment, write; a fault of the data becomes the records' reason.
 
-    A full disk, a lack of memory, also of a GPU, or a fault of ours stops the job instead, to be
-    tried again.
+    So does a scan for which memory has no room. A full disk, a GPU that others fill, or a fault of
+    ours stops the job instead, to be tried again.
     """
     records = empty_records(task, model)
     remove_old(task)
     try:
-        image = read_image(task.image)
-        digest = sha256_of(task.image)
-        found = segment_image(model, image, batch_size=batch_size, mirror=mirror)
-        for output, record in zip(task.outputs, records, strict=True):
-            one = found[output.structure]
-            record.update(status=one.status, reason=one.reason, image_sha256=digest)
-            record.update({} if one.confidence is None else {"confidence": one.confidence})
-            if one.status == "ok":
-                _write(output, image, one, record)
+        with room_for_scan(task.image, STAGE):
+            _draw(task, model, records, batch_size, mirror)
     except GpuFullError:
         raise
     except ImageError as error:
@@ -133,6 +128,20 @@ def _segment_one(task: Task, model: Model, batch_size: int, mirror: bool) -> lis
     except CordcohortError as error:
         fail(records, str(error))
     return records
+
+
+def _draw(
+    task: Task, model: Model, records: list[dict[str, Any]], batch_size: int, mirror: bool
+) -> None:
+    image = read_image(task.image)
+    digest = sha256_of(task.image)
+    found = segment_image(model, image, batch_size=batch_size, mirror=mirror)
+    for output, record in zip(task.outputs, records, strict=True):
+        one = found[output.structure]
+        record.update(status=one.status, reason=one.reason, image_sha256=digest)
+        record.update({} if one.confidence is None else {"confidence": one.confidence})
+        if one.status == "ok":
+            _write(output, image, one, record)
 
 
 def fail(records: Iterable[dict[str, Any]], reason: str) -> None:

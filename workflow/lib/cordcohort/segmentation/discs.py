@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from cordcohort import scan as paths
-from cordcohort.errors import CordcohortError, DamagedError, ImageError
+from cordcohort.errors import CordcohortError, DamagedError, GpuFullError, ImageError
 from cordcohort.files import (
     read_record,
     recorded_file,
@@ -27,6 +27,7 @@ from cordcohort.files import (
     write_record,
 )
 from cordcohort.nifti import Array, Image, read_image, read_mask, write_image
+from cordcohort.segmentation.device import room_for_scan
 from cordcohort.segmentation.disc_reading import DiscReading, read_discs
 from cordcohort.segmentation.disc_strip import COLUMNS, Strip, cord_strip
 from cordcohort.segmentation.registry import Model
@@ -139,8 +140,9 @@ def detect_scans(
         write_if_changed(root / "dataset_description.json", DESCRIPTION)
         record = _empty_record(model)
         try:
-            _detect_one(scan, model, cord_models, mask, record)
-        except DamagedError:
+            with room_for_scan(str(scan["image"]), STAGE):
+                _detect_one(scan, model, cord_models, mask, record)
+        except (DamagedError, GpuFullError):
             raise
         except ImageError as error:
             record.update(status=FAILED, reason=error.reason)

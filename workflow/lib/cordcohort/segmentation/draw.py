@@ -9,7 +9,6 @@ import numpy as np
 
 from cordcohort.nifti import Image
 from cordcohort.segmentation.classical import segment_classical
-from cordcohort.segmentation.device import halving
 from cordcohort.segmentation.infer import Segmentation, segment_volume
 from cordcohort.segmentation.lesion import LESION, segment_lesions
 from cordcohort.segmentation.regions import REGIONS, segment_regions
@@ -32,7 +31,7 @@ def segment_image(
     image : Image
         Verified 3-D image of any orientation.
     batch_size : int
-        Slices per network call; halved while a GPU has no room for them.
+        Slices per network call; halved where a GPU has no room for them.
     mirror : bool
         Average with the left-right mirrored scan. The classical baseline takes no average: a mask
         that it draws is binary.
@@ -45,16 +44,12 @@ def segment_image(
 
     Raises
     ------
-    GpuFullError
-        If a GPU has no room for a single slice.
+    torch.cuda.OutOfMemoryError
+        If a GPU has no room for a single slice or block.
     """
-
-    def drawn(size: int) -> Drawn:
-        if model.drawer is not None:  # of another backend, which sees to its batches itself
-            return model.drawer(image, mirror)
-        return _DRAWERS[model.backend, str(model.card["task"])](model, image, size, mirror)
-
-    return halving(drawn, 1 if model.drawer is not None else batch_size)
+    if model.drawer is not None:  # of another backend, which sees to its batches itself
+        return model.drawer(image, mirror)
+    return _DRAWERS[model.backend, str(model.card["task"])](model, image, batch_size, mirror)
 
 
 def _cord(model: Model, image: Image, batch_size: int, mirror: bool) -> Drawn:

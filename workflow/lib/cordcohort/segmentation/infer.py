@@ -23,12 +23,15 @@ from cordcohort.segmentation.centreline import (
     open_volume,
     padded_size,
 )
+from cordcohort.segmentation.device import in_batches
 from cordcohort.segmentation.path import CordPath, trace_cord
 from cordcohort.segmentation.registry import Model, Stage
 from cordcohort.segmentation.resample import Axis, from_crop, neighbours, to_crop
 from cordcohort.segmentation.volumes import refine_blocks, sweep
 
 FloatArray = NDArray[np.floating[Any]]
+Grid = tuple[Tensor, Tensor, Tensor]
+"""Of crops: rows, columns, and what lies inside the scan."""
 
 SMALLEST_SCORE = 1.2
 SHORT_MM = 30.0
@@ -211,23 +214,36 @@ def _middle(axis: Axis, index: Tensor) -> Tensor:
 
 
 def _run(
-    stage: Stage, volume: Volume, index: Tensor, grid: tuple[Tensor, Tensor, Tensor],
+    stage: Stage, volume: Volume, index: Tensor, grid: Grid,
     *, step: int, batch_size: int, mirror: bool,
 ) -> Tensor:  # fmt: skip
     """Fractions ``(b, c, n, m)`` of each output on the crops of the given slices."""
+    return torch.cat(
+        in_batches(
+            lambda part: _one_call(
+                stage, volume, index[part], _part_of(grid, part), step=step, mirror=mirror
+            ),
+            len(index),
+            batch_size,
+        )
+    )
+
+
+def _part_of(grid: Grid, part: slice) -> Grid:
     rows, columns, inside = grid
-    parts: list[Tensor] = []
-    for start in range(0, len(index), batch_size):
-        part = slice(start, start + batch_size)
-        around = neighbours(index[part], step, volume.slices.shape[0])
-        crops = (rows[part], columns[part], inside[part])
-        stack = volume.slices[around]
-        parts.append(_predict(stage, stack, crops, volume.least_sd, mirror=mirror))
-    return torch.cat(parts)
+    return rows[part], columns[part], inside[part]
+
+
+def _one_call(
+    stage: Stage, volume: Volume, index: Tensor, grid: Grid, *, step: int, mirror: bool
+) -> Tensor:
+    """Fractions ``(b, c, n, m)`` of each output on the crops of slices that go through together."""
+    stack = volume.slices[neighbours(index, step, volume.slices.shape[0])]
+    return _predict(stage, stack, grid, volume.least_sd, mirror=mirror)
 
 
 def _predict(
-    stage: Stage, stack: Tensor, grid: tuple[Tensor, Tensor, Tensor], least_sd: float,
+    stage: Stage, stack: Tensor, grid: Grid, least_sd: float,
     *, mirror: bool,
 ) -> Tensor:  # fmt: skip
     """One network call (two with mirroring); blank crops hold nothing."""
@@ -246,21 +262,21 @@ def refine(
     """Soft masks ``(c, z, y, x)``, one for each output, from crops around the path."""
     step = max(1, round(stage.neighbour_mm / volume.step_mm))
     n, h = stage.patch, stage.spacing_mm
-    parts: list[FloatArray] = []
     device = volume.slices.device
-    for start in range(0, len(line.index), batch_size):
-        part = slice(start, start + batch_size)
+
+    def drawn(part: slice) -> FloatArray:
         index = torch.from_numpy(line.index[part]).to(device)
         y, x = (torch.from_numpy(line.centres[part, i].copy()).to(device) for i in (0, 1))
         rows, in_y = to_crop(volume.y, y, n, h)
         columns, in_x = to_crop(volume.x, x, n, h)
         inside = in_y[:, :, None] & in_x[:, None, :]
         grid = (rows, columns, inside)
-        fine = _run(stage, volume, index, grid, step=step, batch_size=batch_size, mirror=mirror)
+        fine = _one_call(stage, volume, index, grid, step=step, mirror=mirror)
         back_y, back_x = from_crop(volume.y, y, n, h), from_crop(volume.x, x, n, h)
         whole = back_y[:, None] @ (fine * inside[:, None]) @ back_x[:, None].transpose(2, 3)
-        parts.append(whole.cpu().numpy())
-    found = np.concatenate(parts)
+        return whole.cpu().numpy()
+
+    found = np.concatenate(in_batches(drawn, len(line.index), batch_size))
     soft = np.zeros((found.shape[1], *volume.slices.shape), np.float32)
     soft[:, line.index] = found.swapaxes(0, 1)
     return np.stack([_blend(one, volume.step_mm) for one in soft])

@@ -10,8 +10,6 @@ canonical axes first, so that left is the person's left whatever order the file 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,6 +18,7 @@ from torch import Tensor
 from cordcohort.binary import binarised
 from cordcohort.nifti import Image
 from cordcohort.segmentation.centreline import Centreline, Volume, keep_on_path, open_volume
+from cordcohort.segmentation.device import in_batches
 from cordcohort.segmentation.infer import (
     Segmentation,
     cord_line,
@@ -36,6 +35,7 @@ OK, NO_CORD = "ok", "no_cord"
 CENTRE_PASSES = 2
 """Crops are cut twice: round the localiser's path, then round the cord that they showed."""
 LEAST_CORD_PIXELS = 8.0
+Place = tuple[Tensor, Tensor, Tensor]
 
 
 def segment_regions(
@@ -108,32 +108,31 @@ def _middle_mm(mass: Tensor, summed: int, pixel_mm: float) -> NDArray[np.float32
 
 def _recentred(stage: Stage, volume: Volume, line: Centreline, batch_size: int) -> Centreline:
     """The same slices, each centred on the cord that its crop shows, where it shows enough."""
-    centres = line.centres.copy()
-    for part, crop, _ in _crops(stage, volume, line, batch_size):
+
+    def moved(part: slice) -> NDArray[np.float32]:
+        crop, _ = _crops(stage, volume, line, part)
         cord = _shares(stage, crop).sum(1)
         found = (cord.sum((1, 2)) >= LEAST_CORD_PIXELS).cpu().numpy()
         half = (stage.patch - 1) / 2 * stage.spacing_mm
-        for axis, summed in ((0, 2), (1, 1)):
-            moved = _middle_mm(cord.clamp(min=1e-9), summed, stage.spacing_mm) - half
-            centres[part, axis] += np.where(found, moved, 0.0)
-    return Centreline(line.index, centres, line.first, line.last)
+        seen = cord.clamp(min=1e-9)
+        away = [_middle_mm(seen, summed, stage.spacing_mm) - half for summed in (2, 1)]
+        return np.where(found[:, None], np.stack(away, 1), 0.0).astype(np.float32)
+
+    moves = np.concatenate(in_batches(moved, len(line.index), batch_size))
+    return Centreline(line.index, line.centres + moves, line.first, line.last)
 
 
-def _crops(stage: Stage, volume: Volume, line: Centreline, batch_size: int) -> Any:
-    """Yield the part of the line, its crops ``(b, 1, n, n)``, and where they lie and show."""
+def _crops(stage: Stage, volume: Volume, line: Centreline, part: slice) -> tuple[Tensor, Place]:
+    """Crops ``(b, 1, n, n)`` of a part of the line, and where they lie and show."""
     n, h, device = stage.patch, stage.spacing_mm, volume.slices.device
-    for start in range(0, len(line.index), batch_size):
-        part = slice(start, start + batch_size)
-        index = torch.from_numpy(np.asarray(line.index[part])).to(device)
-        y, x = (
-            torch.from_numpy(line.centres[part, i].astype(np.float32)).to(device) for i in (0, 1)
-        )
-        rows, in_y = to_crop(volume.y, y, n, h)
-        columns, in_x = to_crop(volume.x, x, n, h)
-        inside = in_y[:, :, None] & in_x[:, None, :]
-        crop = rows @ volume.slices[index] @ columns.transpose(1, 2)
-        crop, seen = normalise(crop[:, None], inside, volume.least_sd)
-        yield part, crop, (y, x, inside & seen)
+    index = torch.from_numpy(np.asarray(line.index[part])).to(device)
+    y, x = (torch.from_numpy(line.centres[part, i].astype(np.float32)).to(device) for i in (0, 1))
+    rows, in_y = to_crop(volume.y, y, n, h)
+    columns, in_x = to_crop(volume.x, x, n, h)
+    inside = in_y[:, :, None] & in_x[:, None, :]
+    crop = rows @ volume.slices[index] @ columns.transpose(1, 2)
+    crop, seen = normalise(crop[:, None], inside, volume.least_sd)
+    return crop, (y, x, inside & seen)
 
 
 def _shares(stage: Stage, crop: Tensor) -> Tensor:
@@ -151,12 +150,16 @@ def _drawn(stage: Stage, volume: Volume, line: Centreline, batch_size: int) -> N
     out = np.zeros((N_REGIONS, *volume.slices.shape), np.float32)
     n, h = stage.patch, stage.spacing_mm
     other = [code - 1 for code in MIRRORED]
-    for part, crop, (y, x, inside) in _crops(stage, volume, line, batch_size):
+
+    def draw(part: slice) -> None:
+        crop, (y, x, inside) = _crops(stage, volume, line, part)
         shares = _shares(stage, crop)
         shares = (shares + _shares(stage, crop.flip(3)).flip(3)[:, other]) / 2
         back_y, back_x = from_crop(volume.y, y, n, h), from_crop(volume.x, x, n, h)
         whole = back_y[:, None] @ (shares * inside[:, None]) @ back_x[:, None].transpose(2, 3)
         out[:, line.index[part]] = whole.transpose(0, 1).cpu().numpy()
+
+    in_batches(draw, len(line.index), batch_size)
     return out
 
 

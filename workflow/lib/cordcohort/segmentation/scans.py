@@ -16,6 +16,7 @@ from cordcohort.images.voxel_size import at_voxel_size
 from cordcohort.model_uses import FA, ModelUse
 from cordcohort.nifti import read_image, write_image
 from cordcohort.segmentation.batch import (
+    STAGE,
     Output,
     Task,
     empty_records,
@@ -23,6 +24,7 @@ from cordcohort.segmentation.batch import (
     remove_old,
     segment_batch,
 )
+from cordcohort.segmentation.device import room_for_scan
 from cordcohort.segmentation.registry import Model
 
 DESCRIPTION = b"""{
@@ -116,8 +118,9 @@ def _segmented_at(
         outputs = _outputs(paths.at_voxel_size(scan, size_mm), use)
         task = Task(Path(scratch) / "image.nii.gz", outputs)
         try:
-            small = at_voxel_size(read_image(str(scan["image"])), size_mm)
-            write_image(task.image, small.data, small.affine, dtype=np.float32)
+            with room_for_scan(str(scan["image"]), STAGE):
+                small = at_voxel_size(read_image(str(scan["image"])), size_mm)
+                write_image(task.image, small.data, small.affine, dtype=np.float32)
         except ImageError as error:
             return _failed(task, model, error.reason)
         return segment_batch([task], model, mirror=mirror)
