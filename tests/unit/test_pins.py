@@ -58,7 +58,8 @@ def test_what_nnunet_adds_replaces_nothing(root):
 @pytest.mark.parametrize(
     "stage",
     [
-        "images", "segmentation", "segmentation-cuda", "nnunet", "measures", "statistics", "report",
+        "images", "segmentation", "segmentation-cuda", "nnunet", "nnunet-cuda", "measures",
+        "statistics", "report",
     ],
 )  # fmt: skip
 def test_conda_environment_pins_the_same_versions(root, stage):

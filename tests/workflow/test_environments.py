@@ -27,7 +27,9 @@ def _rules(root) -> list[tuple[str, str]]:
     found = []
     for file in sorted((root / "workflow" / "rules").glob("*.smk")):
         text = file.read_text()
-        environments = re.findall(r'conda:\s+"\.\./\.\./envs/(\S+)\.yaml"', text)
+        environments = re.findall(
+            r'conda:\s+(?:"\.\./\.\./envs/|torch_environment\(")([\w-]+)[."]', text
+        )
         scripts = re.findall(r'script:\s+"\.\./scripts/(\S+)\.py"', text)
         assert len(environments) == len(scripts), file.name
         found += list(zip(scripts, environments, strict=True))
@@ -109,12 +111,24 @@ def test_every_import_of_an_adapter_is_in_its_environment(root):
         assert not missing, f"{script}.py needs {sorted(missing)}, envs/{environment}.yaml has not"
 
 
-def test_cpu_and_gpu_environment_differ_in_torch_only(root):
+@pytest.mark.parametrize("name", ["segmentation", "nnunet"])
+def test_cpu_and_gpu_environment_differ_in_torch_only(root, name):
     cpu, gpu = (
-        set(yaml.safe_load((root / "envs" / name).read_text())["dependencies"])
-        for name in ("segmentation.yaml", "segmentation-cuda.yaml")
+        {entry for entries in _entries(root / "envs" / f"{name}{end}.yaml") for entry in entries}
+        for end in ("", "-cuda")
     )
-    assert all("torch" in entry or "cuda" in entry for entry in cpu ^ gpu)
+    assert {entry.split("=")[0] for entry in cpu ^ gpu} == {"pytorch", "cuda-version"}
+    (cuda,) = (entry.split("=")[1] for entry in gpu if entry.startswith("cuda-version="))
+    assert f'CUDA = "{cuda}"' in (root / "workflow" / "rules" / "common.smk").read_text()
+
+
+def test_every_rule_that_may_ask_for_a_gpu_has_the_environment_of_its_device(root):
+    for file in sorted((root / "workflow" / "rules").glob("*.smk")):
+        for block in re.split(r"^\s*rule(?: \w+)?:", file.read_text(), flags=re.MULTILINE)[1:]:
+            if asked := re.search(r"gpu=int\((.*?) == \"cuda\"\)", block):
+                environment = re.search(r'torch_environment\("\w+", (.*?)\)\n', block)
+                assert environment, file.name
+                assert environment[1] == asked[1], file.name
 
 
 def test_every_version_is_exact_and_no_pin_file_can_fall_back(root):

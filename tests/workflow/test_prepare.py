@@ -63,3 +63,17 @@ def test_every_environment_is_built_and_checked_and_no_job_runs(prepared, tmp_pa
     assert prepare().returncode == 0
     assert (broken / "bin" / "python").exists()
     assert _calls(tmp_path) == calls + 1  # nothing that stands is built again
+
+
+def test_networks_on_gpus_get_a_build_of_torch_for_gpus_where_no_gpu_is(prepared, tmp_path):
+    study, prepare = prepared
+    write_config(study, study_content(segmentation={"models": ["cord-v1"], "device": "cuda"}))
+    done = prepare()
+    assert done.returncode == 0, done.stderr
+    recipes = [path.read_text() for path in (study / ".snakemake" / "conda").glob("*.yaml")]
+    assert [r.count("pytorch=2.13.0=cuda129") for r in recipes if "pytorch" in r] in (
+        [1, 0],
+        [0, 1],
+    )
+    created = [line for line in (tmp_path / "calls").read_text().splitlines() if "create" in line]
+    assert all(line.endswith(" 12.9") for line in created)  # CONDA_OVERRIDE_CUDA

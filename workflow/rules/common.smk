@@ -1,12 +1,16 @@
 # Shared by all rule files are the validated config, the index, the plan, and resource functions.
 # The science is in workflow/lib; this file only asks it questions.
 import gc
+import os
 import sys
 from pathlib import Path
 
 from snakemake.utils import min_version
 
 min_version("9.20")
+
+# As envs/*-cuda.yaml pin it.
+CUDA = "12.9"
 
 
 configfile: "config/config.yaml"
@@ -119,6 +123,15 @@ def science(*modules):
         return science_digest(*modules)
 
     return digest
+
+
+def torch_environment(name, device):
+    """Environment file of networks: on NVIDIA GPUs torch is another build."""
+    if device != "cuda":
+        return f"../../envs/{name}.yaml"
+    # Conda solves GPU builds on a login node without a GPU only where it is told of one.
+    os.environ.setdefault("CONDA_OVERRIDE_CUDA", CUDA)
+    return f"../../envs/{name}-cuda.yaml"
 
 
 def log_of(stage, name):

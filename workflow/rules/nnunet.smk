@@ -16,7 +16,7 @@ for model in PLAN.nnunet_models():
             benchmark:
                 benchmark_of("segmentation", f"{model}_{batch.name}")
             conda:
-                "../../envs/nnunet.yaml"
+                torch_environment("nnunet", PLAN.config.segmentation.device)
             threads: 1
             resources:
                 mem_mb=batch_memory_mb("nnunet", batch),
@@ -53,7 +53,7 @@ for model in PLAN.nnunet_models():
             benchmark:
                 benchmark_of("segmentation", f"resampled_{model}_{batch.name}")
             conda:
-                "../../envs/nnunet.yaml"
+                torch_environment("nnunet", PLAN.config.segmentation.device)
             threads: 1
             resources:
                 mem_mb=batch_memory_mb("nnunet", batch),

@@ -14,7 +14,7 @@ for entry in PLAN.trainings("nnunet"):
         benchmark:
             benchmark_of("training", f"{entry['name']}_prepare")
         conda:
-            "../../envs/nnunet.yaml"
+            torch_environment("nnunet", entry["device"])
         threads: entry["threads"]
         resources:
             mem_mb=memory_mb(8000),
@@ -40,7 +40,7 @@ for entry in PLAN.trainings("nnunet"):
             benchmark:
                 benchmark_of("training", f"{entry['name']}_fold{fold}")
             conda:
-                "../../envs/nnunet.yaml"
+                torch_environment("nnunet", entry["device"])
             threads: entry["threads"]
             resources:
                 mem_mb=memory_mb(16000),
@@ -69,7 +69,7 @@ for entry in PLAN.trainings("nnunet"):
         benchmark:
             benchmark_of("training", f"{entry['name']}_publish")
         conda:
-            "../../envs/nnunet.yaml"
+            torch_environment("nnunet", entry["device"])
         threads: 1
         resources:
             mem_mb=memory_mb(4000),

@@ -16,7 +16,7 @@ for model in PLAN.torch_models():
             benchmark:
                 benchmark_of("segmentation", f"resampled_{model}_{batch.name}")
             conda:
-                "../../envs/segmentation.yaml"
+                torch_environment("segmentation", PLAN.config.segmentation.device)
             threads: 1
             resources:
                 mem_mb=batch_memory_mb("segment", batch),

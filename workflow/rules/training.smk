@@ -15,7 +15,7 @@ for entry in PLAN.trainings():
         benchmark:
             benchmark_of("training", entry["name"])
         conda:
-            "../../envs/segmentation.yaml"
+            torch_environment("segmentation", entry["device"])
         threads: entry["threads"]
         resources:
             mem_mb=memory_mb(8000),

@@ -68,7 +68,7 @@ def create(recipe, prefix):
 def main(arguments):
     """Answer one call."""
     with Path(os.environ["STAND_IN_LOG"]).open("a") as log:
-        log.write(" ".join(arguments) + "\n")
+        log.write(" ".join([*arguments, os.environ.get("CONDA_OVERRIDE_CUDA", "")]) + "\n")
     if arguments[:2] == ["info", "--json"]:
         print(json.dumps({"conda_prefix": str(HERE), "platform": "linux-64"}))
     elif arguments[0] == "--version":
