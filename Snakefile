@@ -26,6 +26,13 @@ rule all:
         made_by_rules(PLAN.experiment_tables()),
 
 
+# Whoever forces a job wants all scans of it made anew.
+onstart:
+    for job in workflow.dag.needrun_jobs():
+        if workflow.dag.reason(job).forced and "each" in job.params.keys():
+            Path(job.params.each["list"]).unlink(missing_ok=True)
+
+
 if workflow.is_main_process:
     withdraw_other_batchings(BATCHES)
 

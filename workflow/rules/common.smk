@@ -16,13 +16,8 @@ CUDA = "12.9"
 configfile: "config/config.yaml"
 
 
-sys.path.insert(
-    0,
-    str(
-        Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
-        / "scripts"
-    ),
-)
+RULES = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
+sys.path.insert(0, str(RULES.parent / "scripts"))
 import _bootstrap  # noqa: E402,F401
 
 from cordcohort import scan as paths  # noqa: E402
@@ -38,6 +33,7 @@ from cordcohort.digest import (
     science_digest,
     use_known_digests,
 )  # noqa: E402
+from cordcohort.kept_scans import tools_digest  # noqa: E402
 from cordcohort.level_choice import DISC_MODEL  # noqa: E402,F401
 from cordcohort.nnunet.paths import nnunet_outputs, planned_record  # noqa: E402,F401
 from cordcohort.plan import MEASURE_KINDS, load_plan  # noqa: E402
@@ -132,6 +128,17 @@ def torch_environment(name, device):
     # Conda solves GPU builds on a login node without a GPU only where it is told of one.
     os.environ.setdefault("CONDA_OVERRIDE_CUDA", CUDA)
     return f"../../envs/{name}-cuda.yaml"
+
+
+def each_scan(batch):
+    """Which files each scan of a batch is made from; the engine decides nothing by it."""
+
+    def told(wildcards, input):
+        own = workflow.get_rule(batch.rule)
+        used = (RULES / str(own.conda_env), RULES / str(own.script))
+        return {**batch.each_scan(), "tools": tools_digest(*used)}
+
+    return told
 
 
 def log_of(stage, name):

@@ -24,6 +24,7 @@ for batch in PLAN.disc_batches():
             scans=batch.scans,
             files=batch.outputs,
             identity=batch.identity,
+            each=each_scan(batch),
             models=PLAN.cord_models(),
             science=science("segmentation.discs"),
         script:

@@ -23,6 +23,7 @@ for batch in PLAN.followup_batches():
             scans=batch.scans,
             files=batch.outputs,
             identity=batch.identity,
+            each=each_scan(batch),
             before=PLAN.scans_before(batch),
             models=PLAN.models(),
             options=PLAN.followup_options(),

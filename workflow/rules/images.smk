@@ -22,6 +22,7 @@ for batch in PLAN.b0_batches():
             scans=batch.scans,
             files=batch.outputs,
             identity=batch.identity,
+            each=each_scan(batch),
             options=PLAN.series_options(),
             science=science("images.derive"),
         script:

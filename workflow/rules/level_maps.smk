@@ -23,6 +23,7 @@ for batch in PLAN.level_map_batches():
             scans=batch.scans,
             files=batch.outputs,
             identity=batch.identity,
+            each=each_scan(batch),
             models=PLAN.models(),
             options=PLAN.measure_options("spinal"),
             science=science("images.level_maps", "measures.tasks"),

@@ -24,6 +24,7 @@ for kind in MEASURE_KINDS:
                 scans=batch.scans,
                 files=batch.outputs,
                 identity=batch.identity,
+                each=each_scan(batch),
                 kind=kind,
                 models=PLAN.models(),
                 not_drawn=PLAN.not_drawn(kind, batch),

@@ -21,6 +21,7 @@ for batch in PLAN.picture_batches():
         params:
             scans=batch.scans,
             identity=batch.identity,
+            each=each_scan(batch),
             science=science("report.pictures"),
         script:
             "../scripts/pictures.py"

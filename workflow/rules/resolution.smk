@@ -26,6 +26,7 @@ for model in PLAN.torch_models():
                 scans=batch.scans,
                 files=batch.outputs,
                 identity=batch.identity,
+                each=each_scan(batch),
                 model=PLAN.model_source(model),
                 use=PLAN.use(model).as_params(),
                 device=PLAN.config.segmentation.device,

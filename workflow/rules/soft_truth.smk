@@ -23,6 +23,7 @@ for batch in PLAN.soft_truth_batches():
             scans=batch.scans,
             files=batch.outputs,
             identity=batch.identity,
+            each=each_scan(batch),
             options=PLAN.soft_truth_options(),
             left_out=PLAN.left_out_of_truth(batch),
             science=science("images.derive_truth"),

@@ -22,6 +22,7 @@ for batch in PLAN.tensor_batches():
             scans=batch.scans,
             files=batch.outputs,
             identity=batch.identity,
+            each=each_scan(batch),
             models=PLAN.cord_models(),
             options=PLAN.tensor_options(),
             science=science("images.derive"),

@@ -8,6 +8,8 @@ from cordcohort.segmentation.registry import load_model
 from cordcohort.segmentation.scans import segment_at_voxel_sizes
 
 with job(snakemake) as j:
-    (use,) = uses_of_params([j.params.use])
-    model = load_model(j.params.model, choose_device(j.params.device))
-    segment_at_voxel_sizes(j.scans(), model, j.params.sizes_mm, use, mirror=j.params.mirror)
+    scans = j.scans()
+    if scans:
+        (use,) = uses_of_params([j.params.use])
+        model = load_model(j.params.model, choose_device(j.params.device))
+        segment_at_voxel_sizes(scans, model, j.params.sizes_mm, use, mirror=j.params.mirror)

@@ -15,9 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cordcohort import kept_scans
 from cordcohort.batch_record import write_batch_record
 from cordcohort.bids.unchanged import check_unchanged
 from cordcohort.errors import CordcohortError, DamagedError, machine_fault
+from cordcohort.kept_scans import Work, works_of
+from cordcohort.scan import scan_id
 from cordcohort.study_lock import job_at_work
 
 
@@ -37,26 +40,47 @@ class Job:
         self.threads = int(engine_job.threads)
         self.config: dict[str, Any] = engine_job.config
         self._rows: list[dict[str, Any]] = []
+        self._works: list[Work] = []
+        self._to_make: set[str] = set()
 
     def unnamed_inputs(self) -> list[str]:
         """Inputs that the rule gives no name, in its order."""
         named = {name for _, value in self.input.items() for name in _listed(value)}
         return [str(path) for path in self.input if str(path) not in named]
 
-    def scans(self) -> list[dict[str, Any]]:
-        """Rows of the index that this job works on, in the order of ``params.scans``."""
+    def scans(self, **asked: Any) -> list[dict[str, Any]]:
+        """Rows of the index that need work, in the order of ``params.scans``.
+
+        Scans of the batch that are as an earlier job left them, and are made from the very same,
+        are not among them. The files of the others are taken away.
+
+        Parameters
+        ----------
+        **asked
+            ``unit``, ``also`` and ``made`` of :func:`cordcohort.kept_scans.works_of`.
+        """
         from cordcohort.bids.shards import read_rows  # noqa: PLC0415 - not every job has scans
 
         self._rows = read_rows(list(self.params.scans))
         check_unchanged(self._rows)
-        return self._rows
+        params = dict(self.params.items())
+        shared = [name for _, value in self.input.items() for name in _listed(value)]
+        self._works = works_of(self._rows, params, shared, **asked)
+        self._to_make = kept_scans.start(self.params.each["list"], self._works)
+        n_kept = len(self._rows) - len(self._to_make)
+        logging.getLogger("cordcohort").info(
+            "scans kept as they are: %d, to work out: %d", n_kept, len(self._to_make)
+        )
+        return [row for row in self._rows if scan_id(row) in self._to_make]
 
     def check_inputs(self) -> None:
         """Refuse images and masks that changed or vanished while the job ran."""
         check_unchanged(self._rows)
 
     def tell_done(self) -> None:
-        """Write the record of a batch, last of all."""
+        """Note what was made of each scan, and write the record of a batch, last of all."""
+        if self._works:
+            kept_scans.finish(self.params.each["list"], self._works, self._to_make)
         files = self.params.get("files")
         if files is not None:
             write_batch_record(str(self.output[0]), list(files))

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from cordcohort.scan import RESULTS, Row, scan_id, subject_of
 
@@ -39,6 +40,9 @@ class Batch:
         or status reruns the job although its path stays.
     largest_image_bytes : int
         Size on disk of the largest image, which decides the job's memory.
+    spans : str
+        Of every scan the places of its files in ``inputs`` and the number of its ``outputs``, as
+        short text: a plan holds a hundred thousand scans in every stage.
     """
 
     rule: str
@@ -49,6 +53,16 @@ class Batch:
     record: str = ""
     identity: str = ""
     largest_image_bytes: int = 0
+    spans: str = ""
+
+    @property
+    def kept(self) -> str:
+        """List of scans that need not be made again (:mod:`cordcohort.kept_scans`)."""
+        return self.record.removesuffix(".json") + ".scans.json"
+
+    def each_scan(self) -> dict[str, Any]:
+        """The list and the files of every scan, as plain values for a job."""
+        return {"list": self.kept, "read": self.inputs, "spans": self.spans}
 
 
 def batches(
@@ -82,18 +96,37 @@ def batches(
         of these batches only, and the number of batches is read from the rules' names.
     """
     return [
-        Batch(
-            rule=f"{stage}_{name}",
-            name=name,
-            scans=[scan for scan, _ in named],
-            inputs=list(dict.fromkeys(f for _, row in named for f in inputs(row))),
-            outputs=[f for _, row in named for f in outputs(row)],
-            record=_record(stage, name),
-            identity=_identity([row for _, row in named]),
-            largest_image_bytes=max(int(row.get("image_size") or 0) for _, row in named),
-        )
+        _batch(stage, name, named, inputs, outputs)
         for name, named in _all_dealt(stage, scans, size, only=only)
     ]
+
+
+def _batch(
+    stage: str,
+    name: str,
+    named: Sequence[tuple[str, Row]],
+    inputs: Callable[[Row], Sequence[str]],
+    outputs: Callable[[Row], Sequence[str]],
+) -> Batch:
+    places: dict[str, int] = {}
+    made: list[str] = []
+    spans: list[str] = []
+    for _, row in named:
+        read = " ".join([str(places.setdefault(f, len(places))) for f in inputs(row)])
+        own = outputs(row)
+        made += own
+        spans.append(f"{read}/{len(own)}")
+    return Batch(
+        rule=f"{stage}_{name}",
+        name=name,
+        scans=[scan for scan, _ in named],
+        inputs=list(places),
+        outputs=made,
+        record=_record(stage, name),
+        identity=_identity([row for _, row in named]),
+        largest_image_bytes=max(int(row.get("image_size") or 0) for _, row in named),
+        spans=";".join(spans),
+    )
 
 
 def batch_records(stage: str, scans: Iterable[Row], size: int) -> list[str]:

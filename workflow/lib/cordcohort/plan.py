@@ -493,13 +493,12 @@ class Plan:
             small = [paths.at_voxel_size(row, size) for size in sizes]
             drawn = [f for one in small for use in self.uses if use.takes(row)
                      for f in use.records(one)]  # fmt: skip
-            return [*drawn, *_mask_files(row)]
+            return [*drawn, *_mask_files(row), *self._truth_of(row), *level_files(row, self.config)]
         own = self._state_of(row)
         if kind == "regions":  # levels may be carried by the registration of the soft ground truth
-            truth = [paths.soft_truth_record(row)] if self._has_truth(row) else []
             regions = [use for use in self._uses_of(row) if not use.finds_cord]
             drawn = [record for use in regions for record in use.records(row)]
-            own = [paths.image_record(row, "tensor"), *drawn, *truth]
+            own = [paths.image_record(row, "tensor"), *drawn, *self._truth_of(row)]
         if kind == "spinal":  # distances may start from a PMJ of another scan of the session
             own = [*own, *lent_labels(row, self.config)]
         if kind not in LEVELLED_KINDS:
@@ -512,8 +511,10 @@ class Plan:
         A model's record follows the image that it was drawn on, and the mean b=0 image its series;
         naming these as well would double what the engine has to compare.
         """
-        truth = [paths.soft_truth_record(row)] if self._has_truth(row) else []
-        return [*truth, *self._drawn_state_of(row)]
+        return [*self._truth_of(row), *self._drawn_state_of(row)]
+
+    def _truth_of(self, row: Row) -> list[str]:
+        return [paths.soft_truth_record(row)] if self._has_truth(row) else []
 
     def _drawn_state_of(self, row: Row) -> list[str]:
         """As :meth:`_state_of`, of what people and models drew."""

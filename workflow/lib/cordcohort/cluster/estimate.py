@@ -13,6 +13,7 @@ from typing import Any
 from cordcohort.config import Config
 from cordcohort.errors import CordcohortError
 from cordcohort.files import read_json, write_json
+from cordcohort.kept_scans import share_made
 from cordcohort.level_plan import SPINAL
 from cordcohort.nnunet.paths import NNUNET
 from cordcohort.plan import MEASURE_KINDS, Plan
@@ -34,6 +35,8 @@ class PlannedJob:
     benchmark: str
     n_scans: int
     gpu: bool = False
+    kept: str = ""
+    """List of the scans that were left as they were (:mod:`cordcohort.kept_scans`)."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,13 @@ class Rate:
 
 @dataclass(frozen=True)
 class Record:
-    """What a finished job took."""
+    """What a finished job took; of a job that is not ``whole``, for some of its scans only."""
 
     n_scans: int
     wall_s: float
     cpu_s: float
     memory_mb: float
+    whole: bool = True
 
 
 def planned_jobs(plan: Plan) -> list[PlannedJob]:
@@ -62,13 +66,13 @@ def planned_jobs(plan: Plan) -> list[PlannedJob]:
     gpu = config.segmentation.device == "cuda"
     n = len(plan.rows)
     jobs = [
-        PlannedJob(f"segmentation/{m}", f"segmentation/{m}_{b.name}", len(b.scans), gpu)
+        PlannedJob(f"segmentation/{m}", f"segmentation/{m}_{b.name}", len(b.scans), gpu, b.kept)
         for m in config.segmentation.models
         for b in plan.segmentation_batches(m)
     ]
     jobs += [
         PlannedJob(f"segmentation/resampled_{m}", f"segmentation/resampled_{m}_{b.name}",
-                   len(b.outputs), gpu)
+                   len(b.outputs), gpu, b.kept)
         for m in config.segmentation.models
         for b in plan.resolution_batches(m)
     ]  # fmt: skip
@@ -80,7 +84,11 @@ def planned_jobs(plan: Plan) -> list[PlannedJob]:
     groups += [(f"measures/{kind}", plan.measure_batches(kind)) for kind in MEASURE_KINDS]
     groups.append(("measures/followup", plan.followup_batches()))
     groups.append(("report/pictures", plan.picture_batches()))
-    jobs += [PlannedJob(k, f"{k}_{b.name}", len(b.scans)) for k, found in groups for b in found]
+    jobs += [
+        PlannedJob(k, f"{k}_{b.name}", len(b.scans), kept=b.kept)
+        for k, found in groups
+        for b in found
+    ]
     jobs += [PlannedJob("statistics", f"statistics/{name}", n) for name in plan.analyses()]
     whole = ("cohort/cohort", "report/subject_pages", "report/report")
     jobs += [PlannedJob(name, name, n) for name in whole]
@@ -116,15 +124,21 @@ def read_records(study: Path, jobs: Iterable[PlannedJob]) -> dict[str, list[Reco
         if path.is_file():
             with path.open(encoding="utf-8", newline="") as handle:
                 rows = list(csv.DictReader(handle, delimiter="\t"))
-            found.setdefault(job.kind, []).extend(_record(row, job.n_scans) for row in rows)
+            share = share_made(study / job.kept) if job.kept else 1.0
+            if share:  # a job that made no scan tells nothing
+                found.setdefault(job.kind, []).extend(_record(row, job, share) for row in rows)
     return found
 
 
-def _record(row: dict[str, str], n_scans: int) -> Record:
+def _record(row: dict[str, str], job: PlannedJob, share: float) -> Record:
     wall_s = _number(row.get("s"))
     # Jobs shorter than the engine's sampling have no CPU time or memory.
     return Record(
-        n_scans, wall_s, _number(row.get("cpu_time")) or wall_s, _number(row.get("max_rss"))
+        max(1, round(share * job.n_scans)),
+        wall_s,
+        _number(row.get("cpu_time")) or wall_s,
+        _number(row.get("max_rss")),
+        whole=share == 1,
     )
 
 
@@ -215,7 +229,7 @@ def disk_bytes(study: Path) -> int:
 def actual(plan: Plan, study: Path) -> dict[str, float]:
     """CPU hours and peak memory of the jobs that have run, and how many of the planned did."""
     jobs = planned_jobs(plan)
-    found = [r for records in read_records(study, jobs).values() for r in records]
+    found = [r for records in read_records(study, jobs).values() for r in records if r.whole]
     return {
         "jobs": len(found),
         "planned": len(jobs),
