@@ -34,7 +34,8 @@ onstart:
 
 
 if workflow.is_main_process:
-    withdraw_other_batchings(BATCHES)
+    looking = workflow.output_settings.dryrun or only_looks(sys.argv)
+    sys.stderr.write(withdraw_stale(BATCHES, may_change=not looking))
 
 # All rules are defined: the scans need not lie in memory while the graph is built.
 PLAN.forget_scans()

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from cordcohort.batch_record import (
     files_of_records,
+    is_stale,
     wait_for_files,
-    withdraw_if_gone,
     withdraw_other_batchings,
+    withdraw_stale,
     write_batch_record,
 )
 from cordcohort.batches import Batch
 from cordcohort.errors import CordcohortError, DamagedError
+from cordcohort.files import write_record
 
 
 @pytest.fixture
@@ -30,7 +34,8 @@ def batch(tmp_path, monkeypatch):
 
 def test_a_record_lists_the_files_of_its_batch(batch):
     assert files_of_records([batch.record]) == batch.outputs
-    assert not withdraw_if_gone(batch)
+    assert not is_stale(batch)
+    assert withdraw_stale([batch], may_change=True) == ""
     assert files_of_records([batch.record]) == batch.outputs
 
 
@@ -42,9 +47,41 @@ def test_a_job_that_left_out_a_file_writes_no_record(batch, tmp_path):
 
 def test_the_record_goes_with_any_of_its_files(batch, tmp_path):
     (tmp_path / "b.parquet").unlink()
-    assert withdraw_if_gone(batch)
+    assert is_stale(batch)
+    assert withdraw_stale([batch], may_change=True) == ""
     assert not (tmp_path / batch.record).exists()
-    assert not withdraw_if_gone(batch)  # the engine makes what has no record
+    assert not is_stale(batch)  # the engine makes what has no record
+
+
+def test_who_only_looks_is_told_and_changes_nothing(batch, tmp_path):
+    other = tmp_path / batch.record.replace("r.json", "d_0000of0002.json")
+    other.write_text("{}")
+    planned = [batch, replace(batch, record=str(other.with_name("d_0000of0001.json")))]
+    assert withdraw_stale(planned, may_change=False) == ""
+    (tmp_path / "b.parquet").unlink()
+    told = withdraw_stale(planned, may_change=False)
+    assert told.startswith("cordcohort: files of 1 batches are gone")
+    assert (tmp_path / batch.record).exists()
+    assert other.exists()
+    withdraw_stale(planned, may_change=True)
+    assert not other.exists()
+
+
+def test_a_lost_mask_that_no_record_of_a_batch_lists_makes_it_stale(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.json", "a.nii.gz"):
+        Path(name).write_text("{}")
+    made = Batch("net_d_0000of0001", "d_0000of0001", [], [], ["a.json"], "results/r.json")
+    write_batch_record(made.record, made.outputs)
+    assert not is_stale(made)
+    files = {"a.json": "", "a.nii.gz": ""}
+    write_record(made.kept, {"scans": {"d/a": {"key": "", "files": files}, "d/b": {"key": ""}}})
+    assert not is_stale(made)
+    Path("a.nii.gz").unlink()
+    assert is_stale(made)
+    for text in ("", "[]", '{"scans": {"d/a": 1}}', '{"scans": 3}'):
+        Path(made.kept).write_text(text)
+        assert not is_stale(made)  # a job that reads the mask tells
 
 
 def test_a_lost_file_makes_the_record_stale_for_who_reads_it(batch, tmp_path):

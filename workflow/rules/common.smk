@@ -21,19 +21,13 @@ sys.path.insert(0, str(RULES.parent / "scripts"))
 import _bootstrap  # noqa: E402,F401
 
 from cordcohort import scan as paths  # noqa: E402
-from cordcohort.batch_record import (  # noqa: E402
-    wait_for_files,
-    withdraw_if_gone,
-    withdraw_other_batchings,
-)
+from cordcohort.batch_record import wait_for_files, withdraw_stale  # noqa: E402
 from cordcohort.batches import latency_of_job, rules_of_job  # noqa: E402
 from cordcohort.cluster.memory import job_memory_mb  # noqa: E402
-from cordcohort.digest import (
-    files_digest,
-    science_digest,
-    use_known_digests,
-)  # noqa: E402
+from cordcohort.digest import files_digest, science_digest  # noqa: E402
+from cordcohort.digest import use_known_digests  # noqa: E402
 from cordcohort.kept_scans import tools_digest  # noqa: E402
+from cordcohort.launch import only_looks  # noqa: E402
 from cordcohort.level_choice import DISC_MODEL  # noqa: E402,F401
 from cordcohort.nnunet.paths import nnunet_outputs, planned_record  # noqa: E402,F401
 from cordcohort.plan import MEASURE_KINDS, load_plan  # noqa: E402
@@ -69,8 +63,6 @@ def remember_batch(batch, stage):
     remember(batch.rule, stage)
     MADE.update(dict.fromkeys(batch.outputs, MADE[batch.record]))
     BATCHES.append(batch)
-    if workflow.is_main_process:
-        withdraw_if_gone(batch)
 
 
 def made_by_rules(files):
@@ -135,8 +127,8 @@ def each_scan(batch):
 
     def told(wildcards, input):
         own = workflow.get_rule(batch.rule)
-        used = (RULES / str(own.conda_env), RULES / str(own.script))
-        return {**batch.each_scan(), "tools": tools_digest(*used)}
+        tools = tools_digest(RULES / own.conda_env, RULES / own.script)
+        return {**batch.each_scan(), "tools": tools}
 
     return told
 

@@ -20,9 +20,11 @@ from pathlib import Path
 from cordcohort.batches import Batch
 from cordcohort.errors import CordcohortError, DamagedError
 from cordcohort.files import read_record, write_record
+from cordcohort.kept_scans import listed_files
 from cordcohort.scan import RECORD_SCHEMA
 
 _POLL_S = 0.5
+_RECORD = ".json"
 _NUMBERED = re.compile(r"(.*)_\d+of(\d+)\.json")
 
 
@@ -77,21 +79,48 @@ def files_of_records(records: Iterable[Path | str], patience_s: float = 0.0) -> 
     return found
 
 
-def withdraw_if_gone(batch: Batch) -> bool:
-    """Remove the record of a batch of which a file is gone, so that the engine makes it anew.
+def withdraw_stale(planned: Iterable[Batch], *, may_change: bool) -> str:
+    """Remove the records of batches of which a file is gone, so that the engine makes them anew.
 
-    A study that cannot be written to is left as it is: nothing can be made there.
+    Masks and images count that only the list of kept scans names. Records of another number of
+    batches (:func:`withdraw_other_batchings`) go as well. A study that cannot be written to is left
+    as it is: nothing can be made there.
+
+    Parameters
+    ----------
+    planned : iterable of Batch
+        All batches of the study.
+    may_change : bool
+        Whether this process is to run jobs; who only looks at the plan must change nothing.
 
     Returns
     -------
-    bool
-        Whether a file was gone.
+    str
+        One line for who only looks, as the plan that is shown lacks these batches; else empty.
     """
-    if not os.path.exists(batch.record) or not missing_files(batch.outputs):
+    planned = list(planned)
+    lost = [batch for batch in planned if is_stale(batch)]
+    if may_change:
+        withdraw_other_batchings(planned)
+        for batch in lost:
+            with contextlib.suppress(OSError):
+                Path(batch.record).unlink(missing_ok=True)
+        return ""
+    if not lost:
+        return ""
+    return (
+        f"cordcohort: files of {len(lost)} batches are gone, {lost[0].record} first: a run makes "
+        "them anew, with what follows; they are not among the jobs listed here\n"
+    )
+
+
+def is_stale(batch: Batch) -> bool:
+    """Whether a batch has a record but not all of its files."""
+    if not os.path.exists(batch.record):
         return False
-    with contextlib.suppress(OSError):
-        Path(batch.record).unlink(missing_ok=True)
-    return True
+    # Tables are all that their stages make; records of scans stand for masks and images.
+    beside = listed_files(batch.kept) if batch.outputs[0].endswith(_RECORD) else ()
+    return bool(missing_files(batch.outputs) or missing_files(beside))
 
 
 def withdraw_other_batchings(planned: Iterable[Batch]) -> list[Path]:
@@ -117,6 +146,7 @@ def withdraw_other_batchings(planned: Iterable[Batch]) -> list[Path]:
                 with contextlib.suppress(OSError):
                     path.unlink()
                     removed.append(path)
+                    path.with_suffix(".scans.json").unlink(missing_ok=True)
     return removed
 
 

@@ -160,6 +160,15 @@ def finish(path: Path | str, works: Sequence[Work], made: set[str]) -> None:
     _write(path, entries, len(made))
 
 
+def listed_files(path: Path | str) -> list[str]:
+    """Files of all scans of a list, unchecked; none where it cannot be read."""
+    try:
+        scans = json.loads(Path(path).read_text(encoding="utf-8"))["scans"]
+        return [name for entry in scans.values() for name in entry.get("files", ())]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return []
+
+
 def share_made(path: Path | str) -> float:
     """Share of the scans of a batch that the last job on it made; 1 where nothing tells."""
     try:

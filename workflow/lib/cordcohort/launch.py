@@ -61,7 +61,18 @@ def runs_jobs(flags: Sequence[str]) -> bool:
     (True, False, False)
     """
     names = {flag.split("=")[0] for flag in flags}
-    return not names & ((_TALKING - _STILL_RUNNING) | _PART_OF_THE_GRAPH)
+    return not only_looks(flags) and not names & _PART_OF_THE_GRAPH
+
+
+def only_looks(flags: Sequence[str]) -> bool:
+    """Whether the engine is asked to list, draw or mend, and not to run a job.
+
+    Examples
+    --------
+    >>> only_looks(["-n"]), only_looks(["--unlock"]), only_looks(["--until=cohort", "-p"])
+    (True, True, False)
+    """
+    return bool({flag.split("=")[0] for flag in flags} & (_TALKING - _STILL_RUNNING))
 
 
 def run_study(
