@@ -48,7 +48,7 @@ def test_progress_tells_what_runs_how_many_scans_and_how_long_is_left():
     clock.now = 30.0
     for line in ("rule shape_a_0001:", "    output: x", "5 of 20 steps (25%) done"):
         progress.read(line)
-    assert progress.text() == ("step 5/20 | scans measured 3/12 | about 2 min left | shape_a_0001")
+    assert progress.text() == ("step 5/20 | scans done 3/12 | about 2 min left | shape_a_0001")
     clock.now = 60.0
     progress.read("19 of 20 steps (95%) done")
     assert "about 3 s left" in progress.text()
@@ -144,9 +144,11 @@ Exiting because a job execution failed."""
 
 def test_a_finished_run_says_how_many_scans_failed_and_where_the_report_is(tmp_path):
     status = ["ok", "ok", "failed", "excluded"]
-    write_parquet(tmp_path / SCANS, pd.DataFrame({"status": status}))
+    failures = ["", "classical: too dark", "cord-v1: no cord found", ""]
+    write_parquet(tmp_path / SCANS, pd.DataFrame({"status": status, "failures": failures}))
     lines = outcome_lines(tmp_path)
-    assert lines[0] == "4 scans: 1 failed, 1 excluded, 2 ok"
+    assert lines[0] == "4 scans: 2 measured, 1 failed, 1 excluded"
+    assert lines[1] == "1 scan on which some of several methods failed"
     assert lines[-1].endswith("results/report/index.html")
     with pytest.raises(CordcohortError, match="cordcohort run"):
         outcome_lines(tmp_path / "none")

@@ -25,6 +25,7 @@ rule cohort:
     params:
         exclusions=PLAN.config.exclusions,
         external=PLAN.config.external_measures,
+        models=PLAN.config.segmentation.models,
         seeds=PLAN.seeds(),
         tested=PLAN.tested(),
         science=science("cohort"),

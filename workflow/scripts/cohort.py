@@ -3,7 +3,7 @@
 import _bootstrap  # noqa: F401
 from cordcohort.adapter import job
 from cordcohort.batch_record import files_of_records
-from cordcohort.cohort import build_cohort, read_external, scans_table, with_test_persons
+from cordcohort.cohort import Methods, build_cohort, read_external, scans_table, with_test_persons
 from pathlib import Path
 
 from cordcohort.table import read_parquet, read_tsv, write_folder_schema, write_parquet, write_tsv
@@ -23,4 +23,5 @@ with job(snakemake) as j:
     write_parquet(j.output.table, table)
     write_tsv(j.output.text, table)
     write_folder_schema(Path(j.output.text).parent)
-    write_parquet(j.output.scans, scans_table(index, table, exclusions))
+    methods = Methods.of(j.params.models, seeds)
+    write_parquet(j.output.scans, scans_table(index, table, exclusions, methods))

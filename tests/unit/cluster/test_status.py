@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import re
 
+import pandas as pd
 import pytest
 from cordcohort.bids.shards import write_shards
-from cordcohort.cluster.status import STAGES, read_engine_log, scans_by_site, status_lines
+from cordcohort.cluster.status import (
+    ENGINE_LOGS,
+    STAGES,
+    read_engine_log,
+    scans_by_site,
+    status_lines,
+)
 from cordcohort.errors import CordcohortError
 from cordcohort.model_uses import ModelUse
 from cordcohort.plan import MEASURE_KINDS
-from cordcohort.scan import mask_record, measure_table
+from cordcohort.scan import SCANS, mask_record, measure_table
+from cordcohort.table import write_parquet
 
 LOG = """job                   count
 ------------------  -------
@@ -106,9 +114,29 @@ def test_scans_are_counted_by_data_set_and_site(tmp_path):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
     assert scans_by_site(tmp_path, [ModelUse("m")]) == {
-        "a/one": {"scans": 1, "segmented": 1, "measured": 0},
-        "b/one": {"scans": 1, "segmented": 0, "measured": 1},
+        "a/one": {"scans": 1, "models done": 1, "tables done": 0},
+        "b/one": {"scans": 1, "models done": 0, "tables done": 1},
     }
+
+
+def test_status_tells_what_became_of_scans_as_the_report_does(tmp_path):
+    row = {"dataset": "a", "site": "one", "folder": "f", "stem": "s", "masks": ""}
+    write_shards([row], tmp_path)
+    (tmp_path / ENGINE_LOGS).mkdir(parents=True)
+    (tmp_path / ENGINE_LOGS / "1.snakemake.log").write_text(LOG)
+    assert "report" not in "".join(status_lines(tmp_path, []))
+    scans = pd.DataFrame({
+        "dataset": "a", "site": ["one", "one", "two", ""], "n_values": [5, 3, 2, 0],
+        "status": ["ok", "failed", "ok", "ok"], "failures": ["", "net: no cord", "net: x", ""],
+    })  # fmt: skip
+    write_parquet(tmp_path / SCANS, scans)
+    told = [line.split("  ") for line in status_lines(tmp_path, [])[-5:]]
+    told = [[cell.strip() for cell in line if cell.strip()] for line in told]
+    assert told == [
+        ["scans in the report", "measured", "failed", "not measured", "some method failed"],
+        ["a/(no site)", "0", "0", "1", "0"], ["a/one", "1", "1", "0", "0"],
+        ["a/two", "1", "0", "0", "1"], ["all", "2", "1", "1", "1"],
+    ]  # fmt: skip
 
 
 def test_a_study_never_run_says_how_to_start(tmp_path):

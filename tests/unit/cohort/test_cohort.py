@@ -194,7 +194,7 @@ def test_scans_table_says_what_became_of_each_scan(tmp_path: Path) -> None:
     )
     failed = {"flag": "failed", "value": np.nan, "method": "cord-v1", "reason": "no cord found"}
     tables = [long_table(_rows(60.0), scans[i]) for i in (0, 1, 2, 3)]
-    tables[1] = long_table([*_rows(60.0), *[r | failed for r in _rows(0.0)]], scans[1])
+    tables[1] = long_table([r | failed for r in _rows(0.0)], scans[1])
     paths = []
     for i, part in enumerate(tables):
         write_parquet(tmp_path / f"{i}.parquet", part)

@@ -81,12 +81,12 @@ def _scans(wanted: Wanted) -> pd.DataFrame:
                         "acquisition": "", "run": "", "contrast": contrast, "site": site,
                         "vendor": wanted.sites[site], "person": "p1" if n in (0, 1) else subject,
                         "resolution": "", "split": "", "status": "ok", "reason": "", "n_values": 9,
-                        "warning": "",
+                        "warning": "", "failures": "",
                     }
                 )  # fmt: skip
     frame = pd.DataFrame(rows, columns=[*SCAN_KEY, "site", "vendor", "person", "resolution",
                                         "split", "status", "reason", "warning",
-                                        "n_values"])  # fmt: skip
+                                        "failures", "n_values"])  # fmt: skip
     n_failed = round(wanted.failed_share * len(frame))
     failed = np.random.default_rng(3).permutation(len(frame))[:n_failed]
     frame.loc[failed, ["status", "reason"]] = ["failed", wanted.reason]
@@ -155,7 +155,9 @@ def _scores(scans: pd.DataFrame, wanted: Wanted, rng: np.random.Generator) -> pd
 
 def _measures(scans: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
-    for scan in scans.drop(columns=["status", "reason", "n_values", "warning"]).to_dict("records"):
+    for scan in scans.drop(columns=["status", "reason", "n_values", "warning", "failures"]).to_dict(
+        "records"
+    ):
         failed = scans.loc[(scans[SCAN_KEY] == [scan[c] for c in SCAN_KEY]).all(axis=1)].iloc[0]
         truth = 70 + 6 * rng.standard_normal()
         for method in METHODS:

@@ -16,7 +16,7 @@ from cordcohort.report.gallery import COLOURS, MIN_METHODS, draw_gallery, galler
 from cordcohort.report.inputs import Inputs
 from cordcohort.report.links import picture_record
 from cordcohort.report.masks import MaskFile
-from cordcohort.table import as_long
+from cordcohort.table import SCAN_KEY, as_long
 from PIL import Image as Pillow
 
 SHAPE = (60, 60, 40)
@@ -81,19 +81,25 @@ def test_the_gallery_of_a_site_is_of_a_person_whom_the_drawn_seed_tested(tmp_pat
 
 
 def test_who_trained_and_who_tested_is_counted_for_the_first_seed(tmp_path):
-    scans = pd.DataFrame({"state": ["measured"] * 7 + ["excluded"] * 2 + ["failed"]})
+    scans = pd.DataFrame({"state": ["measured"] * 9 + ["excluded"] * 2 + ["failed"] * 2})
+    scans = scans.assign(**dict.fromkeys(SCAN_KEY, "") | {"dataset": "a"})
+    scans["subject"] = scans.index.astype(str)
     rows = [
         {"dataset": "a", "subject": f"{k}", "method": "net", "seed": seed, "measure": "dice",
          "value": 0.5, "split": "" if k == 7 else "train" if k < n_train else "test"}
         for seed, n_train in (("7", 5), ("42", 4)) for k in range(8)
     ]  # fmt: skip
+    # The ninth scan is measured by others; the net, which is not run on the last, failed on it.
+    rows += [{"dataset": "a", "subject": k, "method": "net", "seed": "7", "measure": "dice",
+              "split": "test", "flag": "failed", "reason": "no cord"}
+             for k in ("8", "11")]  # fmt: skip
     rows += [{"dataset": "a", "subject": "0", "method": "manual", "measure": "csa_mm2",
               "value": 1.0, "split": "external"}]  # fmt: skip
     flows = write_split_flows(scans, as_long(pd.DataFrame(rows)), tmp_path)
     assert [flow["title"] for flow in flows] == ["net, seed 7"]
     text = (tmp_path / str(flows[0]["file"])).read_text()
     assert re.findall(r">([^<>]*\d[^<>]*)</text>", text) == [
-        "10 scans found", "2 excluded", "1 failed", "5 train, 2 test, 1 unseen",
+        "13 scans found", "2 excluded", "3 failed", "5 train, 2 test, 1 unseen",
     ]  # fmt: skip
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from cordcohort.report.cohort_tables import failure_groups
+from cordcohort.report.cohort_tables import failed_methods, failure_groups
 from cordcohort.report.inputs import Inputs
-from cordcohort.table import SCAN_KEY
+from cordcohort.table import SCAN_KEY, as_long
 
 
 def _groups(reasons: list[str]) -> list[dict]:
@@ -37,3 +37,26 @@ def test_faults_of_one_code_are_one_group_whatever_their_figures():
 
 def test_reasons_without_a_code_keep_their_own_groups():
     assert [g["reason"] for g in _groups(["no cord found", "moved"])] == ["moved", "no cord found"]
+
+
+def test_details_of_one_scan_do_not_part_what_failed_for_one_reason():
+    groups = _groups([f"net: no cord found (mean {f} over 88 mm)" for f in (0.61, 0.7)])
+    assert [(g["n"], g["reason"]) for g in groups] == [(2, "net: no cord found")]
+
+
+def test_methods_that_failed_are_counted_with_seed_and_reasons():
+    rows = [
+        {"subject": f"{k}", "method": method, "seed": seed, "structure": "cord", "measure": m}
+        | ({"flag": "failed", "reason": f"no cord found (mean 0.{k})"} if k < n else {"value": 1.0})
+        for method, seed, n in (("net", "7", 3), ("net", "42", 0), ("cord-v1", "", 1))
+        for k in range(4) for m in ("csa_mm2", "volume_mm3")
+    ]  # fmt: skip
+    told = [
+        (e["method"], e["structure"], e["n_failed"], e["n_scans"], e["reasons"])
+        for e in failed_methods(as_long(pd.DataFrame(rows)))
+    ]
+    assert told == [
+        ("net, seed 7", "spinal cord", "3", "4", "no cord found (3)"),
+        ("cord-v1", "spinal cord", "1", "4", "no cord found (1)"),
+    ]
+    assert failed_methods(as_long(pd.DataFrame())) == []

@@ -15,6 +15,7 @@ from cordcohort.files import read_json
 from cordcohort.report.build import build_index_page, build_report, build_subject_pages
 from cordcohort.report.inputs import records
 from cordcohort.report.links import picture_record, subject_link
+from cordcohort.table import read_parquet, write_parquet
 from unit.report.small_study import NO_CORD, SUSPICIOUS, Wanted, make_study
 
 HOSTILE = (
@@ -263,3 +264,19 @@ def test_a_suspicious_mask_is_flagged_in_the_list_of_scans_and_can_be_filtered(
     assert "warning" in re.findall(
         r"<option>(\w+)</option>", (tmp_path / "results/report/index.html").read_text()
     )
+
+
+def test_a_measured_scan_on_which_a_method_failed_says_so(tmp_path: Path) -> None:
+    config = make_study(tmp_path, Wanted(n_subjects=4, failed_share=0.0))
+    path = tmp_path / "results/cohort/scans.parquet"
+    scans = read_parquet(path)
+    scans.loc[0, "failures"] = "own-phase1 (seed 7; cord): too unsure"
+    write_parquet(path, scans)
+    html = build_report(tmp_path, config).read_text()
+    row = html[html.index('id="scan-table"') :].split("</tr>")[1]
+    assert "a method failed" in row
+    assert "own-phase1 (seed 7; cord): too unsure" in row
+    assert ">measured</span>" in row
+    one = scans.iloc[0]
+    page = tmp_path / "results/report" / subject_link(one["dataset"], one["subject"])
+    assert "Methods that failed on this scan: own-phase1 (seed 7; cord)" in page.read_text()

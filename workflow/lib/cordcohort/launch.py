@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cordcohort.cluster.profile import PROFILE_FLAGS, with_our_profiles
 from cordcohort.engine_output import Kept
@@ -19,6 +19,9 @@ from cordcohort.root import workflow_root
 from cordcohort.scan import SCANS, measure_table
 from cordcohort.signals import SignalError, end_group, ended_by_signals
 from cordcohort.study_lock import StudyLock
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LOG = Path("results") / "logs" / "run.log"
 REPORT = Path("results") / "report" / "index.html"
@@ -169,7 +172,7 @@ def _tell_fault(study: Path, kept: Kept) -> None:
 
 
 def scan_counter(study: Path) -> Callable[[], tuple[int, int]]:
-    """Function that counts scans whose shape was measured, of all scans of the index."""
+    """Function that counts scans that are done, measured or failed, of all scans of the index."""
     from cordcohort.bids.index import read_index, rows_of  # noqa: PLC0415 - pandas is slow to load
 
     tables = [study / measure_table(row, "shape") for row in rows_of(read_index(study).scans)]
@@ -183,21 +186,24 @@ def scan_counter(study: Path) -> Callable[[], tuple[int, int]]:
 
 
 def outcome_lines(study: Path) -> list[str]:
-    """What a finished run should say last: how many scans failed and where the report is."""
-    from cordcohort.table import read_parquet  # noqa: PLC0415 - pandas is slow to load
+    """What a finished run should say last: what became of the scans, and where the report is."""
+    from cordcohort.cohort.scans import read_outcomes  # noqa: PLC0415 - pandas is slow to load
 
-    path = study / SCANS
-    if not path.is_file():
-        raise CordcohortError(f"{path}: expected the table of scans; run `cordcohort run {study}`")
-    counts = read_parquet(path)["status"].value_counts()
-    return [*_told(counts.to_dict().items()), f"report: {(study / REPORT).resolve()}"]
+    scans = read_outcomes(study)
+    if scans is None:
+        raise CordcohortError(
+            f"{study / SCANS}: expected the table of scans; run `cordcohort run {study}`"
+        )
+    return [*_told(scans), f"report: {(study / REPORT).resolve()}"]
 
 
-def _told(counts: Iterable[tuple[object, object]]) -> Iterable[str]:
-    by_status = {str(status): int(str(number)) for status, number in counts}
-    n_scans = sum(by_status.values())
-    n_failed = by_status.get("failed", 0)
-    others = [f"{n} {status}" for status, n in sorted(by_status.items()) if status != "failed"]
-    yield f"{n_scans} scans: {n_failed} failed, {', '.join(others)}"
-    if n_failed:
-        yield "the report says which failed and why"
+def _told(scans: pd.DataFrame) -> Iterable[str]:
+    counts = {str(state): int(n) for state, n in scans["state"].value_counts().items()}
+    always = {"measured": 0, "failed": 0}
+    words = [f"{n} {state.replace('_', ' ')}" for state, n in (always | counts).items()]
+    yield f"{len(scans)} scans: {', '.join(words)}"
+    n_other = int(((scans["failures"] != "") & ~scans["state"].isin(("failed", "excluded"))).sum())
+    if n_other:
+        yield f"{n_other} scan{'s' if n_other > 1 else ''} on which some of several methods failed"
+    if n_other or counts.get("failed"):
+        yield "the report says who failed, on what, and why"

@@ -39,7 +39,7 @@ class Progress:
     Parameters
     ----------
     count_scans : callable
-        Gives the number of scans measured so far and of all scans.
+        Gives the number of scans done so far, measured or failed, and of all scans.
     clock : callable
         Seconds.
     """
@@ -75,7 +75,7 @@ class Progress:
         done, total = self.count_scans()
         left = "done" if self.finished else f"about {self._left()} left"
         steps = f"step {self.n_done}/{self.n_steps}"
-        return f"{steps} | scans measured {done}/{total} | {left} | {self.rule}"
+        return f"{steps} | scans done {done}/{total} | {left} | {self.rule}"
 
     def _left(self) -> str:
         elapsed_s = self.clock() - self.started

@@ -19,6 +19,10 @@ from cordcohort.model_uses import ModelUse
 
 ENGINE_LOGS = Path(".snakemake") / "log"
 STATES = ("done", "running", "failed", "waiting")
+WORK = ("scans", "models done", "tables done")
+ALWAYS = (*WORK, "measured", "failed")
+IN_PART = "some method failed"
+OUTCOMES = ("measured", "failed", "excluded", "no image", "not measured", IN_PART)
 _PLANNED = re.compile(r"^(\w[\w.-]*)\s+(\d+)$")
 _RULE = re.compile(r"^(?:local)?rule (\S+):")
 _JOB_ID = re.compile(r"^\s+jobid: (\d+)")
@@ -148,15 +152,37 @@ def newest_log(study: Path) -> Path:
 
 
 def scans_by_site(study: Path, models: Sequence[ModelUse]) -> dict[str, dict[str, int]]:
-    """Scans by site: all, with the masks of every model, measured."""
+    """How far the work on scans is, by site: all, with a record of every model, with numbers.
+
+    A record and a table are there of a scan that failed, too: they say so.
+    """
     counts: dict[str, Counter[str]] = {}
     for row in all_rows(study):
-        site = counts.setdefault(f"{row['dataset']}/{row['site'] or '(no site)'}", Counter())
+        site = counts.setdefault(_site_name(row), Counter())
         site["scans"] += 1
         wanted = [study / record for use in models if use.takes(row) for record in use.records(row)]
-        site["segmented"] += all(record.is_file() for record in wanted)
-        site["measured"] += (study / paths.measure_table(row, "shape")).is_file()
+        site["models done"] += all(record.is_file() for record in wanted)
+        site["tables done"] += (study / paths.measure_table(row, "shape")).is_file()
     return {site: dict(count) for site, count in sorted(counts.items())}
+
+
+def outcomes_by_site(study: Path) -> dict[str, dict[str, int]]:
+    """What became of the scans, by site, as the report of the last run counts them."""
+    from cordcohort.cohort.scans import read_outcomes  # noqa: PLC0415 - pandas is slow to load
+
+    scans = read_outcomes(study)
+    if scans is None:
+        return {}
+    counts: dict[str, Counter[str]] = {}
+    for row in scans[["dataset", "site", "state", "failures"]].to_dict("records"):
+        site = counts.setdefault(_site_name(row), Counter())
+        site[str(row["state"]).replace("_", " ")] += 1
+        site[IN_PART] += row["failures"] != "" and row["state"] not in ("failed", "excluded")
+    return {site: dict(count) for site, count in sorted(counts.items())}
+
+
+def _site_name(row: Mapping[Any, Any]) -> str:
+    return f"{row['dataset']}/{row['site'] or '(no site)'}"
 
 
 def status_lines(study: Path, models: Sequence[ModelUse]) -> list[str]:
@@ -168,10 +194,19 @@ def status_lines(study: Path, models: Sequence[ModelUse]) -> list[str]:
     lines = _columns(["jobs of the last run", *STATES], rows)
     if not stages:
         lines.append("nothing had to be done")
-    sites = scans_by_site(study, models)
-    kinds = ("scans", "segmented", "measured")
-    rows = [[site, *(str(count.get(k, 0)) for k in kinds)] for site, count in sites.items()]
-    return [*lines, "", *_columns(["site", *kinds], rows)]
+    lines += ["", *_by_site("site", scans_by_site(study, models), WORK)]
+    outcomes = outcomes_by_site(study)
+    if outcomes:
+        lines += ["", *_by_site("scans in the report", outcomes, OUTCOMES)]
+    return lines
+
+
+def _by_site(title: str, sites: Mapping[str, Mapping[str, int]], kinds: Sequence[str]) -> list[str]:
+    shown = [k for k in kinds if k in ALWAYS or any(count.get(k) for count in sites.values())]
+    rows = [[site, *(str(count.get(k, 0)) for k in shown)] for site, count in sites.items()]
+    if len(sites) > 1:
+        rows.append(["all", *(str(sum(c.get(k, 0) for c in sites.values())) for k in shown)])
+    return _columns([title, *shown], rows)
 
 
 def _columns(head: list[str], rows: list[list[Any]]) -> list[str]:

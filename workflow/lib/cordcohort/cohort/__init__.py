@@ -2,6 +2,7 @@
 
 from cordcohort.cohort.exclusion import check_entries, read_entries
 from cordcohort.cohort.external import external_scores, read_external, with_external_scores
+from cordcohort.cohort.failures import Methods
 from cordcohort.cohort.gather import build_cohort
 from cordcohort.cohort.known import with_test_persons
 from cordcohort.cohort.persons import person_keys
@@ -9,6 +10,7 @@ from cordcohort.cohort.scans import scans_table
 from cordcohort.cohort.schema import check_long
 
 __all__ = [
+    "Methods",
     "build_cohort",
     "check_entries",
     "check_long",

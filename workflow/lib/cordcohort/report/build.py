@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from cordcohort.cohort.scans import STATES
 from cordcohort.errors import CordcohortError
 from cordcohort.files import write_text
 from cordcohort.report.against_cohort import against, cohort_ranges
@@ -15,7 +16,12 @@ from cordcohort.report.agreement_figures import agreement_figures
 from cordcohort.report.along_cord import along_cord_figures
 from cordcohort.report.analysis_tables import analysis_entry, write_people_table
 from cordcohort.report.characteristics import characteristics
-from cordcohort.report.cohort_tables import failure_groups, headline_counts, site_names
+from cordcohort.report.cohort_tables import (
+    failed_methods,
+    failure_groups,
+    headline_counts,
+    site_names,
+)
 from cordcohort.report.corrections import (
     CORRECTIONS_LIST,
     CORRECTIONS_TABLE,
@@ -29,7 +35,6 @@ from cordcohort.report.flow import write_split_flows, write_study_flow
 from cordcohort.report.gallery import galleries
 from cordcohort.report.grids import grid_of
 from cordcohort.report.inputs import (
-    STATES,
     Config,
     Inputs,
     contact_of,
@@ -58,6 +63,10 @@ from cordcohort.table import read_parquet, read_tsv, write_folder_schema
 Row = Mapping[str, Any]
 
 FEW_SCANS = 6  # longer lists of a failure's scans are folded
+METHOD_TITLES = {
+    "method": "Method", "structure": "Of", "n_failed": "Failed on scans", "n_scans": "Of scans",
+    "reasons": "Reasons (scans)",
+}  # fmt: skip
 COHORT_FILE = f"{TABLES}/cohort.tsv"
 
 
@@ -266,6 +275,7 @@ def _counts(inputs: Inputs) -> dict[str, Any]:
         "tiles": tiles,
         "counts": grid_of(_with_total(counts), titles),
         "failures": failure_groups(inputs),
+        "failed_methods": grid_of(failed_methods(inputs.measures), METHOD_TITLES),
     }
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable
 from typing import Any
 
 import pandas as pd
 
+from cordcohort.cohort.failures import method_failures
+from cordcohort.cohort.scans import STATES
 from cordcohort.fault_codes import codes_of, meaning_of
-from cordcohort.report.inputs import STATES, Inputs, records
+from cordcohort.report.inputs import Inputs, records
 from cordcohort.report.links import scan_anchor, subject_link
 from cordcohort.report.privacy import AGE_VARIABLES, age_text, public_text
-from cordcohort.report.words import STATE_TEXT, scan_text
+from cordcohort.report.words import STATE_TEXT, scan_text, structure_text
 from cordcohort.table import SCAN_KEY
 
 Record = dict[str, Any]
@@ -26,6 +29,7 @@ WITHOUT_REASON = {
     "not_measured": "there is no mask, so nothing could be measured",
 }
 SEX_TEXT = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "other", "other": "other"}
+_DETAILS = re.compile(r"\s*\([^()]*\d[^()]*\)")  # the numbers of one scan
 _SUBJECT = ["dataset", "subject"]
 
 
@@ -126,9 +130,42 @@ def failure_groups(inputs: Inputs) -> list[Record]:
     return sorted(groups, key=lambda g: (order.get(g["state"], 9), -g["n"], g["reason"]))
 
 
+def failed_methods(measures: pd.DataFrame) -> list[Record]:
+    """Methods that failed on scans, each with the numbers of scans and the reasons.
+
+    Parameters
+    ----------
+    measures : DataFrame
+        Long table.
+
+    Returns
+    -------
+    list of dict
+        ``method, structure, n_failed, n_scans, reasons``: one entry a method (with its seed) and
+        structure, the most frequent first; ``reasons`` with the scans that each befell.
+    """
+    columns = ["method", "seed", "structure"]
+    failed = method_failures(measures)
+    own = measures[(measures["reference"] == "") & (measures["flag"] != "excluded")]
+    looked_at = own[[*SCAN_KEY, *columns]].drop_duplicates().groupby(columns).size().to_dict()
+    entries: list[Record] = []
+    for key, part in failed.groupby(columns, sort=True):
+        method, seed, structure = (str(k) for k in key)  # pyright: ignore
+        reasons = part.assign(reason=part["reason"].map(_group_name)).drop_duplicates()
+        counts = reasons["reason"].value_counts()
+        entries.append({
+            "method": public_text(f"{method}, seed {seed}" if seed else method),
+            "structure": structure_text(public_text(structure)),
+            "n_failed": str(len(part.drop_duplicates(SCAN_KEY))),
+            "n_scans": str(looked_at[key]),
+            "reasons": "; ".join(public_text(f"{r} ({n})") for r, n in counts.items()),
+        })  # fmt: skip
+    return sorted(entries, key=lambda e: -int(e["n_failed"]))
+
+
 def _group_name(reason: str) -> str:
     """What the faults of a reason have in common with those of other files."""
-    return meaning_of(codes_of(reason)) or reason
+    return meaning_of(codes_of(reason)) or _DETAILS.sub("", reason).strip() or reason
 
 
 def _grouped(

@@ -62,7 +62,8 @@ def write_split_flows(
     scans : DataFrame
         One row a scan with ``state``.
     measures : DataFrame
-        Long table, whose ``split`` says for a model's rows what the person was to it.
+        Long table, whose ``split`` says for a model's rows what the person was to it. Scans on
+        which the method failed are counted so, whatever others made of them.
     report : Path
         The report's folder.
 
@@ -72,23 +73,40 @@ def write_split_flows(
         As :func:`write_study_flow`, with ``title``. Of a method with several seeds the first one is
         drawn: each draws its own persons.
     """
-    lost = [(text, int((scans["state"] == state).sum())) for state, text in STUDY_STEPS]
     trained = measures.loc[measures["split"] == "train", "method"]
     known = measures[measures["method"].isin(trained) & (measures["method"] != "")]
     flows: list[dict[str, str | int]] = []
-    for method, own in known.groupby("method", sort=True):
-        seed = str(min(own["seed"], key=_by_value))
-        rows = own[own["seed"] == seed].drop_duplicates(SCAN_KEY)
-        counts = rows["split"].value_counts()
+    for method, seeds in known.groupby("method", sort=True):
+        seed = str(min(seeds["seed"], key=_by_value))
+        own = seeds[seeds["seed"] == seed]
+        given = own[own["flag"].isin(["", "warning", "undefined"])].drop_duplicates(SCAN_KEY)
+        counts = given["split"].value_counts()
         if not {"train", "test"} <= set(counts.index):
             continue
         words = [f"{counts[s]} {s}" for s in SPLITS if s in counts]
         told = ", ".join([*words, *([f"{counts['']} unseen"] if "" in counts else [])])
         name = f"flow_split_{safe_name(str(method))}.svg"
-        flow = _write(report / FIGURES / name, ("scans found", told), len(scans), lost)
+        flow = _write(report / FIGURES / name, ("scans found", told), len(scans),
+                      _lost_to(own, given, scans))  # fmt: skip
         about = f"{method}, seed {seed}" if seed else str(method)
         flows.append(flow | {"title": public_text(about)})
     return flows
+
+
+def _lost_to(own: pd.DataFrame, given: pd.DataFrame, scans: pd.DataFrame) -> list[tuple[str, int]]:
+    """Scans that gave one method nothing: excluded, failed, or without a row of it."""
+    parts = {"given": given, "excluded": own[own["flag"] == "excluded"],
+             "failed": own[own["flag"] == "failed"]}  # fmt: skip
+    scans = scans[[*SCAN_KEY, "state"]]
+    for name, rows in parts.items():
+        keys = rows[SCAN_KEY].drop_duplicates().assign(**{name: True})
+        scans = scans.merge(keys, on=SCAN_KEY, how="left")
+    told = {name: scans[name].eq(other=True) | (scans["state"] == name) for name in parts}
+    left = ~scans["given"].eq(other=True)
+    n_excluded = int((left & told["excluded"]).sum())
+    n_failed = int((left & ~told["excluded"] & told["failed"]).sum())
+    n_others = int(left.sum()) - n_excluded - n_failed
+    return [("excluded", n_excluded), ("failed", n_failed), ("not run", n_others)]
 
 
 def _by_value(seed: str) -> tuple[int, str]:

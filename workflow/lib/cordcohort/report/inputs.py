@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.compute as pc
 
+from cordcohort.cohort.scans import with_state
 from cordcohort.errors import SheetError
 from cordcohort.files import read_record, recorded_file
 from cordcohort.report.privacy import public_text
@@ -17,10 +18,9 @@ from cordcohort.table import LONG_COLUMNS, SCAN_KEY, SCHEMA_VERSION, read_parque
 
 Config = Any  # the validated configuration: an object with attributes, or a plain mapping
 
-SCAN_COLUMNS = [*SCAN_KEY, "site", "vendor", "person", "status", "reason", "warning"]
+SCAN_COLUMNS = [*SCAN_KEY, "site", "vendor", "person", "status", "reason", "warning", "failures"]
 SCORE_COLUMNS = ["dataset", "subject", "person", "session", "time_point", "variable", "value"]
 INDEX_COLUMNS = [*SCAN_KEY, "site", "vendor", "person", "stem", "folder", "image", "masks"]
-STATES = ("measured", "failed", "excluded", "no_image", "not_measured")
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def read_inputs(study_dir: Path | str, config: Config, *, statistics: bool = Tru
         If a table exists but lacks a column.
     """
     results = Path(study_dir) / "results"
-    scans = _with_state(_table(results / "cohort" / "scans.parquet", SCAN_COLUMNS))
+    scans = with_state(_table(results / "cohort" / "scans.parquet", SCAN_COLUMNS))
     return Inputs(
         results=results,
         index=_table(results / "bids" / "index.parquet", INDEX_COLUMNS),
@@ -126,22 +126,6 @@ def _table(path: Path, columns: list[str]) -> pd.DataFrame:
     for column in columns:
         frame[column] = frame[column].astype("object").fillna("").astype("str")
     return frame
-
-
-def _with_state(scans: pd.DataFrame) -> pd.DataFrame:
-    """What became of each scan, as ``state``.
-
-    A scan may be measured without an image, from masks alone; and one that is in order may have
-    nothing to measure.
-    """
-    if "n_values" in scans.columns:
-        has_values = scans["n_values"] > 0
-    else:
-        has_values = scans["status"] == "ok"
-    ended = scans["status"].isin(("failed", "excluded"))
-    empty = scans["status"].where(scans["status"] == "no_image", "not_measured")
-    state = scans["status"].where(ended, empty.mask(has_values, "measured"))
-    return scans.assign(state=state.astype("str"))
 
 
 def whole_scan_measures(path: Path) -> pd.DataFrame:

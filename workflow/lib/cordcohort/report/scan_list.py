@@ -23,6 +23,7 @@ Record = dict[str, Any]
 SCANS_FILE = f"{TABLES}/scans.tsv"
 MAX_METHODS = 3
 WARNING = "warning"
+IN_PART = "a method failed"
 MAX_REASON_CHARACTERS = 160
 _TITLES = {
     "dataset": "Data set", "site": "Site", "vendor": "Vendor", "session": "Session",
@@ -116,17 +117,23 @@ def _row(row: Record, texts: list[str], methods: list[str]) -> Record:
         "marked": bool(row["unusual"]),
         "state": row["state"],
         "state_text": STATE_TEXT[row["state"]],
-        "flag": WARNING if _is_warned(row) else "",
-        "reason": public_text(row["reason"] or _warning_of(row), MAX_REASON_CHARACTERS),
+        "flag": _flag(row),
+        "reason": public_text(_reason(row), MAX_REASON_CHARACTERS),
     }
 
 
-def _warning_of(row: Record) -> str:
-    return str(row["warning"]) if row["state"] == "measured" else ""
+def _flag(row: Record) -> str:
+    """What to look at of a measured scan: who failed on it, or what is suspicious."""
+    if row["state"] != "measured":
+        return ""
+    return IN_PART if row["failures"] else WARNING if row["warning"] else ""
 
 
-def _is_warned(row: Record) -> bool:
-    return _warning_of(row) != ""
+def _reason(row: Record) -> str:
+    """Why a scan is not measured; else who failed on it, then what is suspicious about it."""
+    if row["reason"] or row["state"] != "measured":
+        return str(row["reason"])
+    return "; ".join(str(row[k]) for k in ("failures", "warning") if row[k])
 
 
 def _fixed(value: float) -> str:
@@ -144,6 +151,8 @@ def _filters(scans: pd.DataFrame, texts: list[str]) -> list[Record]:
             chosen.append({"title": _TITLES[column], "column": place, "choices": choices})
     states = [STATE_TEXT[s] for s in STATE_TEXT if (scans["state"] == s).any()]
     chosen.append({"title": "State", "column": len(texts) + 1, "choices": states})
-    if any(_is_warned(row) for row in records(scans)):
-        chosen.append({"title": "Flag", "column": len(texts) + 2, "choices": [WARNING]})
+    found = {_flag(row) for row in records(scans)}
+    flags = [flag for flag in (IN_PART, WARNING) if flag in found]
+    if flags:
+        chosen.append({"title": "Flag", "column": len(texts) + 2, "choices": flags})
     return chosen

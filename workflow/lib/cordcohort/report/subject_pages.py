@@ -166,6 +166,7 @@ def _scan_entry(
         "state": state,
         "state_text": STATE_TEXT[state],
         "reason": public_text(scan["reason"]) or WITHOUT_REASON.get(state, ""),
+        "failures": public_text(scan["failures"]) if state != "failed" else "",
         "pictures": [_picture_entry(p) for p in drawn.get("pictures", [])],
         "picture_reason": public_text(drawn.get("reason", "")),
         "picture_note": public_text(drawn.get("note", "")),

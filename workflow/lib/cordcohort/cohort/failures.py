@@ -1,0 +1,131 @@
+"""Which scans failed, and which methods failed on a scan that did not.
+
+A scan is failed when something that it should give was given by none of the methods that the study
+relies on: the configured models; on scans that none of them is run on the masks that were found and
+measures from elsewhere; and the models of experiments, which are compared with the others, only
+where there is nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cordcohort.measures.catalogue import CATALOGUE
+from cordcohort.table import SCAN_KEY
+
+FAILED, EXCLUDED = "failed", "excluded"
+_MODEL, _OTHER, _COMPARED = range(3)
+# Between two sessions: what failed may be the other one.
+_OF_SESSIONS = ("followup", "followup_n")
+
+
+@dataclass(frozen=True)
+class Methods:
+    """Whom a study relies on.
+
+    Attributes
+    ----------
+    models : collection of str
+        Methods of the configured models.
+    compared : collection of str
+        Methods of the models of experiments.
+    """
+
+    models: Collection[str] = ()
+    compared: Collection[str] = ()
+
+    @classmethod
+    def of(cls, models: Iterable[str], seeds: Mapping[str, Sequence[str]]) -> Methods:
+        """From all models of a study, and those of experiments with their method and seed.
+
+        Examples
+        --------
+        >>> Methods.of(["cord-v1", "own-phase1-seed7"], {"own-phase1-seed7": ("own-phase1", "7")})
+        Methods(models=['cord-v1'], compared=['own-phase1'])
+        """
+        compared = dict.fromkeys(method for method, _ in seeds.values())
+        return cls([m for m in models if m not in seeds], list(compared))
+
+    def rank(self, methods: pd.Series) -> NDArray[np.int64]:
+        """0 for configured models, 1 for what was found, 2 for models of experiments."""
+        compared = methods.isin(list(self.compared))
+        rank = np.where(compared, _COMPARED, _OTHER)
+        return np.asarray(np.where(methods.isin(list(self.models)), _MODEL, rank), dtype=np.int64)
+
+
+def decisive_rows(cohort: pd.DataFrame, codes: NDArray[np.int64], methods: Methods) -> pd.Series:
+    """Rows whose failure makes their scan a failed one.
+
+    Parameters
+    ----------
+    cohort : DataFrame
+        Long table.
+    codes : array of int
+        Number of the scan of each row.
+    methods : Methods
+        Whom the study relies on.
+
+    Returns
+    -------
+    Series of bool
+        On the table's index: failed rows of a measure of a structure that no method of the scan's
+        best rank (:meth:`Methods.rank`) gave, rows without a method beside them.
+    """
+    decisive = pd.Series(data=False, index=cohort.index)
+    failing = np.isin(codes, np.unique(codes[(cohort["flag"] == FAILED).to_numpy()]))
+    rows = cohort.loc[failing, ["method", "reference", "structure", "measure", "flag"]]
+    rows = rows.assign(scan=codes[failing], rank=methods.rank(rows["method"]))
+    rows = _own_values(rows[rows["flag"] != EXCLUDED])
+    named = rows["method"] != ""
+    best = rows["rank"].where(named, _COMPARED).groupby(rows["scan"]).transform("min")
+    rows = rows[~named | (rows["rank"] == best)]
+    given = rows.assign(given=rows["flag"] != FAILED)
+    given = given.groupby(["scan", "structure", "measure"])["given"].transform("any")
+    decisive.loc[given.index[~given]] = True
+    return decisive
+
+
+def _own_values(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the scan alone, not against a reference; all where a scan has no other."""
+    of_sessions = [m for m, about in CATALOGUE.items() if about.kind in _OF_SESSIONS]
+    rows = rows[~rows["measure"].isin(of_sessions)]
+    own = rows["reference"] == ""
+    return rows[own | ~own.groupby(rows["scan"]).transform("any")]
+
+
+def method_failures(cohort: pd.DataFrame) -> pd.DataFrame:
+    """Which method failed on which scan at what, and why.
+
+    Returns
+    -------
+    DataFrame
+        ``SCAN_KEY`` and ``method, seed, structure, reason``, each once. A measure against a
+        reference, or an earlier session, fails with one of its two masks and is not told again.
+    """
+    failed = (cohort["flag"] == FAILED) & (cohort["method"] != "") & (cohort["reference"] == "")
+    told = cohort.loc[failed, [*SCAN_KEY, "method", "seed", "structure", "reason"]]
+    return told.drop_duplicates(ignore_index=True)
+
+
+def failures_text(failures: pd.DataFrame) -> str:
+    """What failed on one scan, reason by reason.
+
+    Examples
+    --------
+    >>> failures_text(pd.DataFrame({"method": ["a", "a", "b"], "seed": ["7", "42", ""],
+    ...     "structure": ["cord", "cord", "lesion"], "reason": ["no cord", "no cord", "size"]}))
+    'a (seeds 7, 42; cord): no cord; b (lesion): size'
+    """
+    parts: list[str] = []
+    for (method, reason), own in failures.groupby(["method", "reason"], sort=True):
+        seeds = sorted({s for s in own["seed"] if s}, key=lambda s: (len(s), s))
+        about = [f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"] if seeds else []
+        about += [", ".join(sorted({s for s in own["structure"] if s}))]
+        inside = "; ".join(text for text in about if text)
+        parts.append(f"{method} ({inside}): {reason}" if inside else f"{method}: {reason}")
+    return "; ".join(parts)
