@@ -56,7 +56,7 @@ def test_methods_that_failed_are_counted_with_seed_and_reasons():
         for e in failed_methods(as_long(pd.DataFrame(rows)))
     ]
     assert told == [
-        ("net, seed 7", "spinal cord", "3", "4", "no cord found (3)"),
-        ("cord-v1", "spinal cord", "1", "4", "no cord found (1)"),
+        ("net, seed 7", "spinal cord", 3, 4, "no cord found (3)"),
+        ("cord-v1", "spinal cord", 1, 4, "no cord found (1)"),
     ]
     assert failed_methods(as_long(pd.DataFrame())) == []

@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cordcohort.measures.region_codes import REGION_CODES
 from cordcohort.nifti import write_image
 from cordcohort.report.pictures import draw_scan
 from cordcohort.report.views import (
     WINDOW_MM,
     axial_view,
+    beside_midline_mm,
     centres,
     chosen_slices,
     outlines,
     sagittal_view,
     sample,
+    scan_views,
 )
 from PIL import Image as Pillow
 
@@ -139,13 +142,12 @@ def test_the_outline_has_the_colour_of_its_method(tmp_path: Path) -> None:
 
 
 def test_structures_that_share_a_picture_are_told_apart(tmp_path: Path) -> None:
-    labels = cord() * 1
-    labels[30:] *= 2
-    masks = {"manual/cord": cord(), "manual/regions": labels, "manual/gm": cord()}
+    lesion = disc(30.0, 16.0, 2.0).astype(np.uint8)
+    masks = {"manual/cord": cord(), "manual/lesion": lesion, "manual/gm": cord()}
     record = draw_scan(scan_of(tmp_path, np.ones(SHAPE), masks), tmp_path / "results")
     assert [p["group"] for p in record["pictures"]] == ["Spinal cord", "Inside the cord"]
     inside = record["pictures"][1]["methods"]
-    assert [m["name"] for m in inside] == ["grey matter, manual", "regions, manual"]
+    assert [m["name"] for m in inside] == ["grey matter, manual", "lesion, manual"]
     assert len({m["colour"] for m in inside}) == 2
 
 
@@ -209,3 +211,69 @@ def test_only_a_mask_stored_along_other_axes_than_its_image_is_told_as_such(
     record = draw_scan(scan, tmp_path / "results", ["manual"])
     assert len(record["pictures"]) == 1
     assert ("other axes" in record["masks"][0]["reason"]) == turned
+
+
+def eight_regions(shift: int = 0) -> np.ndarray:
+    """The cord in eight sectors with the codes 1 to 8."""
+    x, y = np.meshgrid(np.arange(SHAPE[0]) - 30 - shift, np.arange(SHAPE[1]) - 32, indexing="ij")
+    sector = np.floor((np.arctan2(y, x) / np.pi + 1) * 4 * (1 - 1e-9)).astype(np.uint8) + 1
+    return (sector[:, :, None] * cord()).astype(np.uint8)
+
+
+def test_each_region_has_a_colour_and_a_name_and_each_method_its_picture(tmp_path: Path) -> None:
+    masks = {"manual/cord": cord(), "manual/regions": eight_regions()}
+    masks |= {f"scsnet-{k}/regions": eight_regions(k) for k in (1, 2)}
+    scan = scan_of(tmp_path, np.ones(SHAPE), masks)
+    pictures = draw_scan(scan, tmp_path / "results")["pictures"]
+    assert [p["group"] for p in pictures] == [
+        "Spinal cord",
+        "Regions of the cord: scsnet-1 (broken), manual (whole)",
+        "Regions of the cord: scsnet-2 (broken), manual (whole)",
+    ]
+    assert len({p["file"] for p in pictures}) == 3
+    legend = pictures[1]["methods"]
+    assert [m["name"] for m in legend][::4] == [
+        "left lateral white matter", "right lateral white matter",
+    ]  # fmt: skip
+    assert len({m["colour"] for m in legend}) == len(legend) == len(REGION_CODES)
+    picture = Pillow.open(tmp_path / "results/report" / pictures[1]["file"])
+    found = {tuple(c) for c in np.asarray(picture.convert("RGB")).reshape(-1, 3).tolist()}
+    assert {tuple(bytes.fromhex(m["colour"][1:])) for m in legend} <= found
+
+
+def test_rootlets_are_named_by_level_and_what_has_no_name_is_not_drawn(tmp_path: Path) -> None:
+    levels = cord()
+    levels[:, :, :5] *= 2
+    levels[:, :, 5:10] *= 109
+    levels[:, :, 10:] *= 77
+    masks = {"manual/cord": cord(), "rootlets-v1/rootlets": levels}
+    pictures = draw_scan(scan_of(tmp_path, np.ones(SHAPE), masks), tmp_path / "r")["pictures"]
+    assert [m["name"] for m in pictures[1]["methods"]] == ["C2", "T1"]
+    assert pictures[1]["group"] == "Rootlets by level: rootlets-v1"
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_the_largest_section_of_every_lesion_is_among_the_slices(
+    tmp_path: Path, other: bool
+) -> None:
+    lesion = {m: np.zeros(SHAPE, dtype=np.uint8) for m in ("manual", "net")}
+    lesion["manual"][29:32, 30:34, 12] = lesion["manual"][30, 31:33, 13] = 1
+    lesion["net"][29:32, 30:34, 8] = 1
+    methods = ["manual", "net"] if other else ["manual"]
+    masks = {"manual/cord": cord()} | {f"{m}/lesion": lesion[m] for m in methods}
+    record = draw_scan(scan_of(tmp_path, np.ones(SHAPE), masks), tmp_path / "r", n_slices=4)
+    slices = record["pictures"][0]["slices"]
+    assert slices == ([0, 8, 12, 19] if other else [0, 6, 12, 19])  # evenly: 0, 6, 13, 19
+
+
+@pytest.mark.parametrize(("x", "beside_mm"), [(30, 0.0), (33, 3.0), (26, -4.0)])
+def test_the_strip_runs_through_the_lesion_where_the_midline_misses_it(
+    x: int, beside_mm: float
+) -> None:
+    lesion = np.zeros(SHAPE, dtype=bool)
+    lesion[x, 30:34, 8:12] = True
+    strip = scan_views(cord() > 0, SPACING_MM, 6, [lesion])[0]
+    assert sample(lesion, strip).max() > 0.9
+    side = {0.0: "", 3.0: "3 mm R", -4.0: "4 mm L"}
+    assert strip.label == side[beside_mm]
+    assert beside_midline_mm(centres(cord() > 0), lesion & False, SPACING_MM) == 0.0

@@ -114,3 +114,20 @@ def test_a_study_without_masks_has_nothing_to_correct(tmp_path: Path) -> None:
     found = corrections(inputs, against(table, cohort_ranges(table)))
     assert found.empty
     assert write_corrections(found, inputs, tmp_path) == []
+
+
+def test_sums_and_largest_values_over_lesions_have_a_range_but_are_never_unusual() -> None:
+    rng = np.random.default_rng(4)
+    rows = [
+        {"dataset": "a", "subject": f"{n:02d}", "contrast": "T2w", "method": "manual",
+         "structure": "lesion", "measure": "lesion_volume_mm3", "statistic": "sum", "unit": "mm3",
+         "value": float(v)}
+        for n, v in enumerate(rng.lognormal(4.0, 2.0, 40))
+    ]  # fmt: skip
+    table = as_long(pd.DataFrame([*rows, rows[0] | {"object": "1", "statistic": ""}]))
+    compared = against(table, cohort_ranges(table))
+    assert len(compared) == len(rows)
+    assert (compared["n"] == len(rows)).all()
+    assert compared["median"].iloc[0] == pytest.approx(np.median([r["value"] for r in rows]))
+    assert compared["z"].isna().all()
+    assert not compared["unusual"].any()

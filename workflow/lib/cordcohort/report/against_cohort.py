@@ -71,7 +71,7 @@ def cohort_ranges(measures: pd.DataFrame) -> pd.DataFrame:
     interquartile range: either alone is small by chance in a small cohort. ``n_compared`` is how
     many values of the whole study are compared with their cohort.
     """
-    used = used_values(whole_scan_values(measures))
+    used = used_values(scan_values(measures))
     groups = used.groupby(MEASURE_KEY, sort=True)["value"]
     table = groups.agg(n="size", median="median", low_end="min", high_end="max")
     table["low"] = groups.quantile(_RANGE[0])
@@ -82,14 +82,17 @@ def cohort_ranges(measures: pd.DataFrame) -> pd.DataFrame:
     by_quartiles = (groups.quantile(0.75) - groups.quantile(0.25)) / _IQR_TO_SD
     spread = by_median.combine(by_quartiles, max)
     # Values that are equal but for rounding (distances on a voxel grid) have no spread.
-    table["robust_sd"] = spread.where(spread > _ROUNDING * table["median"].abs(), 0.0)
+    # Sums over lesions are far from normal, so none of them can be told to be unusual.
+    alike = table.index.get_level_values("statistic").isin(SUMMARY_STATISTICS)
+    known = alike & (spread > _ROUNDING * table["median"].abs())
+    table["robust_sd"] = spread.where(known, 0.0)
     comparable = (table["n"] >= MIN_COHORT) & (table["robust_sd"] > 0)
     table["n_compared"] = int(table.loc[comparable, "n"].sum())
     return table.reset_index()
 
 
 def against(measures: pd.DataFrame, ranges: pd.DataFrame) -> pd.DataFrame:
-    """Whole-scan values with the cohort's range, their robust distance and how unusual that is.
+    """Values of scans with the cohort's range, their robust distance and how unusual that is.
 
     Parameters
     ----------
@@ -112,7 +115,7 @@ def against(measures: pd.DataFrame, ranges: pd.DataFrame) -> pd.DataFrame:
     only can be marked. ``z`` and ``p`` are missing where fewer than five scans make the cohort or
     their spread is zero, and for a value that does not count (failed, excluded).
     """
-    joined = whole_scan_values(measures).merge(ranges, on=MEASURE_KEY, how="left")
+    joined = scan_values(measures).merge(ranges, on=MEASURE_KEY, how="left")
     spread = joined["robust_sd"].to_numpy(dtype=float)
     n = joined["n"].fillna(0).to_numpy(dtype=float)
     fine = joined["flag"].isin(("", "warning")).to_numpy()

@@ -156,11 +156,11 @@ def failed_methods(measures: pd.DataFrame) -> list[Record]:
         entries.append({
             "method": public_text(f"{method}, seed {seed}" if seed else method),
             "structure": structure_text(public_text(structure)),
-            "n_failed": str(len(part.drop_duplicates(SCAN_KEY))),
-            "n_scans": str(looked_at[key]),
+            "n_failed": len(part.drop_duplicates(SCAN_KEY)),
+            "n_scans": int(looked_at[key]),
             "reasons": "; ".join(public_text(f"{r} ({n})") for r, n in counts.items()),
         })  # fmt: skip
-    return sorted(entries, key=lambda e: -int(e["n_failed"]))
+    return sorted(entries, key=lambda e: -e["n_failed"])
 
 
 def _group_name(reason: str) -> str:

@@ -25,12 +25,11 @@ DASH_PX, DASH_GAP_PX = 6.0, 4.0
 POINTS_A_DASH = 5
 SHOWN_PERCENTILES = (1.0, 99.5)
 # One palette of 256 colours makes a third of the size of full colour: greys first, then for each
-# method its thin and thick ink on dark to light, and its full ink.
+# colour its thin and thick ink on dark to light (fewer steps where there are many), and full ink.
 N_COLOURS = 256
 N_GREYS = 64
 N_INKS = 3
 N_BLENDS = 12
-N_PER_METHOD = (N_INKS - 1) * N_BLENDS + 1
 _BLACK, _WHITE = 0, 255
 
 
@@ -101,14 +100,16 @@ class Mosaic:
         """
         table = bytearray(np.repeat(np.linspace(0, _WHITE, N_GREYS).astype(np.uint8), 3).tobytes())
         picture = (self.greys.astype(np.uint16) * (N_GREYS - 1) // _WHITE).astype(np.uint8)
-        under = self.greys.astype(np.uint16) * (N_BLENDS - 1) // _WHITE
+        colours = list(dict.fromkeys(look.rgb for look in masks))
+        blends = _n_blends(len(colours))
+        size = (N_INKS - 1) * blends + 1
+        under = self.greys.astype(np.uint16) * (blends - 1) // _WHITE
+        for colour in colours:
+            table += _blends(colour, blends)
         for look, parts in masks.items():
-            first = len(table) // 3
-            if first + N_PER_METHOD > N_COLOURS:
-                break
-            table += _blends(look)
+            first = N_GREYS + colours.index(look.rgb) * size
             level = np.rint(self._ink(parts, dashed=look.dashed) * N_INKS).astype(np.uint16)
-            blend = np.where(level == N_INKS, N_PER_METHOD - 1, (level - 1) * N_BLENDS + under)
+            blend = np.where(level == N_INKS, size - 1, (level - 1) * blends + under)
             picture = np.where(level > 0, first + blend, picture).astype(np.uint8)
         indexed = Pillow.fromarray(picture)
         indexed.putpalette(bytes(table))
@@ -132,13 +133,25 @@ class Mosaic:
         return np.asarray(large.reduce(OVERSAMPLING)).astype(np.float32) / np.float32(_WHITE)
 
 
-def _blends(look: Look) -> bytes:
-    """Colours of one method's outline: thin and thick ink on dark to light, and full ink."""
-    colour = np.array(look.rgb, dtype=float)
-    greys = np.linspace(0, _WHITE, N_BLENDS)[:, None]
+def _n_blends(n_colours: int) -> int:
+    """Steps from dark to light under each ink, so that all colours fit into one palette.
+
+    Examples
+    --------
+    >>> _n_blends(1), _n_blends(7), _n_blends(8)
+    (12, 12, 11)
+    """
+    free = (N_COLOURS - N_GREYS) // max(n_colours, 1)
+    return min(N_BLENDS, (free - 1) // (N_INKS - 1))
+
+
+def _blends(colour: tuple[int, int, int], n_steps: int) -> bytes:
+    """One colour's outline: thin and thick ink on dark to light, and full ink."""
+    ink = np.array(colour, dtype=float)
+    greys = np.linspace(0, _WHITE, n_steps)[:, None]
     shares = [i / N_INKS for i in range(1, N_INKS)]
-    rows = [greys + share * (colour - greys) for share in shares]
-    return np.vstack([*rows, colour[None]]).round().astype(np.uint8).tobytes()
+    rows = [greys + share * (ink - greys) for share in shares]
+    return np.vstack([*rows, ink[None]]).round().astype(np.uint8).tobytes()
 
 
 def _dashes(line: NDArray[np.float64]) -> list[NDArray[np.float64]]:

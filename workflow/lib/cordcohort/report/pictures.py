@@ -14,6 +14,7 @@ from cordcohort.binary import binarised
 from cordcohort.errors import CordcohortError, DamagedError, ImageError
 from cordcohort.files import write_bytes, write_record
 from cordcohort.nifti import Image, read_image, read_mask
+from cordcohort.report.coded import coded_legend, coded_parts, coded_pictures, is_coded
 from cordcohort.report.gallery import draw_gallery
 from cordcohort.report.links import picture_file, picture_record
 from cordcohort.report.masks import DRAWN_KINDS, MaskFile, masks_of_scan
@@ -34,7 +35,7 @@ OTHERS = "Other structures"
 # What shares a picture: few pictures, but never so many outlines that none can be told apart.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Spinal cord": ("cord",),
-    "Inside the cord": ("gm", "wm", "lesion", "regions"),
+    "Inside the cord": ("gm", "wm", "lesion"),
     OTHERS: (),
 }
 NO_MASK = "no mask could be drawn on this image, and without one it is not shown"
@@ -150,7 +151,9 @@ def _views(image: Image, volumes: Sequence[Volume], n_slices: int) -> list[View]
     union = np.zeros(image.data.shape, dtype=bool)
     for volume in shown:
         union |= binarised(volume)
-    return scan_views(union if union.any() else volumes[0][1] > 0, image.spacing_mm, n_slices)
+    lesions = [binarised(v) for m, v in volumes if m.structure == "lesion" and m.kind == "seg"]
+    mask = union if union.any() else volumes[0][1] > 0
+    return scan_views(mask, image.spacing_mm, n_slices, lesions[: n_slices // 2])
 
 
 def _draw_groups(
@@ -160,10 +163,10 @@ def _draw_groups(
     known_methods: Sequence[str],
     report: Path,
 ) -> list[Record]:
-    """One picture a group of structures; all show the same slices."""
+    """One picture a group of structures, and one a map of named codes; all show the same slices."""
     pictures: list[Record] = []
     for group in GROUPS:
-        own = [(m, v) for m, v in volumes if _group_of(m.structure) == group]
+        own = [(m, v) for m, v in volumes if not is_coded(m) and _group_of(m.structure) == group]
         if not own:
             continue
         names = {m.path: _name_in_picture(m, own) for m, _ in own}
@@ -171,13 +174,22 @@ def _draw_groups(
         masks: dict[Look, list[NDArray[Any]]] = {}
         for mask, volume in own:
             masks.setdefault(styles[names[mask.path]], []).extend(_parts(mask, volume))
-        file = picture_file(scan, group)
-        write_bytes(report / file, mosaic.png(masks))
-        height, width = mosaic.greys.shape
-        entry = {"file": file, "group": group, "width": width, "height": height,
-                 "tiles_left": mosaic.corners[1][1]}  # fmt: skip
-        pictures.append(entry | _described(group, mosaic, list(masks)))
+        legend = [{"name": k.name, "colour": k.colour, "dashed": k.dashed} for k in masks]
+        pictures.append(_written(report, picture_file(scan, group), mosaic, masks)
+                        | _described(group, mosaic, legend))  # fmt: skip
+    for title, word, own in coded_pictures([(m, v) for m, v in volumes if is_coded(m)]):
+        masks = coded_parts(own)
+        pictures.append(_written(report, picture_file(scan, word), mosaic, masks)
+                        | _described(title, mosaic, coded_legend(masks)))  # fmt: skip
     return pictures
+
+
+def _written(
+    report: Path, file: str, mosaic: Mosaic, masks: Mapping[Look, list[NDArray[Any]]]
+) -> Record:
+    write_bytes(report / file, mosaic.png(masks))
+    height, width = mosaic.greys.shape
+    return {"file": file, "width": width, "height": height, "tiles_left": mosaic.corners[1][1]}
 
 
 def _group_of(structure: str) -> str:
@@ -205,10 +217,11 @@ def _styles(
     return {n: replace(k, dashed=methods[n] != REFERENCE_METHOD) for n, k in found.items()}
 
 
-def _described(group: str, mosaic: Mosaic, shown: Sequence[Look]) -> Record:
-    names = "; ".join(public_text(look.name) for look in shown)
+def _described(group: str, mosaic: Mosaic, legend: list[Record]) -> Record:
+    names = "; ".join(public_text(entry["name"]) for entry in legend)
     return {
-        "methods": [{"name": k.name, "colour": k.colour, "dashed": k.dashed} for k in shown],
+        "group": group,
+        "methods": legend,
         "slices": [view.slice for view in mosaic.views if view.slice >= 0],
         "alt": f"{group}: axial slices with outlines ({names})",
     }

@@ -10,7 +10,7 @@ import pandas as pd
 
 from cordcohort.errors import SheetError
 from cordcohort.files import read_record
-from cordcohort.report.against_cohort import CHANCE, against, strip, whole_scan_values
+from cordcohort.report.against_cohort import CHANCE, against, scan_values, strip
 from cordcohort.report.cohort_tables import WITHOUT_REASON, people_of, subject_facts
 from cordcohort.report.inputs import Config, Inputs, contact_of, records, study_title
 from cordcohort.report.links import picture_record, scan_anchor, subject_link
@@ -43,10 +43,12 @@ _FACTS = {
 }  # fmt: skip
 _KIND_TEXT = {"seg": "mask", "softseg": "soft mask", "dseg": "label map", "dlabel": "points"}
 _MEASURE_ORDER = ("csa_mm2", "dice")
+_OF_LESIONS = {"sum": ", all lesions", "max": ", largest", "min": ", smallest"}
 # What a reader looks at first; an unusual value of any measure is shown with them.
 MAIN_MEASURES = (
     "csa_mm2", "volume_mm3", "diameter_ap_mm", "diameter_rl_mm", "dice", "rve_percent", "fa",
-    "md_mm2_per_s",
+    "md_mm2_per_s", "lesion_count", "lesion_volume_mm3", "lesion_length_mm", "lesion_width_mm",
+    "lesion_damage_ratio",
 )  # fmt: skip
 
 
@@ -82,7 +84,7 @@ def tables_by_subject(inputs: Inputs) -> dict[tuple[str, str], SubjectTables]:
     stems = inputs.index[[*SCAN_KEY, "stem"]].drop_duplicates(SCAN_KEY)
     scans = inputs.scans.merge(stems, on=SCAN_KEY, how="left").fillna({"stem": ""})
     slices = slice_values(inputs.results / "cohort" / "measures.parquet")
-    whole = whole_scan_values(inputs.measures)
+    whole = scan_values(inputs.measures)
     frames = [scans, whole, slices, people_of(inputs)]
     dealt = [_dealt(frame) for frame in frames]
     return {
@@ -239,9 +241,10 @@ def _number_entry(row: Record) -> Record:
     flag = _flag_text(row)
     against_what = f" against {row['reference']}" if row["reference"] else ""
     known = row["n"] == row["n"]
+    of_lesions = _OF_LESIONS.get(row["statistic"], "")
     unit = f" [{unit_text(row['unit'])}]" if unit_text(row["unit"]) else ""
     return {
-        "measure": public_text(f"{measure_text(row['measure'])}{unit}"),
+        "measure": public_text(f"{measure_text(row['measure'])}{of_lesions}{unit}"),
         "structure": structure_text(public_text(row["structure"])),
         "method": public_text(row["method"] + against_what),
         "value": number_text(row["value"]),

@@ -115,18 +115,27 @@ def centres(mask: NDArray[np.bool_]) -> dict[int, tuple[float, float]]:
     return result
 
 
-def chosen_slices(available: Sequence[int], n_wanted: int) -> list[int]:
+def chosen_slices(available: Sequence[int], n_wanted: int, wanted: Sequence[int] = ()) -> list[int]:
     """At most ``n_wanted`` slices spread evenly over the available ones, ends included.
+
+    Each of ``wanted`` that is available takes the place of the slice nearest to it.
 
     Examples
     --------
     >>> chosen_slices(range(10, 31), 3), chosen_slices([4, 7], 3)
     ([10, 20, 30], [4, 7])
+    >>> chosen_slices(range(10, 31), 3, [22, 90])
+    [10, 22, 30]
     """
     if len(available) <= n_wanted:
         return list(available)
     places = np.linspace(0, len(available) - 1, n_wanted).round().astype(int)
-    return [available[i] for i in places]
+    chosen = [available[i] for i in places]
+    kept = list(dict.fromkeys(z for z in wanted if z in available))[:n_wanted]
+    free = [z for z in chosen if z not in kept]
+    for z in (z for z in kept if z not in chosen):
+        free.remove(min(free, key=lambda other: abs(other - z)))
+    return sorted([*free, *kept])
 
 
 def axial_view(
@@ -160,6 +169,7 @@ def sagittal_view(
     spacing_mm: tuple[float, float, float],
     height_px: int,
     max_px_per_mm: float = TILE_PX / WINDOW_MM,
+    beside_mm: float = 0.0,
 ) -> View:
     """A strip along the cord, its own midline in every row, front to the left.
 
@@ -173,6 +183,8 @@ def sagittal_view(
         Height that must not be exceeded.
     max_px_per_mm : float
         Magnification that must not be exceeded.
+    beside_mm : float
+        How far beside the midline it runs, to the person's right.
     """
     slices = np.array(sorted(middle))
     xy = np.array([middle[z] for z in sorted(middle)])
@@ -184,16 +196,39 @@ def sagittal_view(
     margin = STRIP_MARGIN_MM / spacing_mm[1]
     n_columns = max(int((high - low + 2 * margin) * spacing_mm[1] * scale), 1)
     y = high + margin - (np.arange(n_columns) + _HALF) / scale / spacing_mm[1]
-    x = np.interp(z, slices, xy[:, 0])
+    x = np.interp(z, slices, xy[:, 0]) + beside_mm / spacing_mm[0]
     rows_z, columns_y = np.meshgrid(z, y, indexing="ij")
     of_cord = np.interp(z, slices, xy[:, 1])[:, None]
     far = np.abs(columns_y - of_cord) * spacing_mm[1] > STRIP_REACH_MM
     columns_y = np.where(far, _OUTSIDE, columns_y)
-    return View(np.stack([np.broadcast_to(x[:, None], rows_z.shape), columns_y, rows_z]), "", -1)
+    label = f"{abs(beside_mm):.0f} mm {'R' if beside_mm > 0 else 'L'}" if beside_mm else ""
+    voxels = np.stack([np.broadcast_to(x[:, None], rows_z.shape), columns_y, rows_z])
+    return View(voxels, label, -1)
+
+
+def beside_midline_mm(
+    middle: dict[int, tuple[float, float]],
+    lesion: NDArray[np.bool_],
+    spacing_mm: tuple[float, float, float],
+) -> float:
+    """How far beside the midline a sagittal strip must run to show a lesion, to the right.
+
+    0 where the midline crosses the lesion in half of its slices or more; else the median distance
+    of its voxels.
+    """
+    slices = [z for z in middle if lesion[:, :, z].any()]
+    crossed = [lesion[round(middle[z][0]), :, z].any() for z in slices]
+    if not slices or np.mean(crossed) >= _HALF:
+        return 0.0
+    away = [np.nonzero(lesion[:, :, z])[0] - middle[z][0] for z in slices]
+    return float(np.median(np.concatenate(away)) * spacing_mm[0])
 
 
 def scan_views(
-    mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float], n_slices: int
+    mask: NDArray[np.bool_],
+    spacing_mm: tuple[float, float, float],
+    n_slices: int,
+    lesions: Sequence[NDArray[np.bool_]] = (),
 ) -> list[View]:
     """The sagittal strip and axial tiles spread over a mask, centred on it in every slice.
 
@@ -205,10 +240,20 @@ def scan_views(
         Voxel size.
     n_slices : int
         Largest number of tiles.
+    lesions : sequence of array of bool
+        Each has its largest section among the tiles, and the strip runs through the first.
     """
     middle = centres(mask)
-    slices = chosen_slices(sorted(middle), n_slices)
+    largest = [_largest_section(lesion, middle) for lesion in lesions]
+    slices = chosen_slices(sorted(middle), n_slices, largest)
     n_rows = max(-(-len(slices) // N_COLUMNS), 1)
     height = n_rows * (TILE_PX + GAP_PX) - GAP_PX
-    strip = sagittal_view(middle, spacing_mm, height)
+    beside_mm = next((beside_midline_mm(middle, one, spacing_mm) for one in lesions), 0.0)
+    strip = sagittal_view(middle, spacing_mm, height, beside_mm=beside_mm)
     return [strip, *[axial_view(z, middle[z], spacing_mm) for z in slices]]
+
+
+def _largest_section(lesion: NDArray[np.bool_], middle: dict[int, tuple[float, float]]) -> int:
+    """The slice of the cord that shows most of a lesion."""
+    areas = lesion.sum(axis=(0, 1))
+    return max(sorted(middle), key=lambda z: int(areas[z]))
