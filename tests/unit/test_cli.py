@@ -89,6 +89,30 @@ def test_experiments_that_name_phantoms_are_comments_where_data_sets_are_given(t
     assert [one["name"] for one in block["experiments"]] == ["sciseg", "sciseg-2d"]
 
 
+@pytest.mark.parametrize(
+    ("name", "kept", "left"),
+    [
+        ("sciseg", {"sciseg_2_scores", "normality"}, {"sciseg_4_dcm", "sites_compared"}),
+        ("rootlets", {"table_inter_site", "heights"}, {"table_inter_session", "icc_over_raters"}),
+    ],
+)
+def test_a_published_study_on_own_data_passes_check_and_says_what_is_to_be_chosen(
+    tmp_path, sites, name, kept, left
+):
+    study = tmp_path / "study"
+    done = command("init", study, "--study", name, "--bids", sites[0], "--bids", sites[1])
+    assert done.exit_code == 0, done.output
+    assert command("check", study).exit_code == 0
+    config = load_config(study / "config" / "config.yaml")
+    names = {analysis["name"] for analysis in config.analyses}
+    assert kept <= names
+    assert not left & names
+    assert all("dataset" not in analysis["select"] for analysis in config.analyses)
+    assert "cord-v1" in config.segmentation.models
+    text = (study / "config" / "config.yaml").read_text()
+    assert all(f"# - name: {one}\n" in text and f"{one} (" in done.output for one in left)
+
+
 def test_without_data_sets_a_published_study_makes_its_phantoms(tmp_path):
     study = tmp_path / "study"
     put_text(study, "config/phantom.yaml", PHANTOMS_OF_ONE_PERSON)

@@ -14,6 +14,7 @@ import yaml
 
 from cordcohort.errors import CordcohortError
 from cordcohort.files import read_yaml, write_text
+from cordcohort.own_data import names_unknown_to, with_cord_model, with_own_names, with_raters
 from cordcohort.progress import Line
 from cordcohort.root import workflow_root
 from cordcohort.scan import CONFIG_PATH
@@ -127,8 +128,16 @@ def make_published_study(study: Path, name: str, bids: Sequence[Path]) -> list[P
     folder = workflow_root() / "config" / "studies"
     text = (folder / f"{name}.yaml").read_text(encoding="utf-8")
     if bids:
-        text = _with_contrasts(with_datasets(text, _datasets(study, bids)), bids)
+        datasets = _datasets(study, bids)
+        text = with_raters(with_cord_model(_with_contrasts(text, bids)))
+        text, left = with_own_names(text, names_unknown_to(datasets, text, study))
+        text = with_datasets(text, datasets)
         text = as_comments(text, "experiments")  # it names data sets of the phantoms
+        if left:
+            sys.stderr.write(
+                "analyses that stand as comments, because they name what your data do not have: "
+                f"{', '.join(left)}\n"
+            )
     written = _write_missing({study / CONFIG_PATH: text, study / EXCLUDE_PATH: EXCLUDE_TEXT})
     if bids:
         return written

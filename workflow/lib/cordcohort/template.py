@@ -98,7 +98,7 @@ def with_datasets(text: str, datasets: Sequence[Mapping[str, str]]) -> str:
     ['    # external: {}', '', '# what b is', 'b: 2']
     """
     lines = text.splitlines(keepends=True)
-    first, after = _block_of(lines, "datasets")
+    first, after = block_of(lines, "datasets")
     block = _datasets_block(schema_of("config")["properties"]["datasets"], datasets)
     return "".join([*lines[:first], block, "\n", *lines[after:]])
 
@@ -117,12 +117,12 @@ def as_comments(text: str, key: str) -> str:
     d: 2
     """
     lines = text.splitlines(keepends=True)
-    first, after = _block_of(lines, key)
+    first, after = block_of(lines, key)
     block = [f"# {line}" if line.strip() else line for line in lines[first:after]]
     return "".join([*lines[:first], *block, *lines[after:]])
 
 
-def _block_of(lines: Sequence[str], key: str) -> tuple[int, int]:
+def block_of(lines: Sequence[str], key: str) -> tuple[int, int]:
     """First line of a key of the config and the line after its block; the end without it."""
     first = next((i for i, line in enumerate(lines) if line.startswith(f"{key}:")), len(lines))
     rest = (i for i, line in enumerate(lines) if i > first and line[:1] not in ("", " ", "\n"))
@@ -140,7 +140,7 @@ def with_fewer_contrasts(text: str, wanted: Sequence[str], present: Sequence[str
     >>> with_fewer_contrasts(text, ["T1w", "T2w", "dwi"], ["T1w", "dwi"]).splitlines()
     ['contrasts: [T1w, dwi]', 'reference_contrast: T1w']
     """
-    text = text.replace(_scalar(list(wanted)), _scalar(list(present)))
+    text = text.replace(scalar(list(wanted)), scalar(list(present)))
     if not {"T1w", "T2w"} <= set(present):
         text = re.sub(r"  - name: area_t1w_on_t2w\n(?:    .*\n)*", "", text)
     if "T2w" not in present:
@@ -161,7 +161,7 @@ def _entry(
             for name, sub in about["properties"].items()
         ]
         return f"{text}{pad}{key}:\n{''.join(below)}"
-    return f"{text}{pad}{key}: {_scalar(given.get(path, about.get('default')))}\n"
+    return f"{text}{pad}{key}: {scalar(given.get(path, about.get('default')))}\n"
 
 
 def _datasets_block(about: Mapping[str, Any], datasets: Sequence[Mapping[str, str]]) -> str:
@@ -169,12 +169,12 @@ def _datasets_block(about: Mapping[str, Any], datasets: Sequence[Mapping[str, st
     optional = schema_of("config")["$defs"]["dataset"]["properties"]
     text = f"{_comment(about, 0)}datasets:\n"
     for number, dataset in enumerate(datasets):
-        text += f"  - name: {_scalar(dataset['name'])}\n    path: {_scalar(dataset['path'])}\n"
+        text += f"  - name: {scalar(dataset['name'])}\n    path: {scalar(dataset['path'])}\n"
         if number == 0:
             for key in optional:
                 if key not in ("name", "path"):
                     text += _comment(optional[key], 4)
-                    text += f"    # {key}: {_scalar(optional[key].get('default'))}\n"
+                    text += f"    # {key}: {scalar(optional[key].get('default'))}\n"
     return text
 
 
@@ -183,9 +183,9 @@ def _tables_block(about: Mapping[str, Any], tables: Sequence[Mapping[str, Any]])
     text = f"{_comment(about, 0)}# Guessed from the headers: correct it, and write the units in.\n"
     text += "external_measures:\n"
     for table in tables:
-        text += f"  - name: {_scalar(table['name'])}\n"
+        text += f"  - name: {scalar(table['name'])}\n"
         for key in ("file", "layout"):
-            text += f"    {key}: {_scalar(table[key])}\n"
+            text += f"    {key}: {scalar(table[key])}\n"
         for key in ("columns", "measures", "scores"):
             text += _mapping(key, table[key])
         if table["left_out"]:
@@ -198,7 +198,7 @@ def _tables_block(about: Mapping[str, Any], tables: Sequence[Mapping[str, Any]])
 def _mapping(key: str, entries: Mapping[str, Any]) -> str:
     if not entries:
         return f"    {key}: {{}}\n"
-    lines = "".join(f"      {_scalar(k)}: {_scalar(v)}\n" for k, v in entries.items())
+    lines = "".join(f"      {scalar(k)}: {scalar(v)}\n" for k, v in entries.items())
     return f"    {key}:\n{lines}"
 
 
@@ -216,9 +216,9 @@ def _first_analyses(
         "measure": table["first"],
         "statistic": table["statistic"],
     }
-    select = ", ".join(f"{key}: {_scalar(value)}" for key, value in wanted.items() if value)
+    select = ", ".join(f"{key}: {scalar(value)}" for key, value in wanted.items() if value)
     return (
-        f"  - name: {_scalar(str(table['name']) + '_over_' + over + 's')}\n"
+        f"  - name: {scalar(str(table['name']) + '_over_' + over + 's')}\n"
         f"    kind: variability\n    select: {{{select}}}\n    over: {over}\n"
     )
 
@@ -235,12 +235,12 @@ def _comment(about: Mapping[str, Any], indent: int) -> str:
     return "\n".join(wrapped) + "\n"
 
 
-def _scalar(value: Any) -> str:
+def scalar(value: Any) -> str:
     """A value as YAML on one line: JSON is YAML, and plain words need no quotes."""
     if isinstance(value, list):
-        return f"[{', '.join(_scalar(item) for item in value)}]"
+        return f"[{', '.join(scalar(item) for item in value)}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{_scalar(k)}: {_scalar(v)}' for k, v in value.items())}}}"
+        return f"{{{', '.join(f'{scalar(k)}: {scalar(v)}' for k, v in value.items())}}}"
     if isinstance(value, str) and _PLAIN.match(value) and value.lower() not in _YAML_WORDS:
         return value
     return json.dumps(value, ensure_ascii=False)
@@ -266,7 +266,7 @@ def analysis_lines(kind: AnalysisKind) -> list[str]:
     lines = [f"kind: {kind.name}"]
     for key, about in kind.schema["properties"].items():
         if key not in ("name", "kind"):
-            value = "required" if key in required else f"default {_scalar(about.get('default'))}"
-            allowed = f"; one of {_scalar(about['enum'])}" if "enum" in about else ""
+            value = "required" if key in required else f"default {scalar(about.get('default'))}"
+            allowed = f"; one of {scalar(about['enum'])}" if "enum" in about else ""
             lines.append(f"  {key} ({value}{allowed}): {about.get('description', '')}")
     return lines
