@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from cordcohort.cluster import estimate as costs
-from cordcohort.cluster.estimate import PlannedJob, Record, rate_of, read_records
+from cordcohort.cluster.estimate import PlannedJob, Record, planned_jobs, rate_of, read_records
+from cordcohort.config import make_config
+from cordcohort.plan import Plan
 from hypothesis import given
 from hypothesis import strategies as st
+from unit.experiments.study import RECIPE, content, declared
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 
@@ -61,3 +65,19 @@ def test_records_are_read_by_kind_and_short_jobs_count_their_elapsed_time(tmp_pa
         "measures/shape": [Record(4, 10.0, 8.0, 300.0)],
         "cohort/cohort": [Record(4, 0.5, 0.5, 0.0)],
     }
+
+
+def test_a_training_takes_the_mean_of_what_other_seeds_of_its_phase_took(tmp_path):
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "tiny.yaml").write_text(yaml.safe_dump(RECIPE))
+    phase = declared()["phases"][:1]
+    plans = [
+        Plan(make_config(content(declared(seeds=seeds, phases=phase)), tmp_path, check=False), [])
+        for seeds in ([7, 42], [50])
+    ]
+    jobs = [[j for j in planned_jobs(p) if j.kind.startswith("training/")] for p in plans]
+    assert [job.benchmark for job in jobs[1]] == ["training/own-phase1-seed50"]
+    for job, seconds in zip(jobs[0], (100, 300), strict=True):
+        _benchmark(tmp_path, job.benchmark, seconds, seconds, 1000)
+    rate = rate_of(read_records(tmp_path, jobs[0])[jobs[1][0].kind])
+    assert rate.cpu_s_per_job + rate.cpu_s_per_scan == pytest.approx(200)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,18 +61,28 @@ class Record:
 
 
 def planned_jobs(plan: Plan) -> list[PlannedJob]:
-    """Every job that a study asks for if nothing of it is there yet."""
+    """Every job that a study asks for if nothing of it is there yet.
+
+    Models of one phase of an experiment are one kind: a seed takes what another one took.
+    """
     config = plan.config
     gpu = config.segmentation.device == "cuda"
     n = len(plan.rows)
+    kinds = {model: method for model, (method, _) in plan.seeds().items()}
     jobs = [
-        PlannedJob(f"segmentation/{m}", f"segmentation/{m}_{b.name}", len(b.scans), gpu, b.kept)
+        PlannedJob(
+            f"segmentation/{kinds.get(m, m)}",
+            f"segmentation/{m}_{b.name}",
+            len(b.scans),
+            gpu,
+            b.kept,
+        )
         for m in config.segmentation.models
         for b in plan.segmentation_batches(m)
     ]
     jobs += [
-        PlannedJob(f"segmentation/resampled_{m}", f"segmentation/resampled_{m}_{b.name}",
-                   len(b.outputs), gpu, b.kept)
+        PlannedJob(f"segmentation/resampled_{kinds.get(m, m)}",
+                   f"segmentation/resampled_{m}_{b.name}", len(b.outputs), gpu, b.kept)
         for m in config.segmentation.models
         for b in plan.resolution_batches(m)
     ]  # fmt: skip
@@ -92,20 +102,23 @@ def planned_jobs(plan: Plan) -> list[PlannedJob]:
     jobs += [PlannedJob("statistics", f"statistics/{name}", n) for name in plan.analyses()]
     whole = ("cohort/cohort", "report/subject_pages", "report/report")
     jobs += [PlannedJob(name, name, n) for name in whole]
-    return [*jobs, *_training_jobs(plan)]
+    return [*jobs, *_training_jobs(plan, kinds)]
 
 
-def _training_jobs(plan: Plan) -> Iterator[PlannedJob]:
+def _training_jobs(plan: Plan, kinds: Mapping[str, str]) -> Iterator[PlannedJob]:
     """Trainings and what experiments do between them; their cost is by job, not by scan."""
     for entry in plan.trainings():
         name = f"training/{entry['name']}"
-        yield PlannedJob(name, name, 1, entry["device"] == "cuda")
+        kind = f"training/{kinds.get(entry['name'], entry['name'])}"
+        yield PlannedJob(kind, name, 1, entry["device"] == "cuda")
     for entry in plan.trainings(NNUNET):
-        name, gpu = f"training/{entry['name']}", entry["device"] == "cuda"
+        name = f"training/{entry['name']}"
+        kind = f"training/{kinds.get(entry['name'], entry['name'])}"
         for fold in range(len(plan.nnunet_folds(entry))):
-            yield PlannedJob(f"{name}_fold", f"{name}_fold{fold}", 1, gpu)
+            gpu = entry["device"] == "cuda"
+            yield PlannedJob(f"{kind}_fold", f"{name}_fold{fold}", 1, gpu)
         for step in ("prepare", "publish"):
-            yield PlannedJob(f"{name}_{step}", f"{name}_{step}", 1)
+            yield PlannedJob(f"{kind}_{step}", f"{name}_{step}", 1)
     for job in (*plan.ranking_jobs(), *plan.corrected_jobs()):
         kind = job.rule.partition("_")[0]
         yield PlannedJob(f"experiments/{kind}", f"experiments/{job.rule}", 1)
