@@ -113,6 +113,45 @@ def test_a_published_study_on_own_data_passes_check_and_says_what_is_to_be_chose
     assert all(f"# - name: {one}\n" in text and f"{one} (" in done.output for one in left)
 
 
+def test_rootlets_without_any_cord_are_refused_with_the_way_out(tmp_path, sites):
+    study = tmp_path / "study"
+    for root in sites:
+        (root / "derivatives/labels/sub-01/anat/sub-01_T2w_label-SC_seg.nii.gz").unlink()
+    command("init", study, "--bids", sites[0])
+    path = study / "config" / "config.yaml"
+    path.write_text(path.read_text().replace("models: [cord-v1]", "models: [rootlets-v1]"))
+    refused = command("check", study)
+    assert isinstance(refused.exception, CordcohortError)
+    assert "'rootlets-v1'; add a model that draws the cord, such as cord-v1" in str(
+        refused.exception
+    )
+    with_cord = path.read_text().replace("[rootlets-v1]", "[cord-v1, rootlets-v1]")
+    path.write_text(with_cord)
+    assert command("check", study).exit_code == 0
+
+
+def test_rootlets_are_placed_along_cords_drawn_by_hand_and_who_has_none_is_counted(tmp_path, sites):
+    put(sites[0], "sub-02/anat/sub-02_T2w.nii.gz")
+    study = tmp_path / "study"
+    command("init", study, "--bids", sites[0])
+    path = study / "config" / "config.yaml"
+    path.write_text(path.read_text().replace("models: [cord-v1]", "models: [rootlets-v1]"))
+    done = command("check", study)
+    assert done.exit_code == 0, done.output
+    assert "rootlets-v1: 1 of 2 scans have no cord mask" in done.output
+
+
+def test_check_says_that_it_opened_no_image_and_deep_ends_with_1_where_one_is_damaged(study, sites):
+    told = command("check", study).output
+    assert "images and masks were not opened" in told
+    image = sites[0] / "sub-01/anat/sub-01_T2w.nii.gz"
+    image.write_bytes(image.read_bytes()[:-30])
+    deep = command("check", study, "--deep")
+    assert deep.exit_code == 1
+    assert "were not opened" not in deep.output
+    assert "the files have" in deep.output
+
+
 def test_without_data_sets_a_published_study_makes_its_phantoms(tmp_path):
     study = tmp_path / "study"
     put_text(study, "config/phantom.yaml", PHANTOMS_OF_ONE_PERSON)

@@ -80,6 +80,15 @@ def test_every_fault_is_found_before_a_run_with_the_code_that_a_run_would_give(s
     assert not found["reason"].str.contains(str(study)).any()
 
 
+@pytest.mark.parametrize(("name", "n_faults"), [("label-SC_seg", 1), ("label-lesion_seg", 0)])
+def test_an_empty_cord_mask_is_a_fault_and_an_empty_lesion_mask_is_none(study, name, n_faults):
+    path = _mask(study, "03").with_name(f"sub-03_T2w_{name}.nii.gz")
+    write_image(path, np.zeros(SHAPE), AFFINE, dtype=np.uint8)
+    result = _checked(study)
+    assert result.n_faults == n_faults
+    assert set(result.findings["code"]) == ({"empty_mask"} if n_faults else set())
+
+
 def test_what_is_unusual_but_used_is_a_note(study):
     moved = AFFINE.copy()
     moved[0, 3] = 0.1

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from cordcohort.images.level_maps import make_level_map
+from cordcohort.measures.catalogue import CATALOGUE
 from cordcohort.measures.masks import grid_of
 from cordcohort.measures.options import MeasureOptions, RootletOptions
+from cordcohort.measures.rows import valued
 from cordcohort.measures.shape import measure_shape
 from cordcohort.measures.spinal_rows import WITHOUT_LEVELS, measure_spinal
 from cordcohort.measures.spinal_scene import NO_PMJ, SOFT_ONLY
@@ -276,3 +278,9 @@ def test_a_scan_without_rootlets_has_a_record_and_no_map(drawn: Drawn, tmp_path,
     assert record["reason"] == "no label map of dorsal rootlets can be read"
     assert not list(tmp_path.rglob("*dseg.nii.gz")) or record["mask"] == ""
     assert grid_of("", masks) is not None
+
+
+@pytest.mark.parametrize(("height_mm", "flag"), [(14.0, ""), (25.0, ""), (40.0, "warning")])
+def test_a_level_as_long_as_two_is_a_warning(height_mm: float, flag: str) -> None:
+    for name in ("level_height_mm", "level_extent_mm", "level_contiguous_mm"):
+        assert valued(CATALOGUE[name], height_mm, "", "")["flag"] == flag

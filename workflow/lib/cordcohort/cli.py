@@ -102,10 +102,11 @@ def check(
 ) -> None:
     """Print what was found, what was not matched and why; refuse a wrong config. Runs no job.
 
-    Exit status 1 for a wrong config or sheet, and with --deep for a file changed since the last
-    run; 0 with other faults of files, which the last line counts: a run leaves those files out.
+    Exit status 1 for a wrong config or sheet, and with --deep for any fault of a file, which the
+    last line counts: a run leaves those files out.
     """
-    from cordcohort.bids.overview import print_overview
+    from cordcohort.bids.cord_needed import cord_lines
+    from cordcohort.bids.overview import closing_lines, print_overview
     from cordcohort.bids.prepare import check_against_index, exclusion_lines, find
     from cordcohort.bids.vocabulary import text_score_lines
     from cordcohort.config import require_config
@@ -118,9 +119,11 @@ def check(
         config, index = find(study, keep=lock is not None)
     print_overview(config, index, every_scan=scans, deep=deep)
     check_against_index(config, index)
-    told = [*exclusion_lines(config, index), *lines_of_experiments(config, index, study)]
+    told = [*exclusion_lines(config, index), *cord_lines(config, index)]
+    told += lines_of_experiments(config, index, study)
     for line in [*told, *text_score_lines(config, index)]:
         typer.echo(line)
+    n_faults = None
     if deep:
         from cordcohort.bids.deep import deep_check, deep_lines
 
@@ -128,14 +131,10 @@ def check(
         typer.echo("\n".join(deep_lines(result, MAX_FILES)))
         if result.n_changed:
             raise CordcohortError(f"{result.n_changed} files changed since the last run")
-        if result.n_faults:
-            typer.echo(
-                f"config and sheets are fine, but the files have {result.n_faults} faults, listed "
-                "above by code; mend or exclude them, or go on without what they spoil: "
-                f"`cordcohort run {study}`"
-            )
-            return
-    typer.echo(f"config and sheets are fine; next: `cordcohort run {study}`")
+        n_faults = result.n_faults
+    typer.echo("\n".join(closing_lines(n_faults, study, len(index.scans))))
+    if n_faults:
+        raise typer.Exit(_EXIT_FAULT)
 
 
 def _named_study(context: typer.Context, study: Path, default: Path) -> Path:

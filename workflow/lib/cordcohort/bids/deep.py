@@ -25,6 +25,8 @@ from cordcohort.scan import masks_of
 
 FINDING_COLUMNS = ["dataset", "code", "file", "reason"]
 NOTE = "note"
+NEVER_EMPTY = ("cord", "gm", "wm", "regions", "vertebrae")
+"""Structures that every scan shows; an empty mask of lesions says that there is none."""
 Finding = tuple[str, str, str, str]
 
 
@@ -112,9 +114,19 @@ def _mask_findings(dataset: str, mask: Mapping[str, Any], image: Image | None) -
         labels = CLOSED_LABELS.get(mask["structure"], ())
         try:
             kind = READ_AS[mask["kind"]]
-            yield from _notes(dataset, read_mask(mask["path"], image, kind=kind, labels=labels))
+            drawn = read_mask(mask["path"], image, kind=kind, labels=labels)
+            yield from _notes(dataset, drawn)
+            yield from _empty(dataset, str(mask["structure"]), drawn)
         except ImageError as error:
             yield _fault(dataset, name, error.reason)
+
+
+def _empty(dataset: str, structure: str, drawn: Image) -> Iterator[Finding]:
+    """A mask without a voxel of what every scan shows."""
+    if structure in NEVER_EMPTY and not drawn.data.any():
+        error = ImageError(drawn.path, "empty_mask", "a mask with voxels", "an empty one",
+                           "draw it, or remove the file")  # fmt: skip
+        yield _fault(dataset, drawn.path.name, error.reason)
 
 
 def _fault(dataset: str, file: str, reason: str) -> Finding:

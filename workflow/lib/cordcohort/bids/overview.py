@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -181,3 +182,24 @@ def _table(title: str, frame: pd.DataFrame) -> Table:
     for row in frame[shown].itertuples(index=False):
         table.add_row(*(escape(str(value)) for value in row))
     return table
+
+
+def closing_lines(n_faults: int | None, study: Path, n_scans: int) -> list[str]:
+    """What `check` says last: whether to run, and what it did not look at.
+
+    Parameters
+    ----------
+    n_faults : int or None
+        Faults of files; None where they were not opened.
+    study : Path
+    n_scans : int
+    """
+    if n_faults:
+        return [
+            f"config and sheets are fine, but the files have {n_faults} faults, listed above by "
+            "code; mend or exclude them, or go on without what they spoil: "
+            f"`cordcohort run {study}`"
+        ]
+    shut = "images and masks were not opened: `cordcohort check {} --deep` finds damaged ones"
+    unseen = [shut.format(study)] if n_faults is None and n_scans else []
+    return [*unseen, f"config and sheets are fine; next: `cordcohort run {study}`"]

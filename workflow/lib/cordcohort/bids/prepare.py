@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from cordcohort.bids.copies import same_content
+from cordcohort.bids.cord_needed import check_cords
 from cordcohort.bids.first_look import look_at
 from cordcohort.bids.index import (
     Index,
@@ -110,8 +111,8 @@ def check_against_index(config: Config, index: Index) -> None:
     Raises
     ------
     ConfigError
-        For an unknown contrast, data set, site, method, structure, level, split or score (or value
-        of a score) in a selection.
+        For a model of rootlets without any cord; for an unknown contrast, data set, site, method,
+        structure, level, split or score (or value of a score) in a selection.
     SheetError
         For an exclusion that matches no scan, with the nearest names.
     """
@@ -120,6 +121,7 @@ def check_against_index(config: Config, index: Index) -> None:
     _check_exclusions(config, index, external)
     _check_soft_truth(config, index)
     _check_experiments(config, index)
+    check_cords(config, index)
     for model, contrasts in config.segmentation.contrasts.items():
         have = set(index.scans["contrast"])
         _check_values(f"segmentation.contrasts.{model}", contrasts, have, "contrast")

@@ -38,6 +38,9 @@ from cordcohort.measures.lesion_catalogue import ANIMA, LESION_MEASURES
 from cordcohort.measures.measure import Measure
 
 _PROCESS = "sct_process_segmentation (Spinal Cord Toolbox), see measures.geometry"
+LONGEST_LEVEL_MM = (
+    30.0  # the longest segments of the human cord, in the middle of the back, have 25
+)
 _ROOTLETS = "Valosek et al. 2024, see measures.spinal"
 
 _MEASURES = (
@@ -206,17 +209,17 @@ _MEASURES = (
     Measure(
         "level_height_mm", "mm", "Height of a spinal level",
         "Length between the centres of the first and the last slice whose rootlets meet the cord.",
-        "spinal", "level_height_mm", _ROOTLETS, 0.0, 60.0, "",
+        "spinal", "level_height_mm", _ROOTLETS, 0.0, LONGEST_LEVEL_MM, "",
     ),
     Measure(
         "level_extent_mm", "mm", "Covered extent of a spinal level",
         "Length of the cord that the level's slices cover, from border to border.",
-        "spinal", "level_extent_mm", "own", 0.0, 60.0, "",
+        "spinal", "level_extent_mm", "own", 0.0, LONGEST_LEVEL_MM, "",
     ),
     Measure(
         "level_contiguous_mm", "mm", "Height of a spinal level without gaps",
         "Length between the middles of the gaps to the neighbouring levels.",
-        "spinal", "level_contiguous_mm", "own", 0.0, 60.0, "",
+        "spinal", "level_contiguous_mm", "own", 0.0, LONGEST_LEVEL_MM, "",
     ),
     Measure(
         "slice_f1", "1", "F1 of slices",
