@@ -93,7 +93,7 @@ def test_a_changed_image_makes_its_own_files_anew_and_the_tables_of_a_study_from
 
 def test_a_forced_rule_makes_all_its_scans_anew_and_what_follows(study):
     before = _times(study)
-    _run(study, "--forcerun", f"segment_{MODEL}_north_0000of0001")
+    _run(study, "--forcerun", f"results/batches/segment_{MODEL}/north_0000of0001.json")
     for stage in STAGES:
         assert _renewed(before, _times(study), stage) == {"sub-01", "sub-02", "sub-03"}, stage
 
