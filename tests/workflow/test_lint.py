@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 from conftest import run_command
 
 FORBIDDEN = {
@@ -28,6 +29,15 @@ def test_rule_files_hold_no_construct_that_breaks_on_a_cluster(root, pattern):
     for file in _rule_files(root):
         found = re.search(pattern, file.read_text(), re.MULTILINE)
         assert not found, f"{file.name}: {FORBIDDEN[pattern]}"
+
+
+def test_every_key_of_the_profiles_is_explained(root):
+    page = (root / "docs" / "cluster.md").read_text()
+    table = page.split("## Keys of the profile")[1].split("\n\n**")[0]
+    for file in (root / "config" / "profiles").glob("*/config.yaml"):
+        profile = yaml.safe_load(file.read_text())
+        for key in [*profile, *profile.get("default-resources", {})]:
+            assert re.search(rf"[`, ]{re.escape(key)}[`:,]", table), f"{file.parent.name}: {key}"
 
 
 def test_every_rule_states_log_benchmark_resources_and_environment(root):
