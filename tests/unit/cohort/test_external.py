@@ -60,6 +60,23 @@ def test_empty_cell_is_a_counted_undefined_row(tmp_path: Path) -> None:
     assert pd.isna(row["value"])
 
 
+def test_flags_and_reasons_of_the_file_stay_where_they_are_mapped(tmp_path: Path) -> None:
+    _write(tmp_path, "id,area,state,why\na,70.5,,\nb,,failed,no cord\nc,60,excluded,moved\nd,,,\n")
+    spec = {
+        "name": "lab",
+        "file": "t.csv",
+        "layout": "long",
+        "columns": {"subject": "id", "value": "area", "flag": "state", "reason": "why"},
+        "constants": {"measure": "csa_mm2", "contrast": "T2w"},
+    }
+    table = read_external(spec, tmp_path)
+    assert table["flag"].tolist() == ["", "failed", "excluded", "undefined"]
+    assert table["reason"].tolist() == ["", "no cord", "moved", "no value in the file"]
+    wrong = spec | {"values": {"flag": {"failed": "", "excluded": "failed"}}}
+    with pytest.raises(SheetError, match="none where it is failed"):
+        read_external(wrong, tmp_path)
+
+
 def test_tsv_parquet_and_long_layout_give_the_same_rows(tmp_path: Path) -> None:
     _write(tmp_path)
     wide = read_external(WIDE, tmp_path)

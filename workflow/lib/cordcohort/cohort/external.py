@@ -56,7 +56,8 @@ def read_external(spec: Spec, base: Path | str = ".") -> pd.DataFrame:
     -------
     DataFrame
         Checked long table. An empty or ``n/a`` cell is a row without a value, flagged
-        ``undefined``, so that it is counted.
+        ``undefined``, so that it is counted; flags and reasons of the file's own, where they are
+        mapped, stay.
 
     Raises
     ------
@@ -287,9 +288,14 @@ def _with_values(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
         if column in rows:
             numbers = pd.to_numeric(rows[column].mask(rows[column] == ""), errors="coerce")
             rows = rows.assign(**{column: numbers})
-    missing = value.isna()
-    return rows.drop(columns="text").assign(
-        value=value,
-        flag=missing.map({True: "undefined", False: ""}).astype("str"),
-        reason=missing.map({True: "no value in the file", False: ""}).astype("str"),
-    )
+    return rows.drop(columns="text").assign(value=value, **_flagged(rows, value.isna()))
+
+
+def _flagged(rows: pd.DataFrame, missing: pd.Series) -> dict[str, pd.Series]:
+    """Flag and reason of each row: the file's own where it has them, else whether it is empty."""
+    default = {"flag": "undefined", "reason": "no value in the file"}
+    found: dict[str, pd.Series] = {}
+    for column, text in default.items():
+        ours = missing.map({True: text, False: ""}).astype("str")
+        found[column] = rows[column].mask(rows[column] == "", ours) if column in rows else ours
+    return found
