@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from cordcohort.report.layouts import laid_out_blocks
 from cordcohort.report.published import with_published
+from cordcohort.report.score_layouts import score_tables
 from cordcohort.statistics.run import run_analysis
 from unit.statistics.test_contrast_tables import cohort, declared
 
@@ -94,3 +95,30 @@ def test_a_published_test_stands_beside_its_own_pair_only():
     assert set(zip(beside["a"], beside["b"], strict=True)) == {
         ("soft_all", "hard_all"), ("hard_all", "soft_all"),
     }  # fmt: skip
+
+
+def _score_cells(methods: tuple[str, ...]) -> pd.DataFrame:
+    cells = [
+        {"method": m, "structure": s, "measure": "dice", "unit": "1", "site": "all", "mean": "0.9",
+         "sd": "0.1", "n": "5", "p": "", "against": "", "status": "", "n_empty_reference": "0",
+         "n_empty_mask": "0"}
+        for m in methods for s in (("cord",) if m == "cord-v1" else ("cord", "lesion"))
+    ]  # fmt: skip
+    return pd.DataFrame(cells)
+
+
+def test_a_cord_that_another_method_drew_is_no_second_result():
+    lent, own = score_tables(_score_cells(("sciseg-v1", "cord-v1")), "")
+    assert lent.table["structure"].tolist() == ["lesion"]
+    assert "spinal cord: the mask of cord-v1, not a second one: see there." in lent.note
+    assert own.table["structure"].tolist() == ["spinal cord"]
+    assert "mask of" not in own.note
+    (alone,) = score_tables(_score_cells(("sciseg-v1",)), "")
+    assert alone.table["structure"].tolist() == ["spinal cord", "lesion"]
+    assert "the mask of cord-v1, not a second one." in alone.note
+
+
+def test_a_model_that_draws_its_own_cord_keeps_its_rows():
+    (found,) = score_tables(_score_cells(("sciseg-phase3",)), "")
+    assert found.table["structure"].tolist() == ["spinal cord", "lesion"]
+    assert "mask of" not in found.note

@@ -122,6 +122,28 @@ def registered() -> Mapping[str, Mapping[str, Any]]:
     return content.get("models") or {}
 
 
+def cord_lender(card: Mapping[str, Any]) -> str:
+    """Model whose cord mask a model hands on as its own, as its card says; empty for none.
+
+    Examples
+    --------
+    >>> cord_lender({"localiser": "cord-v1", "stages": {"lesion": {"in_cord": True}}})
+    'cord-v1'
+    >>> cord_lender({"localiser": "cord-v1", "stages": {"regions": {}}})
+    ''
+    """
+    within = any(stage.get("in_cord") for stage in card.get("stages", {}).values())
+    return str(card.get("localiser", "")) if within else ""
+
+
+@functools.cache
+def shipped_cord_lender(model: str) -> str:
+    """As :func:`cord_lender`, of a model by its name; empty where it is not a shipped one."""
+    about = registered().get(model, {})
+    path = workflow_root() / "models" / str(about.get("folder", "")) / "model.yaml"
+    return cord_lender(read_yaml(path) or {}) if about and path.is_file() else ""
+
+
 def model_uses(config: Config) -> tuple[ModelUse, ...]:
     """What the models of a study draw, and where.
 

@@ -5,16 +5,16 @@ A kind of analysis that is not named here is shown as its tidy table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import pandas as pd
 
-from cordcohort.report.inputs import records
 from cordcohort.report.privacy import public_text
 from cordcohort.report.published import COLUMN
 from cordcohort.report.region_layouts import RegionTable, region_error_tables, region_score_tables
-from cordcohort.report.words import measure_text, number_text, structure_text, unit_text
+from cordcohort.report.score_layouts import score_tables
+from cordcohort.report.words import measure_text, number_text, unit_in_brackets, unit_text
 from cordcohort.statistics.contrast_tables import NO_VALUE, NOT_SUPPLIED, laid_out
 from cordcohort.statistics.select import STRATA
 
@@ -24,7 +24,6 @@ OUTSIDE_NOTE = f"{OUTSIDE} lacks a contrast in some method, so enters no compari
 SMALL_P = 0.001
 SCORE_TABLE = "score_table"
 OWN_COLUMNS = (SCORE_TABLE, "region_errors", "region_scores")
-MARKS = ((0.001, " †"), (0.05, " ‡"))  # as in the publication
 ROWS_OF = {"level_table": ("level", "level_kind")}
 """Strata that are rows of a layout; such a table is of one method unless methods are columns."""
 MUTED = "undefined"  # the flag of rows that hold no number
@@ -110,16 +109,11 @@ def _summaries(part: pd.DataFrame, unit: str) -> list[Block]:
 
 def _scores(part: pd.DataFrame, unit: str) -> list[Block]:
     """SEG-1: one table a data set, a row a method."""
-    named = part.assign(column=[measure_text(c) + _in_brackets(c) for c in part["column"]])
+    named = part.assign(column=[measure_text(c) + unit_in_brackets(c) for c in part["column"]])
     return [
         Block(str(dataset), _methods(own, 3))
         for dataset, own in named.groupby("dataset", sort=False)
     ]
-
-
-def _in_brackets(measure: str) -> str:
-    units = {"_percent": " [%]", "_mm": " [mm]"}
-    return next((text for end, text in units.items() if measure.endswith(end)), "")
 
 
 def _methods(part: pd.DataFrame, decimals: int) -> pd.DataFrame:
@@ -162,72 +156,8 @@ def _tests(part: pd.DataFrame, unit: str) -> list[Block]:
     return blocks
 
 
-def _score_table(part: pd.DataFrame, unit: str) -> list[Block]:
-    """SCIseg-2 to SCIseg-4: one table a method, a row a structure and measure, a column a site."""
-    blocks: list[Block] = []
-    absent: list[str] = []
-    for method, own in part.groupby("method", sort=False):
-        if (own["status"] == NOT_SUPPLIED).all():
-            absent.append(f"{method} ({NOT_SUPPLIED})")
-            continue
-        told = own[own.groupby("structure")["mean"].transform(_any_number)]
-        if told.empty:
-            absent.append(f"{method} ({NO_VALUE})")
-            continue
-        table = _by_site(told, published=not blocks)  # beside the first method alone
-        blocks.append(Block(str(method), table, _hidden(told)))
-    if absent:
-        blocks.append(Block("Without a table", pd.DataFrame(), f"{', '.join(absent)}."))
-    return blocks
-
-
-def _any_number(cells: pd.Series) -> bool:
-    return bool(pd.to_numeric(cells, errors="coerce").notna().any())
-
-
-def _by_site(own: pd.DataFrame, *, published: bool) -> pd.DataFrame:
-    """Cells ``mean ± SD (n)``, marked where a test was made; published values beside."""
-    rows: dict[tuple[str, str], dict[str, str]] = {}
-    for cell in records(own):
-        key = (str(cell["structure"]), str(cell["measure"]))
-        name = measure_text(key[1]) + _in_brackets(key[1])
-        row = rows.setdefault(key, {"structure": structure_text(key[0]), "measure": name})
-        site = "all sites" if cell["site"] == "all" else public_text(cell["site"])
-        row[site] = _mean_sd(cell)
-        if published and cell.get(COLUMN):
-            row[f"{site}, {COLUMN}"] = str(cell[COLUMN])
-    wide = pd.DataFrame(list(rows.values())).fillna("")
-    wide["structure"] = wide["structure"].where(~wide["structure"].duplicated(), "")
-    return wide
-
-
-def _mean_sd(cell: Mapping[str, Any]) -> str:
-    mean, sd, p = (pd.to_numeric(cell[c], errors="coerce") for c in ("mean", "sd", "p"))
-    if pd.isna(mean):
-        return "–"
-    mark = "" if pd.isna(p) else next((m for bound, m in MARKS if p < bound), "")
-    spread = "" if pd.isna(sd) else f" ± {sd:.2f}"
-    return f"{mean:.2f}{spread} ({float(cell['n']):.0f}){mark}"
-
-
-def _hidden(own: pd.DataFrame) -> str:
-    """Scans that have no score by convention, the most of any measure, and what marks mean."""
-    told = ["Mean ± SD (n)"]
-    whole = own[own["site"] == own["site"].iloc[-1]]
-    for structure, part in whole.groupby("structure", sort=False):
-        for column, words in (("n_empty_reference", "an empty reference (no score)"),
-                              ("n_empty_mask", "an empty mask (no distance)")):  # fmt: skip
-            n = int(pd.to_numeric(part[column], errors="coerce").max())
-            if n:
-                told.append(f"{structure_text(str(structure))}: {n} with {words}")
-    against = next((str(a) for a in own["against"] if a), "")
-    if against:
-        told.append(f"† p < .001, ‡ p < .05 against {public_text(against)}, not corrected")
-    return "; ".join(told) + "."
-
-
 def _regions(make: Callable[[pd.DataFrame, str], list[RegionTable]]) -> Layout:
-    """SCS-1 and SCS-2 as blocks."""
+    """Tables with title and note as blocks."""
 
     def blocks(part: pd.DataFrame, unit: str) -> list[Block]:
         return [Block(*table) for table in make(part, unit)]
@@ -280,7 +210,7 @@ LAYOUTS: dict[str, Layout] = {
     "csa_error": _summaries,
     "csa_method_tests": _tests,
     "mask_scores": _scores,
-    SCORE_TABLE: _score_table,
+    SCORE_TABLE: _regions(score_tables),
     "level_table": _levels,
     "region_errors": _regions(region_error_tables),
     "region_scores": _regions(region_score_tables),

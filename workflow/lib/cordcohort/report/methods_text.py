@@ -12,6 +12,7 @@ from cordcohort import __version__
 from cordcohort.errors import CordcohortError
 from cordcohort.files import read_yaml
 from cordcohort.level_choice import AUTO, DISC_MODEL, chosen_sources
+from cordcohort.model_uses import cord_lender
 from cordcohort.report.inputs import Inputs, setting
 from cordcohort.report.palette import TRUTH_KEY
 from cordcohort.report.privacy import public_text
@@ -106,7 +107,9 @@ def _masks(inputs: Inputs, cards: dict[str, dict[str, Any]]) -> str:
         return ""
     made = [
         f"{name} was drawn by {_drawer(card)} ({public_text(card.get('description') or 'cord')})"
+        + (f"; its cord is the mask of {public_text(lender)}, not a second one" if lender else "")
         for name, card in cards.items()
+        for lender in [cord_lender(card)]
     ]
     text = f"Measures were taken in these masks: {', '.join(methods)}"
     return f"{text}; {'; '.join(made)}." if made else f"{text}."

@@ -52,6 +52,18 @@ def unit_text(unit: str) -> str:
     return UNIT_TEXT.get(unit, unit)
 
 
+def unit_in_brackets(measure: str) -> str:
+    """The unit of a score behind its name.
+
+    Examples
+    --------
+    >>> unit_in_brackets("rve_percent"), unit_in_brackets("asd_mm"), unit_in_brackets("dice")
+    (' [%]', ' [mm]', '')
+    """
+    units = {"_percent": " [%]", "_mm": " [mm]"}
+    return next((text for end, text in units.items() if measure.endswith(end)), "")
+
+
 def axis_scale(unit: str) -> float:
     """Factor by which values are multiplied on an axis, so that its numbers stay short."""
     return _AXIS_SCALE.get(unit, (1.0, ""))[0]
