@@ -78,7 +78,7 @@ def test_a_hostile_name_in_the_config_is_refused_before_any_path_is_made(tmp_pat
             make_config(good | section, tmp_path)
 
 
-def test_check_of_a_hostile_delivery_runs_nothing_and_ends_well(tmp_path):
+def test_check_of_a_hostile_delivery_runs_nothing_and_names_its_faults(tmp_path):
     root = tmp_path / "site"
     put(root, "sub-01/anat/sub-01_T2w.nii.gz")
     put(root, "sub-a;touch owned/anat/sub-a;touch owned_T2w.nii.gz")
@@ -96,7 +96,8 @@ def test_check_of_a_hostile_delivery_runs_nothing_and_ends_well(tmp_path):
             "segmentation": {"models": []},
         })
     )  # fmt: skip
-    done = run_command("cordcohort", "check", tmp_path, "--deep", cwd=tmp_path)
+    done = run_command("cordcohort", "check", tmp_path, "--deep", check=False, cwd=tmp_path)
+    assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "is not [0-9A-Za-z+]+" in done.stdout
     assert "notes (2)" in done.stdout
