@@ -93,6 +93,8 @@ def test_who_trained_and_who_tested_is_counted_for_the_first_seed(tmp_path):
     rows += [{"dataset": "a", "subject": k, "method": "net", "seed": "7", "measure": "dice",
               "split": "test", "flag": "failed", "reason": "no cord"}
              for k in ("8", "11")]  # fmt: skip
+    rows += [{"dataset": "a", "subject": "8", "method": "net", "seed": "7", "measure": "dice",
+              "reference": "manual", "split": "test", "value": 0.0}]  # fmt: skip
     rows += [{"dataset": "a", "subject": "0", "method": "manual", "measure": "csa_mm2",
               "value": 1.0, "split": "external"}]  # fmt: skip
     flows = write_split_flows(scans, as_long(pd.DataFrame(rows)), tmp_path)
