@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from cordcohort.measures.region_codes import REGION_CODES
 from cordcohort.nifti import write_image
+from cordcohort.report.palette import OKABE_ITO
 from cordcohort.report.pictures import draw_scan
 from cordcohort.report.views import (
     WINDOW_MM,
@@ -139,6 +140,16 @@ def test_the_outline_has_the_colour_of_its_method(tmp_path: Path) -> None:
     for look in record["pictures"][0]["methods"]:
         assert tuple(bytes.fromhex(look["colour"][1:])) in found
     assert [look["dashed"] for look in record["pictures"][0]["methods"]] == [False, True]
+
+
+def test_methods_that_meet_in_a_picture_never_share_a_colour(tmp_path: Path) -> None:
+    methods = ["manual", *(f"net-{k}" for k in range(10))]
+    shown = ["manual", "net-0", "net-6", "net-7"]  # the eighth method has the colour of the first
+    masks = {f"{m}/cord": disc(30.0, 16.0, 6.0 + i).astype(np.uint8) for i, m in enumerate(shown)}
+    scan = scan_of(tmp_path, np.ones(SHAPE), masks)
+    legend = draw_scan(scan, tmp_path / "results", methods)["pictures"][0]["methods"]
+    assert len({m["colour"] for m in legend}) == len(shown)
+    assert legend[0]["colour"] == OKABE_ITO[0]
 
 
 def test_structures_that_share_a_picture_are_told_apart(tmp_path: Path) -> None:

@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 
 from cordcohort.measures.region_codes import REGION_CODES
 from cordcohort.report.masks import MaskFile
-from cordcohort.report.palette import MARKERS, OKABE_ITO, REFERENCE_METHOD, Look
+from cordcohort.report.palette import MARKERS, ON_DARK, REFERENCE_METHOD, Look
 from cordcohort.report.words import structure_text
 from cordcohort.spinal_names import NO_LEVEL, VENTRAL, rootlet_name
 
 Volume = tuple[MaskFile, NDArray[Any]]
 
-# Those of Okabe and Ito, white in the place of their black: pictures are dark.
-COLOURS = (*OKABE_ITO, "#FFFFFF")
 TITLES = {"regions": "Regions of the cord", "rootlets": "Rootlets by level"}
 _REGIONS = {code: structure_text(name) for name, code in REGION_CODES.items()}
 
@@ -65,7 +63,7 @@ def coded_parts(volumes: Sequence[Volume]) -> dict[Look, list[NDArray[Any]]]:
         for code in np.unique(volume):
             name, order = _named(mask.structure, int(code))
             if name:
-                look = Look(name, COLOURS[order % len(COLOURS)], MARKERS[order % len(MARKERS)],
+                look = Look(name, ON_DARK[order % len(ON_DARK)], MARKERS[order % len(MARKERS)],
                             dashed=mask.method != REFERENCE_METHOD, order=order)  # fmt: skip
                 parts.setdefault(look, []).append(volume == code)
     return parts

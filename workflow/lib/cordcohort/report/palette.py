@@ -11,8 +11,8 @@ colorblind people, 2008.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from cordcohort.experiments.declared import seeds_of_models
 from cordcohort.report.inputs import Config, setting
@@ -23,6 +23,8 @@ TRUTH_KEY = "images.soft_truth.make"
 OKABE_ITO = (
     "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#F0E442",
 )  # fmt: skip
+ON_DARK = (*OKABE_ITO, "#FFFFFF")
+"""Colours of outlines: white stands for the black of Okabe and Ito, since pictures are dark."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
@@ -94,6 +96,30 @@ def looks(methods: Iterable[str], known: Iterable[str] = ()) -> dict[str, Look]:
         for i, name in enumerate(order)
         if name in occurring
     }
+
+
+def apart(shown: Mapping[str, Look]) -> dict[str, Look]:
+    """The looks of one picture, none of which has another one's colour while there are free ones.
+
+    A study of more methods than colours uses colours twice; what meets in one picture must differ.
+
+    Examples
+    --------
+    >>> names = [f"m{i}" for i in range(9)]
+    >>> found = apart({k: v for k, v in looks(names).items() if k in ("m0", "m1", "m7")})
+    >>> [look.colour for look in found.values()]
+    ['#E69F00', '#56B4E9', '#009E73']
+    """
+    taken = {look.colour for look in shown.values()}
+    seen: set[str] = set()
+    found: dict[str, Look] = {}
+    for name, look in shown.items():
+        free = [c for c in ON_DARK if c not in taken]
+        own = free[0] if look.colour in seen and free else look.colour
+        taken.add(own)
+        seen.add(own)
+        found[name] = replace(look, colour=own)
+    return found
 
 
 def declared_methods(config: Config) -> list[str]:

@@ -19,7 +19,7 @@ from cordcohort.report.gallery import draw_gallery
 from cordcohort.report.links import picture_file, picture_record
 from cordcohort.report.masks import DRAWN_KINDS, MaskFile, masks_of_scan
 from cordcohort.report.mosaic import Mosaic
-from cordcohort.report.palette import REFERENCE_METHOD, Look, looks, method_order
+from cordcohort.report.palette import REFERENCE_METHOD, Look, apart, looks, method_order
 from cordcohort.report.privacy import public_text
 from cordcohort.report.registrations import registration_picture
 from cordcohort.report.views import View, scan_views
@@ -211,7 +211,7 @@ def _styles(
     Outlines of the reference are whole and those of all others broken in both cases.
     """
     if all(name == mask.method for mask, _ in own for name in [names[mask.path]]):
-        return looks(names.values(), known_methods)
+        return apart(looks(names.values(), known_methods))
     found = looks(names.values(), dict.fromkeys(names.values()))
     methods = {names[mask.path]: mask.method for mask, _ in own}
     return {n: replace(k, dashed=methods[n] != REFERENCE_METHOD) for n, k in found.items()}
