@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 
+import jsonschema
 import pytest
 import yaml
 from cordcohort.config import load_config, make_config, read_exclusions
 from cordcohort.errors import ConfigError, CordcohortError, SheetError
+from cordcohort.files import read_yaml
 from cordcohort.template import config_text
 from cordcohort.validation import schema_of
 from hypothesis import given
@@ -25,6 +27,13 @@ def content(**keys):
         "datasets": [{"name": "north", "path": "north"}],
         "segmentation": {"models": []},
     } | keys
+
+
+@pytest.mark.parametrize("name", ["config", "exclude"])
+def test_shipped_schemas_are_schemas_and_read_alike_by_both_loaders(root, name):
+    schema = schema_of(name)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema == read_yaml(root / "workflow" / "schemas" / f"{name}.schema.yaml")
 
 
 def test_defaults_are_those_of_the_schema(study):
