@@ -23,7 +23,7 @@ rule all:
     default_target: True
     input:
         "results/report/index.html",
-        made_by_rules(PLAN.experiment_tables()),
+        STAGES.inputs(PLAN.experiment_tables),
 
 
 # Whoever forces a job wants all scans of it made anew.
@@ -33,11 +33,7 @@ onstart:
             Path(job.params.each["list"]).unlink(missing_ok=True)
 
 
-if workflow.is_main_process:
-    looking = workflow.output_settings.dryrun or only_looks(sys.argv)
-    sys.stderr.write(withdraw_stale(BATCHES, may_change=not looking))
-
 # All rules are defined: the scans need not lie in memory while the graph is built.
+looking = workflow.output_settings.dryrun or only_looks(sys.argv)
+sys.stderr.write(STAGES.close(may_change=not looking))
 PLAN.forget_scans()
-MADE.clear()
-BATCHES.clear()

@@ -142,15 +142,15 @@ def job_parse(folder: Path) -> list[str]:
     code = (
         "from cordcohort.plan import load_plan, read_content;"
         "plan = load_plan(read_content('.'), refresh=True);"
-        "print(plan.measure_batches('shape')[0].rule)"
+        "print(plan.measure_batches('shape')[0].name)"
     )
-    rule = subprocess.run(
+    batch = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True,
         env=os.environ | {"PYTHONPATH": str(LIBRARY)},
     ).stdout.strip()  # fmt: skip
     return engine(
-        folder, "-n", "--nolock", "--mode", "remote", "--target-jobs", f"{rule}:",
-        "--allowed-rules", rule, "--cores", "1", "-F", "--rerun-triggers", "mtime",
+        folder, "-n", "--nolock", "--mode", "remote", "--target-jobs", f"shape:batch={batch}",
+        "--allowed-rules", "shape", "--cores", "1", "-F", "--rerun-triggers", "mtime",
     )  # fmt: skip
 
 

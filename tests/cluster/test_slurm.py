@@ -111,6 +111,16 @@ def test_arrays_of_one_and_of_many(profile, tmp_path, number):
         assert least <= len(arrays) <= math.ceil(number / ARRAY_LIMIT) + 1
 
 
+def test_a_task_of_an_array_does_not_wait_for_the_first_one(profile, tmp_path, since):
+    """Without `become_own_job` the plugin counts tasks as failed that are done long before it."""
+    keys = ["--slurm-array-jobs", "uneven", "--retries", "0", "--latency-wait", "3"]
+    done = _run(profile, tmp_path / "study", "uneven", *keys, number=4, seconds=30)
+    assert done.returncode == 0, done.stderr
+    seen = {path.read_text().strip() for path in (tmp_path / "study" / "uneven").iterdir()}
+    assert seen == {"1", "2", "3", "4"}
+    assert [state for state, _ in _accounts(since, "jobid")] == ["COMPLETED"] * 4
+
+
 def test_gpus_are_never_given_twice(profile, tmp_path, since):
     done = _run(profile, tmp_path / "study", "gpu", number=6)
     assert done.returncode == 0, done.stderr

@@ -31,6 +31,11 @@ def _with(*, segment: dict[str, Any] | None = None, **keys: Any) -> dict[str, An
     return profile | ({"set-resources": {"segment": segment}} if segment is not None else {})
 
 
+ARRAYS = {
+    "slurm-array-jobs": "shape", "scheduler": "greedy", "max-jobs-per-timespan": "100/1s",
+}  # fmt: skip
+
+
 def _half_built(study: Path) -> None:
     folder = study / ".snakemake" / "conda"
     (folder / "abc_" / "conda-meta").mkdir(parents=True)
@@ -77,8 +82,22 @@ REFUSED: dict[str, tuple[dict, dict, Callable[[Path], None] | None, list[str]]] 
         GPU_JOBS, None, ["groups", "add up their GPUs", "remove the key"],
     ),
     "arrays of which the plugin would forget jobs": (
-        _with() | {"slurm-array-jobs": "all", "jobs": 2}, {}, None,
+        _with() | ARRAYS | {"jobs": 2}, {}, None,
         ["jobs", "at least", "remove slurm-array-jobs"],
+    ),
+    "arrays whose jobs the engine submits a few at a time": (
+        _with() | ARRAYS | {"max-jobs-per-timespan": "2/1s"}, {}, None,
+        ["max-jobs-per-timespan", "2/1s", "/1s or more"],
+    ),
+    "arrays with a limit that is not told": (
+        _with() | {"slurm-array-jobs": "shape", "jobs": "unlimited"}, {}, None,
+        ["max-jobs-per-timespan", "None"],
+    ),
+    "arrays whose jobs a solver picks": (
+        _with() | ARRAYS | {"scheduler": "ilp"}, {}, None, ["scheduler", "ilp", "greedy"],
+    ),
+    "arrays whose jobs share what is scarce": (
+        _with() | ARRAYS | {"resources": ["gpu=2"]}, {}, None, ["resources", "no such limit"],
     ),
     "environment half built": (_with(), {}, _half_built, ["abc_", "half built", "--prepare"]),
     "locked by another run": (_with(), {}, _locked_by_another_run, ["locked", "--unlock"]),

@@ -27,7 +27,7 @@ def batch(tmp_path, monkeypatch):
     files = ["a.parquet", "b.parquet"]
     for name in files:
         (tmp_path / name).write_text("x")
-    made = Batch("shape_d_0000of0001", "d_0000of0001", [], [], files, "results/batches/r.json")
+    made = Batch("d_0000of0001", [], [], files, "results/batches/r.json")
     write_batch_record(made.record, files)
     return made
 
@@ -125,10 +125,7 @@ def test_records_of_another_number_of_batches_are_removed_and_no_others(tmp_path
     names = ["a_0000of0002", "a_0001of0002", "a_0000of0004", "a_0003of0004", "b_0000of0001"]
     for name in names:
         (folder / f"{name}.json").write_text("{}")
-    planned = [
-        Batch(f"shape_{name}", name, [], [], [], f"results/batches/shape/{name}.json")
-        for name in names[:2]
-    ]
+    planned = [Batch(name, [], [], [], f"results/batches/shape/{name}.json") for name in names[:2]]
     removed = withdraw_other_batchings(planned)
     assert sorted(path.stem for path in removed) == names[2:4]
     assert sorted(path.stem for path in folder.iterdir()) == ["a_0000of0002", "a_0001of0002",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from cordcohort.batches import batch_records, batches, bucket_of, numbers_of, rules_of_job
+from cordcohort.batches import batch_records, batches, bucket_of, jobs_of_node, numbers_of
 from cordcohort.bids.shards import read_rows, rows_of_batches, write_shards
 from cordcohort.errors import SheetError
 from cordcohort.scan import scan_id
@@ -33,14 +33,14 @@ def test_every_scan_is_in_exactly_one_batch_of_about_the_wanted_size(n, size):
     scans = [scan for batch in dealt for scan in batch.scans]
     assert sorted(scans) == sorted(scan_id(row) for row in _rows(n))
     assert all(len(batch.outputs) == len(batch.scans) for batch in dealt)
-    number_of_batches = numbers_of([dealt[0].rule])[0][1]
+    number_of_batches = numbers_of([dealt[0].name])[0][1]
     assert size / 2 < n / number_of_batches <= size or number_of_batches == 1
 
 
 def test_a_new_scan_changes_one_batch_only():
-    before = {b.rule: b.scans for b in _deal(_rows(100), 8)}
-    after = {b.rule: b.scans for b in _deal(_rows(101), 8)}
-    assert sum(before.get(rule) != scans for rule, scans in after.items()) == 1
+    before = {b.name: b.scans for b in _deal(_rows(100), 8)}
+    after = {b.name: b.scans for b in _deal(_rows(101), 8)}
+    assert sum(before.get(name) != scans for name, scans in after.items()) == 1
 
 
 @pytest.mark.parametrize("size", [1, 3, 200])
@@ -48,7 +48,7 @@ def test_a_job_on_a_node_finds_its_own_batch_and_no_other(tmp_path, size):
     rows = _rows(700) + _rows(40, "b_a")
     write_shards(rows, tmp_path)
     for batch in _deal(rows, size)[:: 97 if size == 1 else 5]:
-        only = {batch.rule}
+        only = {batch.name}
         seen = rows_of_batches(numbers_of(only), tmp_path)
         assert len(seen) < len(rows) or size == 200
         assert _deal(seen, size, only) == [batch]
@@ -92,7 +92,9 @@ def test_a_job_without_any_run_before_it_says_so(tmp_path):
         rows_of_batches([(0, 1)], tmp_path)
 
 
-def test_rules_of_a_job_are_those_on_its_command_line():
-    line = ["snakemake", "--allowed-rules", "shape_a_0001of0002", "all", "--cores", "1"]
-    assert rules_of_job(line) == {"shape_a_0001of0002", "all"}
-    assert rules_of_job(["snakemake", "-n"]) == frozenset()
+def test_what_a_job_on_a_node_runs_is_on_its_command_line():
+    words = ["segment:model=m-1,batch=a_b_0001of0002", "shape:batch=a_0003of0016", "cohort:"]
+    line = ["snakemake", "--target-jobs", *words, "--allowed-rules", "segment", "shape", "cohort"]
+    jobs = [("segment", "a_b_0001of0002"), ("shape", "a_0003of0016"), ("cohort", "")]
+    assert jobs_of_node(line) == jobs
+    assert jobs_of_node(["snakemake", "-n"]) == []

@@ -55,11 +55,11 @@ def test_a_subject_is_in_one_job_and_a_node_gets_the_same(tmp_path, rows):
     jobs = {}
     for batch in batches:
         for scan in batch.scans:
-            jobs.setdefault(scan.split("/ses-")[0], set()).add(batch.rule)
-        assert not _needs_every_row([batch.rule])
-        ((number, n),) = numbers_of([batch.rule])
+            jobs.setdefault(scan.split("/ses-")[0], set()).add(batch.name)
+        assert not _needs_every_row("followup")
+        ((number, n),) = numbers_of([batch.name])
         seen = [one for one in rows if bucket_of(paths.scan_id(one), n) == number]
-        assert Plan(config, seen, frozenset({batch.rule})).followup_batches() == [batch]
+        assert Plan(config, seen, frozenset({batch.name})).followup_batches() == [batch]
     assert all(len(found) == 1 for found in jobs.values())
 
 

@@ -87,9 +87,11 @@ def test_a_failed_run_tells_the_rules_and_the_end_of_their_logs():
 
 
 SLURM_FAILED = """\
-Error in rule segment_a_0000of0001:
+Error in rule segment:
     message: SLURM-job '839' failed, SLURM status is: 'FAILED'. Detailed failure reason unavailable
     jobid: 1
+    input: a.nii.gz
+    output: results/batches/segment_m/a_0000of0001.json
     log: results/logs/a.log, /study/.snakemake/slurm_logs/rule_a/839.log (check log file(s))
 Logfile results/logs/a.log:
 {ruler}
@@ -99,7 +101,7 @@ Logfile /study/.snakemake/slurm_logs/rule_a/839.log:
 {ruler}
 Building DAG of jobs...
 cordcohort: config: device: expected a GPU
-Error in rule segment_a_0000of0001:
+Error in rule segment:
     message: None
 {told}
 WorkflowError:
@@ -119,7 +121,7 @@ Exiting because a job execution failed."""
 def test_a_failed_job_of_a_cluster_is_told_once_with_what_slurm_says(told):
     lines = fault_lines(SLURM_FAILED.format(ruler="=" * 80, told=told).splitlines())
     assert lines == [
-        "segment_a_0000of0001 failed:",
+        "segment_m/a_0000of0001 failed:",
         "    SLURM-job '839' failed, SLURM status is: 'FAILED'",
         "    ERROR cordcohort: config: device: expected a GPU",
         f"    {told}",

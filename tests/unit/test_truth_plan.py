@@ -49,7 +49,7 @@ def rows():
 def test_a_session_is_never_dealt_to_two_jobs(tmp_path, rows):
     batches = Plan(config_with(tmp_path), rows).soft_truth_batches()
     assert len(batches) > 4
-    job_of = {scan: batch.rule for batch in batches for scan in batch.scans}
+    job_of = {scan: batch.name for batch in batches for scan in batch.scans}
     assert len(job_of) == len(rows)
     jobs = {}
     for one in rows:
@@ -60,11 +60,10 @@ def test_a_session_is_never_dealt_to_two_jobs(tmp_path, rows):
 def test_a_job_on_a_node_gets_the_batch_that_was_planned(tmp_path, rows):
     config = config_with(tmp_path)
     for batch in Plan(config, rows).soft_truth_batches():
-        ((number, n),) = numbers_of([batch.rule])
+        ((number, n),) = numbers_of([batch.name])
         seen = [one for one in rows if bucket_of(paths.scan_id(one), n) == number]
-        own = Plan(config, seen, frozenset({batch.rule}))
+        own = Plan(config, seen, frozenset({batch.name}))
         assert own.soft_truth_batches() == [batch]
-        assert own.measure_batches("shape") == []
 
 
 def test_what_measures_a_scan_waits_for_its_truth_and_nothing_else_does(tmp_path, rows):

@@ -3,11 +3,11 @@
 rule cohort:
     input:
         # Unnamed: of a named list the engine hashes the whole for every member.
-        made_by_rules(PLAN.measure_records()),
+        STAGES.inputs(PLAN.measure_records),
         index=paths.INDEX,
         exclude=PLAN.exclusion_files(),
         external=PLAN.external_files(),
-        splits=made_by_rules(PLAN.split_files()),
+        splits=PLAN.split_files(),
     output:
         table=paths.COHORT,
         text=paths.COHORT.replace(".parquet", ".tsv"),

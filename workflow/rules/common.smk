@@ -1,5 +1,6 @@
 # Shared by all rule files are the validated config, the index, the plan, and resource functions.
 # The science is in workflow/lib; this file only asks it questions.
+import functools
 import gc
 import os
 import sys
@@ -19,62 +20,67 @@ configfile: "config/config.yaml"
 RULES = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 sys.path.insert(0, str(RULES.parent / "scripts"))
 import _bootstrap  # noqa: E402,F401
+from cordcohort.cluster.array_task import become_own_job  # noqa: E402
+
+become_own_job()
 
 from cordcohort import scan as paths  # noqa: E402
-from cordcohort.batch_record import wait_for_files, withdraw_stale  # noqa: E402
-from cordcohort.batches import latency_of_job, rules_of_job  # noqa: E402
-from cordcohort.cluster.memory import job_memory_mb  # noqa: E402
+from cordcohort.batches import jobs_of_node, latency_of_job  # noqa: E402
 from cordcohort.digest import files_digest, science_digest  # noqa: E402
 from cordcohort.digest import use_known_digests  # noqa: E402
 from cordcohort.kept_scans import tools_digest  # noqa: E402
-from cordcohort.launch import only_looks  # noqa: E402
+from cordcohort.launch import only_looks  # noqa: E402,F401
 from cordcohort.level_choice import DISC_MODEL  # noqa: E402,F401
 from cordcohort.nnunet.paths import nnunet_outputs, planned_record  # noqa: E402,F401
-from cordcohort.plan import MEASURE_KINDS, load_plan  # noqa: E402
+from cordcohort.plan import MEASURE_KINDS, PICTURES_RECORD, load_plan  # noqa: E402,F401
+from cordcohort.stages import Stage, Stages  # noqa: E402,F401
 from cordcohort.trained import model_outputs, model_split  # noqa: E402
 
 # Planning makes many small objects that all stay: looking through them for rubbish again and again
 # takes a sixth of the time of a dry run and frees nothing.
 gc.set_threshold(200_000, 50, 100)
 
-# The index is made here, once, in the main process; a job on a node reads the scans of its own rules
-# and defines no others.
+# The index is made here, once, in the main process; a job on a node reads the scans of its own batch.
 PLAN = load_plan(
     config,
     refresh=workflow.is_main_process,
-    only=() if workflow.is_main_process else rules_of_job(sys.argv),
+    jobs=() if workflow.is_main_process else jobs_of_node(sys.argv),
 )
 use_known_digests(Path(paths.MODULE_DIGESTS), keep=workflow.is_main_process)
-# Outputs of the rules defined so far. An input taken from here tells the engine which rule makes
-# it; a bare path would have to be matched against the outputs of all rules.
-MADE = {}
-BATCHES = []
+STAGES = Stages(whole=workflow.is_main_process, patience_s=latency_of_job(sys.argv))
 
 
-def remember(rule, stage):
-    """Keep the outputs of a rule just defined; give it what the profile sets for its stage."""
-    MADE.update({str(made): made for made in workflow.get_rule(rule).output})
+wildcard_constraints:
+    batch="[^/]+",
+
+
+def one_of(names):
+    """Wildcard that takes these names only."""
+    return "|".join(names) or "none"
+
+
+def as_stage(rule, stage):
+    """Give a rule what the profile sets for its stage."""
     asked = workflow.resource_settings.overwrite_resources.get(stage, {})
     workflow.get_rule(rule).resources.update(asked)
 
 
-def remember_batch(batch, stage):
-    """As `remember`; whoever wants a file of the batch waits for its record."""
-    remember(batch.rule, stage)
-    MADE.update(dict.fromkeys(batch.outputs, MADE[batch.record]))
-    BATCHES.append(batch)
+@functools.cache
+def files_of_model(model):
+    return PLAN.model_files(model)
 
 
-def made_by_rules(files):
-    """Files, each as the output of the rule that makes it where one does; each output once."""
-    return list(dict.fromkeys(MADE.get(name, name) for name in files))
+def model_files(wildcards):
+    """Files of the model that a job draws with."""
+    return files_of_model(wildcards.model)
 
 
-def inputs_of(batch):
-    """Inputs of a batch. A job on a node knows no other rules, so it sees the files themselves."""
-    if not workflow.is_main_process:
-        wait_for_files(batch.inputs, latency_of_job(sys.argv))
-    return made_by_rules(batch.inputs)
+def model_source(wildcards):
+    return PLAN.model_source(wildcards.model)
+
+
+def model_use(wildcards):
+    return PLAN.use(wildcards.model).as_params()
 
 
 def memory_mb(base_mb):
@@ -82,24 +88,6 @@ def memory_mb(base_mb):
 
     def asked_for(wildcards, attempt):
         return base_mb * 2 ** (attempt - 1)
-
-    return asked_for
-
-
-def batch_memory_mb(stage, batch):
-    """Memory of a batch: of the voxels of its largest image and of the attempt."""
-
-    def asked_for(wildcards, attempt):
-        return job_memory_mb(stage, batch.largest_image_bytes, attempt)
-
-    return asked_for
-
-
-def minutes(first):
-    """Time of a batch, of its number of scans, and longer with every attempt that the profile grants."""
-
-    def asked_for(wildcards, attempt):
-        return first * attempt
 
     return asked_for
 
@@ -122,13 +110,13 @@ def torch_environment(name, device):
     return f"../../envs/{name}-cuda.yaml"
 
 
-def each_scan(batch):
-    """Which files each scan of a batch is made from; the engine decides nothing by it."""
+def each_scan(stage, rule):
+    """Which files each scan of a job is made from; the engine decides nothing by it."""
 
     def told(wildcards, input):
-        own = workflow.get_rule(batch.rule)
+        own = workflow.get_rule(rule)
         tools = tools_digest(RULES / own.conda_env, RULES / own.script)
-        return {**batch.each_scan(), "tools": tools}
+        return {**stage.batch(wildcards).each_scan(), "tools": tools}
 
     return told
 

@@ -6,7 +6,7 @@ for job in PLAN.ranking_jobs():
         name:
             job.rule
         input:
-            made_by_rules(job.inputs),
+            STAGES.inputs(list, job.inputs),
         output:
             job.outputs,
         log:
@@ -25,7 +25,7 @@ for job in PLAN.ranking_jobs():
         script:
             "../scripts/rank_scans.py"
 
-    remember(job.rule, "rank")
+    as_stage(job.rule, "rank")
 
 
 for job in PLAN.corrected_jobs():
@@ -34,7 +34,7 @@ for job in PLAN.corrected_jobs():
         name:
             job.rule
         input:
-            made_by_rules(job.inputs),
+            STAGES.inputs(list, job.inputs),
         output:
             job.outputs,
         log:
@@ -53,4 +53,4 @@ for job in PLAN.corrected_jobs():
         script:
             "../scripts/corrected.py"
 
-    remember(job.rule, "corrected")
+    as_stage(job.rule, "corrected")

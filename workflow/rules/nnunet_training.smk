@@ -6,7 +6,7 @@ for entry in PLAN.trainings("nnunet"):
         name:
             f"nnunet_prepare_{entry['name']}"
         input:
-            made_by_rules(PLAN.training_inputs(entry)),
+            STAGES.inputs(PLAN.training_inputs, entry),
         output:
             planned_record(entry["name"]),
         log:
@@ -25,14 +25,14 @@ for entry in PLAN.trainings("nnunet"):
         script:
             "../scripts/nnunet_prepare.py"
 
-    remember(f"nnunet_prepare_{entry['name']}", "train")
+    as_stage(f"nnunet_prepare_{entry['name']}", "train")
     for fold, record in enumerate(PLAN.nnunet_folds(entry)):
 
         rule:
             name:
                 f"nnunet_train_{entry['name']}_fold{fold}"
             input:
-                made_by_rules([planned_record(entry["name"])]),
+                planned_record(entry["name"]),
             output:
                 record,
             log:
@@ -53,14 +53,14 @@ for entry in PLAN.trainings("nnunet"):
             script:
                 "../scripts/nnunet_train.py"
 
-        remember(f"nnunet_train_{entry['name']}_fold{fold}", "train")
+        as_stage(f"nnunet_train_{entry['name']}_fold{fold}", "train")
 
     rule:
         name:
             f"nnunet_publish_{entry['name']}"
         input:
-            made_by_rules([planned_record(entry["name"])]),
-            folds=made_by_rules(PLAN.nnunet_folds(entry)),
+            planned_record(entry["name"]),
+            folds=PLAN.nnunet_folds(entry),
         output:
             nnunet_outputs(entry["name"]),
             model_split(entry["name"]),
@@ -80,4 +80,4 @@ for entry in PLAN.trainings("nnunet"):
         script:
             "../scripts/nnunet_publish.py"
 
-    remember(f"nnunet_publish_{entry['name']}", "train")
+    as_stage(f"nnunet_publish_{entry['name']}", "train")

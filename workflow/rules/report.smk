@@ -1,32 +1,29 @@
 # The report: pictures of every mask, a page a subject, the index page.
-for batch in PLAN.picture_batches():
+stage = Stage(STAGES, "pictures", PLAN.picture_batches, record=PICTURES_RECORD)
 
-    rule:
-        name:
-            batch.rule
-        input:
-            inputs_of(batch),
-        output:
-            batch.outputs,
-        log:
-            log_of("report", f"pictures_{batch.name}"),
-        benchmark:
-            benchmark_of("report", f"pictures_{batch.name}")
-        conda:
-            "../../envs/report.yaml"
-        threads: 1
-        resources:
-            mem_mb=batch_memory_mb("pictures", batch),
-            runtime=minutes(5 + len(batch.scans)),
-        params:
-            scans=batch.scans,
-            identity=batch.identity,
-            each=each_scan(batch),
-            science=science("report.pictures"),
-        script:
-            "../scripts/pictures.py"
 
-    remember(batch.rule, "pictures")
+rule pictures:
+    input:
+        stage.inputs,
+    output:
+        stage.record,
+    log:
+        log_of("report", "pictures_{batch}"),
+    benchmark:
+        benchmark_of("report", "pictures_{batch}")
+    conda:
+        "../../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=stage.memory_mb("pictures"),
+        runtime=stage.minutes(5, per_scan=1),
+    params:
+        scans=stage.scans,
+        identity=stage.identity,
+        each=each_scan(stage, "pictures"),
+        science=science("report.pictures"),
+    script:
+        "../scripts/pictures.py"
 
 
 rule subject_pages:
@@ -34,7 +31,7 @@ rule subject_pages:
         paths.COHORT,
         paths.SCANS,
         paths.SCORES,
-        made_by_rules(PLAN.picture_records()),
+        STAGES.inputs(PLAN.picture_records),
     output:
         directory("results/report/subjects"),
     log:

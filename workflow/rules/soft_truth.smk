@@ -1,33 +1,30 @@
 # Soft ground truth of the cord: the masks of a session, averaged over its contrasts. Of images, but
 # after the masks that it is made of; the scans of a session go through one job.
-for batch in PLAN.soft_truth_batches():
+stage = Stage(STAGES, "soft_truth", PLAN.soft_truth_batches)
 
-    rule:
-        name:
-            batch.rule
-        input:
-            inputs_of(batch),
-        output:
-            batch.record,
-        log:
-            log_of("images", f"soft_truth_{batch.name}"),
-        benchmark:
-            benchmark_of("images", f"soft_truth_{batch.name}")
-        conda:
-            "../../envs/images.yaml"
-        threads: 1
-        resources:
-            mem_mb=batch_memory_mb("soft_truth", batch),
-            runtime=minutes(5 + 2 * len(batch.scans)),
-        params:
-            scans=batch.scans,
-            files=batch.outputs,
-            identity=batch.identity,
-            each=each_scan(batch),
-            options=PLAN.soft_truth_options(),
-            left_out=PLAN.left_out_of_truth(batch),
-            science=science("images.derive_truth"),
-        script:
-            "../scripts/soft_truth.py"
 
-    remember_batch(batch, "soft_truth")
+rule soft_truth:
+    input:
+        stage.inputs,
+    output:
+        stage.record,
+    log:
+        log_of("images", "soft_truth_{batch}"),
+    benchmark:
+        benchmark_of("images", "soft_truth_{batch}")
+    conda:
+        "../../envs/images.yaml"
+    threads: 1
+    resources:
+        mem_mb=stage.memory_mb("soft_truth"),
+        runtime=stage.minutes(5, per_scan=2),
+    params:
+        scans=stage.scans,
+        files=stage.files,
+        identity=stage.identity,
+        each=each_scan(stage, "soft_truth"),
+        options=PLAN.soft_truth_options(),
+        left_out=stage.of_each(PLAN.left_out_of_truth),
+        science=science("images.derive_truth"),
+    script:
+        "../scripts/soft_truth.py"

@@ -6,7 +6,7 @@ for entry in PLAN.trainings():
         name:
             f"train_{entry['name']}"
         input:
-            made_by_rules(PLAN.training_inputs(entry)),
+            STAGES.inputs(PLAN.training_inputs, entry),
         output:
             model_outputs(entry["name"], entry["task"]),
             model_split(entry["name"]),
@@ -27,4 +27,4 @@ for entry in PLAN.trainings():
         script:
             "../scripts/train.py"
 
-    remember(f"train_{entry['name']}", "train")
+    as_stage(f"train_{entry['name']}", "train")

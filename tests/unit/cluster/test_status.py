@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import pandas as pd
@@ -11,6 +12,7 @@ from cordcohort.cluster.status import (
     ENGINE_LOGS,
     STAGES,
     read_engine_log,
+    rule_of_array,
     scans_by_site,
     status_lines,
 )
@@ -24,22 +26,21 @@ LOG = """job                   count
 ------------------  -------
 all                       1
 cohort                    1
-shape_a_0000of0002        1
-shape_a_0001of0002        1
-segment_m_a_0000of0001    1
+shape                     2
+segment                   1
 total                     5
 
 [Sat Nov 21 11:17:07 2026]
-rule segment_m_a_0000of0001:
+rule segment:
     input: x
     jobid: 4
 [Sat Nov 21 11:18:07 2026]
-Finished jobid: 4 (Rule: segment_m_a_0000of0001)
-rule shape_a_0000of0002:
+Finished jobid: 4 (Rule: segment)
+rule shape:
     jobid: 2
-rule shape_a_0001of0002:
+rule shape:
     jobid: 3
-Error in rule shape_a_0001of0002:
+Error in rule shape:
     message: None
     jobid: 3
 """
@@ -54,8 +55,8 @@ def test_every_planned_job_is_in_exactly_one_state():
 
 
 def test_every_kind_of_rule_belongs_to_a_stage(root):
-    """A rule of no stage would stand as a stage of its own, once a data set."""
-    named = {f"{kind}_a_0000of0001" for kind in MEASURE_KINDS}
+    """A rule of no stage would stand as a stage of its own."""
+    named = set(MEASURE_KINDS)
     for file in (root / "workflow" / "rules").glob("*.smk"):
         text = file.read_text()
         named |= set(re.findall(r"^rule (\w+):", text, re.MULTILINE))
@@ -66,7 +67,7 @@ def test_every_kind_of_rule_belongs_to_a_stage(root):
 
 
 def test_a_job_that_is_tried_again_is_running_and_then_done():
-    again = LOG + "rule shape_a_0001of0002:\n    jobid: 3\n"
+    again = LOG + "rule shape:\n    jobid: 3\n"
     assert read_engine_log(again.splitlines()).by_stage()["measures"]["running"] == 2
     end = again + "Finished jobid: 3\n"
     assert read_engine_log(end.splitlines()).by_stage()["measures"]["failed"] == 0
@@ -98,6 +99,20 @@ def test_jobs_that_slurm_has_are_running_until_they_are_done():
     assert read_engine_log(again.splitlines()).by_stage()["statistics"]["running"] == 1
     end = failed + "Finished jobid: 8 (Rule: analysis)\nFinished jobid: 0 (Rule: all)\n"
     assert read_engine_log(end.splitlines()).by_stage()["statistics"]["done"] == 1
+
+
+def test_jobs_of_an_array_are_running_once_a_task_of_it_has_begun(tmp_path):
+    """The engine does not log what rule they are of; the folder of their logs tells it."""
+    array = "Submitted array job with Snakemake IDs 8,9 and SLURM job ID 77. The individual ..."
+    log = [*ON_A_CLUSTER.splitlines()[:-1], array]
+    rule_of = functools.partial(rule_of_array, tmp_path)
+    waiting = read_engine_log(log, rule_of).by_stage()["statistics"]
+    assert waiting == {"done": 0, "running": 0, "failed": 0, "waiting": 2}
+    task = tmp_path / ".snakemake/slurm_logs/rule_analysis/77_1.log"
+    task.parent.mkdir(parents=True)
+    task.touch()
+    running = read_engine_log(log, rule_of).by_stage()["statistics"]
+    assert running == {"done": 0, "running": 2, "failed": 0, "waiting": 0}
 
 
 def test_an_empty_log_counts_nothing():

@@ -14,7 +14,8 @@ from typing import Any
 from cordcohort.scan import RESULTS, Row, scan_id, subject_of
 
 _IDENTIFYING = ("status", "reason", "masks")
-_ALLOWED, _LATENCY = "--allowed-rules", "--latency-wait"
+_TARGETS, _LATENCY = "--target-jobs", "--latency-wait"
+_WILDCARD = "batch="
 _NUMBERED = re.compile(r"_(\d+)of(\d+)$")
 
 
@@ -24,8 +25,6 @@ class Batch:
 
     Attributes
     ----------
-    rule : str
-        Name of the rule that is made for it, unique in a study.
     name : str
         Unique within a stage: data set and number.
     scans : list of str
@@ -34,7 +33,7 @@ class Batch:
         Files that the job reads and the record or table that it must write for every scan.
     record : str
         What the workflow sees of the outputs: written last, it lists them
-        (:mod:`cordcohort.batch_record`).
+        (:mod:`cordcohort.batch_record`); unique in a study.
     identity : str
         Digest of what the index says of the scans and their masks: a mask that gets another method
         or status reruns the job although its path stays.
@@ -45,7 +44,6 @@ class Batch:
         short text: a plan holds a hundred thousand scans in every stage.
     """
 
-    rule: str
     name: str
     scans: list[str]
     inputs: list[str]
@@ -84,7 +82,7 @@ def batches(
     Parameters
     ----------
     stage : str
-        First part of the names of the rules.
+        Folder of the records.
     scans : iterable of index rows
         What to do.
     size : int
@@ -92,12 +90,12 @@ def batches(
     inputs, outputs : callable
         From a row to its files.
     only : collection of str
-        Rules that are wanted, where a job on a node needs its own only; it may then know the scans
-        of these batches only, and the number of batches is read from the rules' names.
+        Names of the batches that are wanted, where a job on a node needs its own only; it may then
+        know the scans of these only, and the number of batches is read from the names.
     """
     return [
         _batch(stage, name, named, inputs, outputs)
-        for name, named in _all_dealt(stage, scans, size, only=only)
+        for name, named in _all_dealt(scans, size, only=only)
     ]
 
 
@@ -117,12 +115,11 @@ def _batch(
         made += own
         spans.append(f"{read}/{len(own)}")
     return Batch(
-        rule=f"{stage}_{name}",
         name=name,
         scans=[scan for scan, _ in named],
         inputs=list(places),
         outputs=made,
-        record=_record(stage, name),
+        record=record_of(stage, name),
         identity=_identity([row for _, row in named]),
         largest_image_bytes=max(int(row.get("image_size") or 0) for _, row in named),
         spans=";".join(spans),
@@ -131,20 +128,22 @@ def _batch(
 
 def batch_records(stage: str, scans: Iterable[Row], size: int) -> list[str]:
     """Records of the batches that :func:`batches` makes of the scans of a whole study."""
-    dealt = _all_dealt(stage, scans, size, only=())
-    return [_record(stage, name) for name, _ in dealt]
+    return [record_of(stage, name) for name, _ in _all_dealt(scans, size, only=())]
 
 
-def _record(stage: str, name: str) -> str:
+def record_of(stage: str, name: str) -> str:
+    """Record of a batch.
+
+    Examples
+    --------
+    >>> record_of("shape", "a_0003of0016")
+    'results/batches/shape/a_0003of0016.json'
+    """
     return f"{RESULTS}/batches/{stage}/{name}.json"
 
 
 def _all_dealt(
-    stage: str,
-    scans: Iterable[Row],
-    size: int,
-    *,
-    only: Collection[str],
+    scans: Iterable[Row], size: int, *, only: Collection[str]
 ) -> list[tuple[str, list[tuple[str, Row]]]]:
     """Batches of all data sets as (name, members)."""
     by_dataset: dict[str, list[tuple[str, Row]]] = {}
@@ -153,9 +152,7 @@ def _all_dealt(
     return [
         one
         for dataset in sorted(by_dataset)
-        for one in _dealt(
-            stage, dataset, sorted(by_dataset[dataset], key=_name_of), size, only=only
-        )
+        for one in _dealt(dataset, sorted(by_dataset[dataset], key=_name_of), size, only=only)
     ]
 
 
@@ -172,12 +169,7 @@ def _name_of(member: tuple[str, Row]) -> str:
 
 
 def _dealt(
-    stage: str,
-    dataset: str,
-    members: Sequence[tuple[str, Row]],
-    size: int,
-    *,
-    only: Collection[str],
+    dataset: str, members: Sequence[tuple[str, Row]], size: int, *, only: Collection[str]
 ) -> list[tuple[str, list[tuple[str, Row]]]]:
     """Batches of one data set as (name, members)."""
     if only:
@@ -185,7 +177,7 @@ def _dealt(
         found = [
             (name, [m for m in members if bucket_of(m[0], n) == number])
             for name, number, n in wanted
-            if f"{stage}_{name}" in only
+            if name in only
         ]
         return [(name, rows) for name, rows in found if rows]
     n_buckets = 2 ** max(0, math.ceil(math.log2(len(members) / size)))
@@ -211,30 +203,41 @@ def _number_of(subject: str) -> int:
     return int.from_bytes(hashlib.sha256(subject.encode()).digest()[:8], "big")
 
 
-def numbers_of(rules: Iterable[str]) -> list[tuple[int, int]]:
-    """Batch number and number of batches that the names of rules tell; other rules tell none.
+def numbers_of(names: Iterable[str]) -> list[tuple[int, int]]:
+    """Batch number and number of batches that the names of batches tell.
 
     Examples
     --------
-    >>> numbers_of(["shape_a_0003of0016", "cohort"])
+    >>> numbers_of(["a_0003of0016"])
     [(3, 16)]
     """
-    found = [match for rule in rules if (match := _NUMBERED.search(rule))]
+    found = [match for name in names if (match := _NUMBERED.search(name))]
     return sorted({(int(match[1]), int(match[2])) for match in found})
 
 
-def rules_of_job(arguments: Sequence[str]) -> frozenset[str]:
-    """Rules that a job on a node may run, from the command line that the engine gave it.
+def jobs_of_node(arguments: Sequence[str]) -> list[tuple[str, str]]:
+    """What a job on a node runs, from the command line that the engine gave it.
+
+    Returns
+    -------
+    list of (str, str)
+        Rule and name of the batch; no name where a rule has no batches.
 
     Examples
     --------
-    >>> sorted(rules_of_job(["--allowed-rules", "all", "shape_a_0003of0016", "--cores", "1"]))
-    ['all', 'shape_a_0003of0016']
+    >>> jobs_of_node(["--target-jobs", "segment:model=m,batch=a_3of16", "cohort:", "--cores", "1"])
+    [('segment', 'a_3of16'), ('cohort', '')]
     """
-    if _ALLOWED not in arguments:
-        return frozenset()
-    following = arguments[arguments.index(_ALLOWED) + 1 :]
-    return frozenset(itertools.takewhile(_is_no_flag, following))
+    if _TARGETS not in arguments:
+        return []
+    following = arguments[arguments.index(_TARGETS) + 1 :]
+    told = [entry.partition(":") for entry in itertools.takewhile(_is_no_flag, following)]
+    return [(rule, _batch_in(wildcards)) for rule, _, wildcards in told]
+
+
+def _batch_in(wildcards: str) -> str:
+    named = [word for word in wildcards.split(",") if word.startswith(_WILDCARD)]
+    return named[0].removeprefix(_WILDCARD) if named else ""
 
 
 def latency_of_job(arguments: Sequence[str]) -> float:

@@ -6,7 +6,7 @@ Targets never come from a product of wildcards: a session that does not exist as
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,7 @@ from cordcohort.trained import (
 )
 
 REPORT_FOLDER = f"{paths.RESULTS}/report"
+PICTURES_RECORD = f"{REPORT_FOLDER}/{PICTURES}/{{batch}}.json"
 REPORTED_SECTIONS = (
     "study", "datasets", "segmentation", "images", "measures", "analyses", "report"
 )  # fmt: skip
@@ -94,7 +95,7 @@ class Plan:
     rows : list of dict
         The index, one row a scan; in a job that works on batches, their rows only.
     only : frozenset of str
-        Rules that are wanted, where a job on a node needs its own only; else empty.
+        Names of the batches that are wanted, where a job on a node needs its own only; else empty.
     """
 
     config: Config
@@ -243,7 +244,7 @@ class Plan:
         if not self.config.report.pictures:
             return []
         found = self._batches("pictures", self.rows, self._state_of, _no_files)
-        return [replace(batch, outputs=[_pictures_record(batch)]) for batch in found]
+        return [replace(b, outputs=[PICTURES_RECORD.format(batch=b.name)]) for b in found]
 
     def picture_records(self) -> list[str]:
         """Records of the pictures of all batches."""
@@ -557,7 +558,7 @@ def load_plan(
     content: Mapping[str, Any],
     *,
     refresh: bool,
-    only: Collection[str] = (),
+    jobs: Sequence[tuple[str, str]] = (),
     study_dir: Path | str = ".",
 ) -> Plan:
     """Make the plan of the study in a folder.
@@ -569,9 +570,9 @@ def load_plan(
     refresh : bool
         Walk the data sets, check everything and keep the index (the main process does this once);
         else read the index that lies there, as a job on a node does.
-    only : collection of str
-        Rules that a job on a node runs. Where all work on batches, the rows of these are read and
-        nothing else.
+    jobs : sequence of (str, str)
+        What a job on a node runs (:func:`cordcohort.batches.jobs_of_node`). Where all work on
+        batches, the rows of these are read and nothing else.
     study_dir : path
         The study's folder.
     """
@@ -584,21 +585,17 @@ def load_plan(
             config, index = prepare(study_dir, content, keep=may_write)
         return Plan(config, index.rows)
     config = make_config(content, study_dir, check=False)
-    numbers = numbers_of(only)
-    if only and not _needs_every_row(only):
-        return Plan(config, rows_of_batches(numbers, study_dir), frozenset(only))
+    only = frozenset(name for _, name in jobs if name)
+    if jobs and not any(_needs_every_row(rule) for rule, _ in jobs):
+        return Plan(config, rows_of_batches(numbers_of(only), study_dir), only)
     from cordcohort.bids.index import read_index  # noqa: PLC0415
 
-    return Plan(config, read_index(study_dir).rows, frozenset(only))
+    return Plan(config, read_index(study_dir).rows, only)
 
 
-def _needs_every_row(rules: Collection[str]) -> bool:
+def _needs_every_row(rule: str) -> bool:
     starts = (f"{RANK_RULE}_", f"{CORRECTED_RULE}_", TRAINING_RULE, NNUNET_RULE)
-    return any(r in WHOLE_STUDY_RULES or r.startswith(starts) for r in rules)
-
-
-def _pictures_record(batch: Batch) -> str:
-    return f"{REPORT_FOLDER}/{PICTURES}/{batch.name}.json"
+    return rule in WHOLE_STUDY_RULES or rule.startswith(starts)
 
 
 def _no_files(row: Row) -> list[str]:

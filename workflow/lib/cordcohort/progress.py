@@ -14,6 +14,8 @@ _STEPS = re.compile(r"(\d+) of (\d+) steps")
 _RULE = re.compile(r"^(?:local)?rule (\S+):")
 _MINUTE_S = 60
 _FAILED = re.compile(r"^Error in (?:local)?rule (\S+):")
+# Stage and batch, which tell more than the rule.
+_BATCH = re.compile(r"^    output: results/(?:batches|report)/(\S+_\d+of\d+)\.json$")
 _RULER = re.compile(r"^={20,}$")
 _MESSAGE = re.compile(r"^    message: (?!None$)(.+)")
 _LOGFILE = re.compile(r"^Logfile (\S+):$")
@@ -152,6 +154,7 @@ class _Faults:
 
     def __init__(self) -> None:
         self.told: list[str] = []
+        self._failed = 0  # where the rule that failed last is told
         self._log = ""
         self._section: list[str] | None = None  # lines of a log while the engine prints one
 
@@ -167,7 +170,10 @@ class _Faults:
     def _read_engine(self, line: str) -> None:
         failed, message, log = (p.match(line) for p in (_FAILED, _MESSAGE, _LOGFILE))
         if failed:
+            self._failed = len(self.told)
             self.told.append(f"{failed[1]} failed:")
+        elif self.told and (batch := _BATCH.match(line)):
+            self.told[self._failed] = f"{batch[1]} failed:"
         elif self.told and message:
             self.told.append(f"    {_USELESS.sub('', message[1])[:_MAX_CHARS]}")
         elif self.told and line.startswith("sbatch: error"):

@@ -25,6 +25,7 @@ _PROFILE_FILES = ("profile.yaml", "config.yaml")
 PROFILE_FLAGS = ("--profile", "--workflow-profile")
 _DEPLOYMENT_FLAGS = ("--software-deployment-method", "--deployment-method", "--deployment", "--sdm")
 _CONDA_FLAGS = ("--use-conda", "--conda-create-envs-only")
+_OTHER_LIMITS = ("resources", "scheduler-subsample", "max-jobs-per-second")
 _PATIENCE_S = 30
 
 Resources = Mapping[str, Mapping[str, Any]]
@@ -131,7 +132,7 @@ def refuse_profile(flags: Sequence[str], config: Config, count_jobs: Callable[[]
     _refuse_names(path, asked, "slurm_partition", [p.rstrip("*") for p in cluster_partitions()])
     _refuse_names(path, asked, "slurm_account", cluster_accounts())
     _refuse_partitions_without_gpu(path, asked, config)
-    _refuse_dropped_arrays(path, profile, count_jobs)
+    _refuse_dropped_arrays(path, flags, profile, count_jobs)
 
 
 def _refuse_placeholders(path: Path, asked: Resources) -> None:
@@ -209,22 +210,41 @@ def _refuse_partitions_without_gpu(path: Path, asked: Resources, config: Config)
 
 
 def _refuse_dropped_arrays(
-    path: Path, profile: Mapping[str, Any], count_jobs: Callable[[], int]
+    path: Path, flags: Sequence[str], profile: Mapping[str, Any], count_jobs: Callable[[], int]
 ) -> None:
-    """Refuse job arrays with fewer ``jobs`` than the study has.
+    """Refuse job arrays where the engine might start but some of the jobs of a rule that are ready.
 
-    When the engine may not start all jobs of a rule at one time, the plugin (2.7) waits for the
-    others, forgets those that it has, and the run waits for them for ever.
+    The plugin (2.7, 2.8) then waits for the others, forgets those that it has, and the run waits
+    for them for ever (its issue 473).
     """
-    if not profile.get("slurm-array-jobs"):
+
+    def asked(*names: str) -> str:
+        given = values_of(flags, *(f"--{n}" if len(n) > 1 else f"-{n}" for n in names))
+        return str(given[-1] if given else profile.get(names[0], ""))
+
+    if not asked("slurm-array-jobs"):
         return
-    most, needed = profile.get("jobs"), count_jobs()
-    if str(most) != "unlimited" and int(most or 0) < needed:
-        raise ConfigError(
-            "jobs", most, f"at least {needed}, all jobs of the study, with slurm-array-jobs",
-            "the plugin forgets jobs of an array that may not start together; raise it, or remove "
-            "slurm-array-jobs", where=str(path),
-        )  # fmt: skip
+    needed = count_jobs()
+    rate, jobs = asked("max-jobs-per-timespan"), asked("jobs", "j")
+    wrong = (
+        ("jobs", jobs, f"at least {needed}, all jobs of the study", _below(jobs, needed)),
+        ("max-jobs-per-timespan", rate, f"{needed}/1s or more", _below(rate, needed)),
+        ("scheduler", asked("scheduler"), "greedy", asked("scheduler") != "greedy"),
+        *((key, asked(key), "no such limit", bool(asked(key))) for key in _OTHER_LIMITS),
+    )
+    for key, value, expected, is_wrong in wrong:
+        if is_wrong:
+            raise ConfigError(
+                key, value or None, f"{expected}, with slurm-array-jobs",
+                "the plugin forgets jobs of an array that may not start together; change it, take "
+                "a larger batch_size, or remove slurm-array-jobs", where=str(path),
+            )  # fmt: skip
+
+
+def _below(value: str, needed: int) -> bool:
+    """Whether a limit such as ``100`` or ``100/1s`` is too low; none given is, too."""
+    number = value.partition("/")[0]
+    return number != "unlimited" and (not number.isdecimal() or int(number) < needed)
 
 
 def cluster_partitions() -> dict[str, str]:

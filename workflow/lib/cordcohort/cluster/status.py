@@ -5,9 +5,10 @@ Read while a run goes on and after it. Nothing is asked of the scheduler and not
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ _FINISHED = re.compile(r"^Finished jobid: (\d+)(?: \(Rule: (\S+)\))?")
 # Of a job that it submits the engine logs no rule, only this.
 _SUBMITTED = re.compile(r"^Job (\d+) has been submitted .*/slurm_logs/rule_([^/]+)/")
 _FAILED = re.compile(r"^Error in rule ([^\s,:]+)")
-_BATCH = re.compile(r"_\d+of\d+$")
+_ARRAY = re.compile(r"^Submitted array job with Snakemake IDs ([\d,]+) and SLURM job ID (\w+)")
+_SLURM_LOGS = Path(".snakemake") / "slurm_logs"
 
 
 @dataclass
@@ -72,8 +74,7 @@ class JobCounts:
 
 
 def _stage(rule: str, stages: Mapping[str, str] | None) -> str:
-    name = _BATCH.sub("", rule)
-    return next((s for prefix, s in (stages or STAGES).items() if name.startswith(prefix)), name)
+    return next((s for prefix, s in (stages or STAGES).items() if rule.startswith(prefix)), rule)
 
 
 STAGES = {
@@ -86,8 +87,15 @@ STAGES = {
 }  # fmt: skip
 
 
-def read_engine_log(lines: Iterable[str]) -> JobCounts:
+def read_engine_log(lines: Iterable[str], rule_of_array: Callable[[str], str] = str) -> JobCounts:
     """Count jobs in what the engine logged of one run.
+
+    Parameters
+    ----------
+    lines : iterable of str
+    rule_of_array : callable
+        From the number of a SLURM array to its rule, empty where no task of it has begun: the
+        engine logs only which jobs it has submitted as an array.
 
     Examples
     --------
@@ -114,14 +122,17 @@ def read_engine_log(lines: Iterable[str]) -> JobCounts:
             _note(int(job[1]), rule, heading, counts)
             rule = ""
         else:
-            _note_job(line, counts)
+            _note_job(line, counts, rule_of_array)
     return counts
 
 
-def _note_job(line: str, counts: JobCounts) -> None:
+def _note_job(line: str, counts: JobCounts, rule_of_array: Callable[[str], str]) -> None:
     """Take in a line that says all of a job at once: submitted to a cluster, or finished."""
     if submitted := _SUBMITTED.match(line):
         _note(int(submitted[1]), submitted[2], counts.started, counts)
+    elif (array := _ARRAY.match(line)) and (rule := rule_of_array(array[2])):
+        for number in array[1].split(","):
+            _note(int(number), rule, counts.started, counts)
     elif finished := _FINISHED.match(line):
         number = int(finished[1])
         rule = finished[2] or counts.started.get(number, "all")
@@ -135,6 +146,12 @@ def _note(number: int, rule: str, where: dict[Any, Any], counts: JobCounts) -> N
     where[number] = rule
     if where is counts.started:
         counts.failed.pop(number, None)  # tried again
+
+
+def rule_of_array(study: Path, number: str) -> str:
+    """Rule of a SLURM array, from where its tasks log; empty where none has begun."""
+    found = next((study / _SLURM_LOGS).glob(f"rule_*/{number}_*.log"), None)
+    return found.parent.name.removeprefix("rule_") if found else ""
 
 
 def newest_log(study: Path) -> Path:
@@ -189,7 +206,8 @@ def status_lines(study: Path, models: Sequence[ModelUse]) -> list[str]:
     """Lines that `cordcohort status` prints: jobs by stage, then scans by site."""
     log = newest_log(study)
     text = log.read_text(encoding="utf-8", errors="replace")
-    stages = read_engine_log(text.splitlines()).by_stage()
+    rule_of = functools.partial(rule_of_array, study)
+    stages = read_engine_log(text.splitlines(), rule_of).by_stage()
     rows = [[stage, *(str(count[state]) for state in STATES)] for stage, count in stages.items()]
     lines = _columns(["jobs of the last run", *STATES], rows)
     if not stages:
