@@ -71,7 +71,7 @@ def test_a_lost_mask_that_no_record_of_a_batch_lists_makes_it_stale(tmp_path, mo
     monkeypatch.chdir(tmp_path)
     for name in ("a.json", "a.nii.gz"):
         Path(name).write_text("{}")
-    made = Batch("net_d_0000of0001", "d_0000of0001", [], [], ["a.json"], "results/r.json")
+    made = Batch("d_0000of0001", [], [], ["a.json"], "results/r.json")
     write_batch_record(made.record, made.outputs)
     assert not is_stale(made)
     files = {"a.json": "", "a.nii.gz": ""}

@@ -54,9 +54,19 @@ def test_a_key_for_gpus_passes_in_either_spelling(tmp_path, monkeypatch, key, wh
 
 
 @pytest.mark.parametrize("most", [7, 100, "unlimited"])
-def test_arrays_pass_where_all_jobs_may_wait_together(tmp_path, most):
-    asked = _asked(tmp_path, **{"slurm-array-jobs": "all", "jobs": most})
+@pytest.mark.parametrize("rate", ["7/1s", "100/1m"])
+def test_arrays_pass_where_all_jobs_may_wait_together(tmp_path, most, rate):
+    keys = {"jobs": most, "max-jobs-per-timespan": rate, "scheduler": "greedy"}
+    asked = _asked(tmp_path, **{"slurm-array-jobs": "shape"}, **keys)
     profile.refuse_profile(asked, _config(), lambda: 7)
+
+
+@pytest.mark.parametrize("flags", [["--jobs", "6"], ["-j", "6"], ["--scheduler=ilp"]])
+def test_flags_that_let_arrays_hang_are_refused_as_keys_of_the_profile_are(tmp_path, flags):
+    keys = {"jobs": 7, "max-jobs-per-timespan": "7/1s", "scheduler": "greedy"}
+    asked = _asked(tmp_path, **{"slurm-array-jobs": "shape"}, **keys)
+    with pytest.raises(CordcohortError, match="with slurm-array-jobs"):
+        profile.refuse_profile([*asked, *flags], _config(), lambda: 7)
 
 
 @pytest.mark.parametrize(
