@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -196,21 +197,32 @@ def test_run_survives_an_outage_in_its_middle(profile, tmp_path, outage):
     assert len(list((tmp_path / "study" / "long").iterdir())) == 4
 
 
-@pytest.mark.slow
-def test_run_goes_on_after_every_job_was_cancelled(profile, tmp_path):
+def _cancel_all_when(begun: Callable[[], bool]) -> threading.Thread:
+    """Cancel every job of the cluster some seconds after something has begun."""
+
     def cancel_all() -> None:
-        for _ in range(120):
+        for _ in range(600):
             time.sleep(1)
-            waiting = subprocess.run(
-                ["squeue", "-h", "-t", "R"], capture_output=True, text=True, check=True
-            )
-            if waiting.stdout.strip():
+            if begun():
                 time.sleep(6)
                 subprocess.run(["scancel", "--user", "root"], check=True)
                 return
 
     trouble = threading.Thread(target=cancel_all)
     trouble.start()
+    return trouble
+
+
+def _something_runs() -> bool:
+    running = subprocess.run(
+        ["squeue", "-h", "-t", "R"], capture_output=True, text=True, check=True
+    )
+    return bool(running.stdout.strip())
+
+
+@pytest.mark.slow
+def test_run_goes_on_after_every_job_was_cancelled(profile, tmp_path):
+    trouble = _cancel_all_when(_something_runs)
     first = _run(profile, tmp_path / "study", "long", "--retries", "0", number=2, seconds=20)
     trouble.join()
     assert first.returncode != 0
@@ -305,22 +317,51 @@ def _status(study: Path) -> dict[str, list[int]]:
     }
 
 
+@pytest.fixture(scope="module")
+def local_study(tmp_path_factory) -> Path:
+    """Return a small study after its run on this machine."""
+    study = _small_study(tmp_path_factory.mktemp("local"))
+    _cordcohort("run", study, "--cores", "1")
+    return study
+
+
+def _arrays(study: Path) -> set[str]:
+    """Rules of which jobs ran as tasks of an array, by their logs."""
+    logs = (study / ".snakemake" / "slurm_logs").glob("rule_*/*_*.log")
+    return {path.parent.name.removeprefix("rule_") for path in logs}
+
+
+@pytest.mark.slow
+def test_a_study_in_arrays_goes_on_after_it_was_cancelled_and_has_the_tables_of_one_machine(
+    profile, local_study, tmp_path
+):
+    cluster = _twin(local_study, tmp_path / "cluster")
+    flags = ["--workflow-profile", profile, *QUICK_STATUS]
+    trouble = _cancel_all_when(lambda: "segment" in _arrays(cluster))
+    first = run_command("cordcohort", "run", cluster, *flags, "--retries", "0", check=False)
+    trouble.join()
+    assert first.returncode != 0
+    assert not (cluster / "results" / "cohort" / "measures.parquet").exists()
+    _cordcohort("run", cluster, *flags)
+    assert {"segment", "shape"} <= _arrays(cluster)
+    assert _tables(cluster) == _tables(local_study)
+
+
 def test_cluster_and_one_machine_agree_status_and_estimate_hold_and_the_end_is_told(
-    profile, tmp_path
+    profile, local_study, tmp_path
 ):
     tried = _small_study(tmp_path / "tried", subjects=2)  # a third less than what is estimated
-    local = _small_study(tmp_path / "local")
-    cluster = _twin(local, tmp_path / "cluster")
+    cluster = _twin(local_study, tmp_path / "cluster")
     _cordcohort("run", tried, "--cores", "1")
-    _cordcohort("run", local, "--cores", "1")
     _cordcohort("estimate", cluster, "--records", tried)
     mail = tmp_path / "mail"
     mail.write_text(f"#!/bin/sh\n(echo $CORDCOHORT_EXIT $CORDCOHORT_STUDY; cat) > {mail}.sent\n")
     mail.chmod(0o755)
     told = _watched(cluster, "--at-end", mail, "--workflow-profile", profile, *QUICK_STATUS)
-    expected = _tables(local)
+    expected = _tables(local_study)
     assert len(expected) > 5
     assert _tables(cluster) == expected
+    assert {"segment", "shape"} <= _arrays(cluster)
     done, running, failed, waiting = range(len(STATES))
     assert any(stage[running] for status in told for stage in status.values())
     assert any(stage[waiting] for status in told for stage in status.values())
