@@ -33,7 +33,10 @@ onstart:
             Path(job.params.each["list"]).unlink(missing_ok=True)
 
 
-# All rules are defined: the scans need not lie in memory while the graph is built.
 looking = workflow.output_settings.dryrun or only_looks(sys.argv)
 sys.stderr.write(STAGES.close(may_change=not looking))
-PLAN.forget_scans()
+
+# All rules are defined: the scans need not lie in memory while the graph is built. A job on a node
+# asks the plan only now.
+if workflow.is_main_process:
+    PLAN.forget_scans()

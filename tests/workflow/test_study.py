@@ -77,6 +77,21 @@ def test_plain_snakemake_from_the_checkout_plans_the_same(finished_demo):
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
+def test_a_job_on_a_node_plans_its_own_batch_and_sees_its_files(finished_demo):
+    record = next(
+        (finished_demo / "results" / "batches" / "segment_cord-v1").glob("*of*[0-9].json")
+    )
+    done = run_command(
+        "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", finished_demo, "--dry-run",
+        "--mode", "remote", "--target-jobs", f"segment:model=cord-v1,batch={record.stem}",
+        "--allowed-rules", "segment", "--force", "--nolock", "--cores", "1",
+    )  # fmt: skip
+    plan = done.stdout + done.stderr
+    assert _rules(plan) == ["segment"]
+    assert f"output: results/batches/segment_cord-v1/{record.name}" in plan
+    assert "results/batches/mean_b0" not in plan
+
+
 def test_flags_of_the_engine_may_stand_where_the_study_is_left_out(finished_demo):
     done = run_command(
         "cordcohort", "run", "--cores", "1", "--dry-run", cwd=finished_demo, check=False
