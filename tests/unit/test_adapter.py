@@ -10,6 +10,7 @@ import pytest
 from cordcohort import adapter
 from cordcohort.batches import batches
 from cordcohort.bids.shards import write_shards
+from cordcohort.errors import CordcohortError
 from cordcohort.files import read_record, write_text
 from cordcohort.scan import scan_id
 
@@ -90,3 +91,16 @@ def test_a_forced_job_whose_list_was_withdrawn_makes_every_scan(engine_job):
     Path(engine_job.params.each["list"]).unlink()
     assert len(_run(engine_job)) == len(ROWS)
     assert [scan_id(row) for row in ROWS] == engine_job.params.scans
+
+
+def test_a_fault_that_a_person_can_mend_is_one_line_of_the_log_without_a_traceback(
+    engine_job, caplog
+):
+    with (
+        pytest.raises(SystemExit, match="cordcohort: x: expected a file; bring it back"),
+        adapter.job(engine_job),
+    ):
+        raise CordcohortError("x: expected a file; bring it back")
+    (fault,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert fault.getMessage() == "x: expected a file; bring it back"
+    assert "Traceback" not in caplog.text

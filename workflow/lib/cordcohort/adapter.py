@@ -112,7 +112,7 @@ def job(engine_job: Any) -> Generator[Job]:
         _note_line(str(error))
         sys.exit(f"cordcohort: {error}")
     except CordcohortError as error:
-        logging.getLogger("cordcohort").exception("stopped")
+        _note_line(str(error))
         sys.exit(f"cordcohort: {error}")
     except OSError as error:
         _note_traceback(log)
