@@ -66,6 +66,19 @@ def test_every_new_output_starts_as_the_cord_of_the_shipped_model() -> None:
     assert torch.equal(two[:, 0], two[:, 1])
 
 
+def test_new_input_channels_count_nothing_at_first(tmp_path: Path) -> None:
+    options = {"out_channels": 1, "features": [4, 8], "strides": [[1, 1, 1], [2, 2, 2]]}
+    old, new = (
+        build_network("folded_unet_3d", {**options, "in_channels": channels}) for channels in (2, 3)
+    )
+    save_file(old.state_dict(), str(tmp_path / "w.safetensors"))
+    assert start_weights(new, str(tmp_path / "w.safetensors")) == []
+    image = torch.randn(1, 3, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        # The same products and some zeros in another order of sums: single precision.
+        assert torch.allclose(new(image), old(image[:, :2]), atol=1e-5)
+
+
 def test_what_does_not_fit_keeps_its_random_start(tmp_path: Path) -> None:
     wide, narrow = (build_network("slice_unet", {"features": f}) for f in ([4, 8], [4, 12]))
     save_file(narrow.state_dict(), str(tmp_path / "w.safetensors"))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.interpolate import make_smoothing_spline
 from torch import Tensor
 
 from cordcohort.binary import binarised
@@ -32,35 +33,57 @@ CUT = 10.0
 LEAST_SPREAD = 1e-4
 LEAST_SHARE = 1e-6
 TINY = 1e-30
+DARKER_SHARE = 0.2
 LEAST_VOXELS = 12
 LEAST_SLICES = 20
-DEGREE, ROUNDS = 3, 5
+ROUNDS = 5
+SHADING_MM = 100.0
+"""Length of a wave along the cord of which half counts as the coil's shading."""
 CENTRE_SIGMA_MM = 3.0
 SLAB = 64
 """Slices that are brought back at once: of a large scan all together would fill the memory."""
 
 
 def as_seen(image: Tensor, share: Tensor) -> Tensor:
-    """What the network sees (2, z, y, x): intensity standardised over the cord, and the cord.
+    """What the network sees (3, z, y, x): intensity by slice, the cord, and intensity.
 
-    Outside the cord both are 0: fluid and bone tell nothing about lesions, and would fill the
+    Intensity is standardised over the cord of the block. The first channel is that of each slice
+    over the darker fifth of its own cord: flowing fluid and a scanner's slices make whole slices
+    brighter, a lesion seldom fills one. Where it does, the last channel tells.
+
+    Outside the cord all are 0: fluid and bone tell nothing about lesions, and would fill the
     norms of the layers. Intensity is measured from the median in units of half the distance of the
     quartiles, which a large lesion or an open canal moves less than mean and SD.
 
     Examples
     --------
     >>> image = torch.tensor([[[1.0, 2.0, 3.0, 4.0, 99.0, 7.0]]])
-    >>> as_seen(image, torch.tensor([[[1.0, 1.0, 1.0, 1.0, 1.0, 0.0]]]))[0].flatten().tolist()
+    >>> as_seen(image, torch.tensor([[[1.0, 1.0, 1.0, 1.0, 1.0, 0.0]]]))[2].flatten().tolist()
     [-2.0, -1.0, 0.0, 1.0, 10.0, 0.0]
     """
     core = share > CORE_SHARE
+    by_slice = _standardised(_by_slice(image, core), core)
+    return torch.stack([by_slice * share, share, _standardised(image, core) * share])
+
+
+def _by_slice(image: Tensor, core: Tensor) -> Tensor:
+    """Each slice over the darker fifth of its cord; little cord: over the others'."""
+    inside = torch.where(core, image, torch.nan).flatten(1)
+    reference = inside.nanquantile(DARKER_SHARE, 1)
+    held = (core.flatten(1).sum(1) >= LEAST_VOXELS) & (reference > TINY)
+    if not held.any():
+        return image
+    reference = torch.where(held, reference, reference[held].median())
+    return image / reference.view(-1, 1, 1)
+
+
+def _standardised(image: Tensor, core: Tensor) -> Tensor:
     values = image[core]
     if values.numel() < 2:  # noqa: PLR2004 - one voxel has no spread
-        return torch.stack([torch.zeros_like(share), share])
+        return torch.zeros_like(image)
     low, middle, high = torch.quantile(values, values.new_tensor([0.25, 0.5, 0.75]))
     half = torch.maximum((high - low) / 2, LEAST_SHARE * middle.abs()).clamp(min=TINY)
-    inside = ((image - middle) / half).clamp(-CUT, CUT)
-    return torch.stack([inside * share, share])
+    return ((image - middle) / half).clamp(-CUT, CUT)
 
 
 def draw_in_cord(stage: Stage, volume: Volume, cord: Floats) -> Floats:
@@ -104,9 +127,11 @@ def draw_in_cord(stage: Stage, volume: Volume, cord: Floats) -> Floats:
 def evened(image: Tensor, share: Tensor) -> Tensor:
     """Intensity (z, y, x) without the coil's slow change along the cord.
 
-    The median of the cord in each slice is followed by a curve of third degree, from which lesions
-    and bright slices are weighed away; the image is divided by it. What has too few slices of cord,
-    or no signal in some, stays as it is.
+    The median of the cord in each slice is followed by a smoothing spline, from which lesions and
+    bright slices are weighed away; the image is divided by it. How fast the spline may change is
+    the same in mm however long the scan is: waves of :data:`SHADING_MM` are halved, longer ones
+    taken out, and what is shorter, as lesions are, stays. What has too few slices of cord, or no
+    signal in some, stays as it is.
 
     Examples
     --------
@@ -121,16 +146,19 @@ def evened(image: Tensor, share: Tensor) -> Tensor:
     rows = np.flatnonzero(held)
     if len(rows) < LEAST_SLICES or medians[rows].min() <= 0:
         return image
-    at = (np.arange(len(medians)) - rows.mean()) / (np.ptp(rows) / 2)
-    away, height = at[rows], np.log(medians[rows].astype(float))
-    weight, curve = np.ones(len(rows)), np.zeros(0)
+    height = np.log(medians[rows].astype(float))
+    weight, shading = np.ones(len(rows)), height
+    # Of the sum of squares plus `stiff` times the integral of the squared second derivative, the
+    # minimum halves a wave of length L where stiff = (L / 2 pi)^4 / distance of the samples.
+    stiff = (SHADING_MM / (2 * np.pi)) ** 4 / STEP_MM[0]
     for _ in range(ROUNDS):
-        curve = np.polynomial.polynomial.polyfit(away, height, DEGREE, w=weight)
-        rest = np.abs(height - np.polynomial.polynomial.polyval(away, curve))
+        spline = make_smoothing_spline(rows * STEP_MM[0], height, weight, stiff)
+        shading = spline(rows * STEP_MM[0])
+        rest = np.abs(height - shading)
         weight = 1 / (1 + (rest / (2 * max(float(np.median(rest)), LEAST_SPREAD))) ** 2)
     # Beyond the cord's ends the curve would run away.
-    values = np.polynomial.polynomial.polyval(np.clip(at, away[0], away[-1]), curve)
-    factor = torch.as_tensor(np.exp(values - values[rows].mean()), dtype=image.dtype)
+    values = np.interp(np.arange(len(medians)), rows, shading)
+    factor = torch.as_tensor(np.exp(values - shading.mean()), dtype=image.dtype)
     return image / factor.to(image.device).view(-1, 1, 1)
 
 

@@ -78,7 +78,7 @@ class LesionPainter:
         self.seed = seed
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
-        """Batch ``step``: blocks (size, 2, z, y, x), share of lesion (size, 1, z, y, x)."""
+        """Batch ``step``: blocks (size, 3, z, y, x), share of lesion (size, 1, z, y, x)."""
         return stacked(self._one, self.seed, step, size)
 
     def _one(self, rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor]:

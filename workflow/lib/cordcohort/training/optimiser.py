@@ -65,7 +65,9 @@ def start_weights(network: nn.Module, source: str, where: str = "recipe") -> lis
     """Fill a network with the weights of another that was trained for a like task.
 
     A tensor is copied where name and shape agree. One whose first side is a multiple, as that of a
-    head with more outputs, gets the other's repeated: every new output begins as the old one.
+    head with more outputs, gets the other's repeated: every new output begins as the old one. One
+    with a longer second side, as that of a network that sees more channels, gets zeros there: what
+    is new counts nothing at first.
 
     Parameters
     ----------
@@ -102,9 +104,13 @@ def start_weights(network: nn.Module, source: str, where: str = "recipe") -> lis
 
 
 def _fitted(given: Tensor, wanted: Tensor) -> Tensor | None:
-    """The tensor itself, or repeated along its first side; None where neither fits."""
+    """The tensor itself, repeated for more outputs, or with zeros for more inputs; else None."""
     if given.shape == wanted.shape:
         return given.to(wanted.dtype)
+    if given.ndim > 1 and given.shape[1] < wanted.shape[1]:
+        same = given.shape[0] == wanted.shape[0] and given.shape[2:] == wanted.shape[2:]
+        new = torch.zeros_like(wanted[:, given.shape[1] :]) if same else None
+        return None if new is None else torch.cat([given.to(wanted.dtype), new], 1)
     if not given.ndim or given.shape[1:] != wanted.shape[1:]:
         return None
     times, rest = divmod(wanted.shape[0], given.shape[0])
