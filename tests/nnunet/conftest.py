@@ -32,16 +32,19 @@ def pytest_ignore_collect(collection_path, config):
     return True if absent and collection_path.suffix == ".py" else None
 
 
-def write_phantoms(folder) -> None:
-    """Write five patients with large lesions in small scans."""
+def write_phantoms(folder, **subjects) -> None:
+    """Write patients with large lesions in small scans: so many of each site."""
     hard = Difficulty(
         lesion_share=1.0, compression_share=0.0, implant_share=0.0, lesion_diameter_mm=(6.0, 9.0),
         lesion_cnr=(5.0, 6.0),
     )  # fmt: skip
-    site = Site("north", "Siemens", "Prisma", subjects=5, volume_axes="PIR")
+    sites = tuple(
+        Site(name, "Siemens", "Prisma", subjects=n, volume_axes="PIR")
+        for name, n in subjects.items()
+    )
     scans = Protocol("T2w", (40, 48, 40), (1.2, 1.2, 1.6))
     write_study(
-        PhantomStudy(sites=(site,), protocols=(scans,), sessions=1, missing=(), traveller=False,
+        PhantomStudy(sites=sites, protocols=(scans,), sessions=1, missing=(), traveller=False,
                      patient_share=1.0, difficulty=hard, seed=4401),
         folder,
     )  # fmt: skip
@@ -66,7 +69,7 @@ def write_config(study, **changes) -> None:
 def study(tmp_path_factory):
     """Return the study after a run of its rules: trained, drawn, measured."""
     folder = tmp_path_factory.mktemp("nnunet")
-    write_phantoms(folder / "data")
+    write_phantoms(folder / "data", north=5)
     (folder / "config").mkdir()
     (folder / "config" / "moment.yaml").write_text(yaml.safe_dump(RECIPE))
     write_config(folder)

@@ -27,7 +27,7 @@ from nnunet.conftest import RECIPE, write_phantoms
 def trained(tmp_path_factory):
     """A study folder in which a model of rootlets was trained for a moment."""
     folder = tmp_path_factory.mktemp("rootlets")
-    write_phantoms(folder / "data")
+    write_phantoms(folder / "data", north=5)
     recipe = folder / "rootlets.yaml"
     content = RECIPE | {"task": "rootlets", "folds": 1}
     content["trainer"] = RECIPE["trainer"] | {"loss": "dice_ce", "epochs": 1, "iterations": 2}
