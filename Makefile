@@ -37,8 +37,10 @@ demo: $(READY)
 study-ablation: $(READY)
 	$(BIN)/python tests/experiments/soft_against_hard.py ablation
 
+# Then the examples of the docstrings; those of nnU-Net want its environment.
 test: $(READY)
 	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -q --doctest-modules workflow/lib/cordcohort --ignore-glob="*/nnunet/*"
 
 test-real: $(READY)
 	$(BIN)/python -m pytest tests/end_to_end tests/reference

@@ -69,8 +69,8 @@ def long_table(rows: Iterable[Mapping[str, Any]], scan: Mapping[str, Any]) -> pd
     --------
     >>> scan = dict.fromkeys(SCAN_KEY, "") | {"dataset": "a", "subject": "01", "contrast": "T2w"}
     >>> t = long_table([{"measure": "csa_mm2", "unit": "mm2", "value": 70.0}], scan)
-    >>> t.loc[0, ["subject", "measure", "value", "flag"]].tolist()
-    ['01', 'csa_mm2', 70.0, '']
+    >>> t.loc[0, ["subject", "measure", "flag"]].tolist(), float(t.loc[0, "value"])
+    (['01', 'csa_mm2', ''], 70.0)
     """
     key = {column: str(scan[column]) for column in SCAN_KEY}
     frame = pd.DataFrame([key | dict(row) for row in rows])

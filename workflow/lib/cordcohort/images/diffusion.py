@@ -178,8 +178,8 @@ def direction_colour(direction: Array, anisotropy: Array) -> NDArray[np.float32]
 
     Examples
     --------
-    >>> direction_colour(np.array([0.0, 0.0, -1.0]), np.array(0.7)).round(1).tolist()
-    [0.0, 0.0, 0.7]
+    >>> direction_colour(np.array([0.0, 0.0, -1.0]), np.array(0.5)).tolist()
+    [0.0, 0.0, 0.5]
     """
     return (np.abs(direction) * np.clip(anisotropy, 0, 1)[..., None]).astype(np.float32)
 

@@ -14,6 +14,8 @@ MAX_OPTION = 4096  # channels, pixels; the largest published cord networks have 
 MAX_ENTRIES = 16
 MAX_DEPTH = 3
 BLOCK_SIDES = 3
+IN_CORD_CHANNELS = 3
+"""What :func:`cordcohort.segmentation.lesion_block.as_seen` gives."""
 _LENGTHS = {"spacing_mm": (0.05, 20.0), "neighbour_mm": (0.0, 100.0), "patch": (8, MAX_OPTION),
             "least_sure": (0.0, 1.0)}  # fmt: skip
 
@@ -54,6 +56,31 @@ def check_stage(name: str, stage: Any, where: str) -> None:
     if not isinstance(options, Mapping) or not _is_small(list(options.values())):
         expected = f"numbers up to {MAX_OPTION} in lists of up to {MAX_ENTRIES}"
         raise ConfigError(f"{key}.options", options, expected, "correct the card", where)
+    if stage.get("in_cord"):
+        check_in_cord(options, f"{key}.options", where)
+
+
+def check_in_cord(options: Mapping[str, Any], key: str, where: str) -> None:
+    """Refuse a network in the drawn cord that is not one of what is seen there now.
+
+    Raises
+    ------
+    ConfigError
+        Another number of input channels.
+
+    Examples
+    --------
+    >>> check_in_cord({"in_channels": 3}, "network.options", "recipe")
+    """
+    given = options.get("in_channels")
+    if given != IN_CORD_CHANNELS:
+        raise ConfigError(
+            f"{key}.in_channels",
+            given,
+            str(IN_CORD_CHANNELS),
+            "train it anew: networks see the cord in another way now",
+            where,
+        )
 
 
 def _check_block(key: str, patch: Any, where: str, *, of_volumes: bool) -> None:

@@ -70,8 +70,12 @@ def _by_slice(image: Tensor, core: Tensor) -> Tensor:
     """Each slice over the darker fifth of its cord; little cord: over the others'."""
     inside = torch.where(core, image, torch.nan).flatten(1)
     reference = inside.nanquantile(DARKER_SHARE, 1)
-    held = (core.flatten(1).sum(1) >= LEAST_VOXELS) & (reference > TINY)
-    if not held.any():
+    enough = core.flatten(1).sum(1) >= LEAST_VOXELS
+    if not enough.any():
+        return image
+    # Of intensities around 0 (standardised, say) a ratio tells nothing: no slice is measured then.
+    held = enough & (reference > _half_distance(image[core]))
+    if 2 * int(held.sum()) <= int(enough.sum()):
         return image
     reference = torch.where(held, reference, reference[held].median())
     return image / reference.view(-1, 1, 1)
@@ -81,9 +85,15 @@ def _standardised(image: Tensor, core: Tensor) -> Tensor:
     values = image[core]
     if values.numel() < 2:  # noqa: PLR2004 - one voxel has no spread
         return torch.zeros_like(image)
-    low, middle, high = torch.quantile(values, values.new_tensor([0.25, 0.5, 0.75]))
-    half = torch.maximum((high - low) / 2, LEAST_SHARE * middle.abs()).clamp(min=TINY)
+    middle = values.quantile(0.5)
+    half = torch.maximum(_half_distance(values), LEAST_SHARE * middle.abs()).clamp(min=TINY)
     return ((image - middle) / half).clamp(-CUT, CUT)
+
+
+def _half_distance(values: Tensor) -> Tensor:
+    """Half the distance of the quartiles."""
+    low, high = values.quantile(values.new_tensor([0.25, 0.75]))
+    return (high - low) / 2
 
 
 def draw_in_cord(stage: Stage, volume: Volume, cord: Floats) -> Floats:
@@ -129,9 +139,10 @@ def evened(image: Tensor, share: Tensor) -> Tensor:
 
     The median of the cord in each slice is followed by a smoothing spline, from which lesions and
     bright slices are weighed away; the image is divided by it. How fast the spline may change is
-    the same in mm however long the scan is: waves of :data:`SHADING_MM` are halved, longer ones
-    taken out, and what is shorter, as lesions are, stays. What has too few slices of cord, or no
-    signal in some, stays as it is.
+    the same in mm however long the scan is: waves of :data:`SHADING_MM` are halved, much longer
+    ones taken out, and what is much shorter, as most lesions are, stays. A lesion as long as two
+    fifths of the scan loses a third of its contrast. What has too few slices of cord, or no signal
+    in some, stays as it is.
 
     Examples
     --------

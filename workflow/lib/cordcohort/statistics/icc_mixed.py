@@ -51,7 +51,7 @@ def mixed_two_way(table: np.ndarray, form: str) -> tuple[Icc, str]:
     >>> table = np.array([[1.0, 2.0], [3.0, 5.0], [6.0, 6.0], [8.0, np.nan]])
     >>> icc, said = mixed_two_way(table, "agreement_mixed")
     >>> round(icc.value, 2), said
-    (0.92, '')
+    (0.89, 'repeat variance estimated as zero (singular fit)')
     """
     target, repeat = np.nonzero(np.isfinite(table))
     values = table[target, repeat]

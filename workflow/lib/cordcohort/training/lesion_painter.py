@@ -58,7 +58,7 @@ class LesionPainter:
     >>> disc[:, :, 55:73, 52:76] = 1
     >>> painter = LesionPainter([CordStack("disc", disc, 3.0)], [1], {}, seed=1)
     >>> [tuple(t.shape) for t in painter.batch(0, 1)]
-    [(1, 2, 96, 24, 32), (1, 1, 96, 24, 32)]
+    [(1, 3, 96, 24, 32), (1, 1, 96, 24, 32)]
     """
 
     def __init__(

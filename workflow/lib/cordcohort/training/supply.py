@@ -10,6 +10,7 @@ import torch
 
 from cordcohort.errors import ConfigError, ImageError
 from cordcohort.scan import Row, scan_id
+from cordcohort.segmentation.card_limits import check_in_cord
 from cordcohort.trained import said_of_persons
 from cordcohort.training.cohort import Candidate, candidates, check_entries, load_item
 from cordcohort.training.disc_painter import DISCS, disc_batches
@@ -129,6 +130,7 @@ def _painter(
     table = recipe.sources["weights"]
     weights = [_weight(table, s.name) for s in chosen]
     if is_of_volumes(recipe.network):
+        check_in_cord(recipe.network["options"], "network.options", recipe.name)
         return LesionPainter(chosen, weights, recipe.painting["lesions"] or {}, recipe.seed)
     return Painter(chosen, weights, recipe.painting, recipe.seed, device)
 
