@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from cordcohort import kept_scans
-from cordcohort.batches import batches
+from cordcohort.batch_record import withdraw_other_batchings
+from cordcohort.batches import Batch, batches
 from cordcohort.files import write_record
 from cordcohort.kept_scans import files_of_each, finish, share_made, start, state_of, works_of
 from cordcohort.scan import scan_id, session_id
@@ -191,9 +192,32 @@ def test_what_a_job_reads_beside_its_scan_is_part_of_it(study):
 
 def test_scans_of_a_session_are_made_together(study):
     study.asked = {"unit": session_id}
+    assert study.run() == ALL  # what is made together is now part of every scan
     _rewrite(f"{ONE}.nii.gz")
     assert study.run() == {f"sub-01_{contrast}" for contrast in CONTRASTS}
     assert study.run() == set()
+
+
+@pytest.mark.parametrize("unit", [session_id, lambda row: row["subject"]])
+def test_a_scan_that_leaves_its_session_or_person_makes_the_others_anew(study, unit):
+    study.asked = {"unit": unit}
+    assert study.run() == ALL
+    gone = study.rows.pop(0)
+    rest = {f"sub-01_{contrast}" for contrast in CONTRASTS if contrast not in gone["stem"]}
+    assert study.run() == rest
+    assert study.run() == set()
+    study.rows.insert(0, gone)
+    assert study.run() == {*rest, gone["stem"]}
+    study.rows = study.rows[1:2]  # one is left
+    assert study.run() == {study.rows[0]["stem"]}
+
+
+def test_a_killed_job_made_nothing_of_a_session_that_a_scan_has_left_since(study):
+    study.asked = {"unit": session_id}
+    works, names = study.begin()
+    study.make(works, names)
+    gone = study.rows.pop(0)
+    assert study.run() == {f"sub-01_{c}" for c in CONTRASTS if c not in gone["stem"]}
 
 
 def test_the_list_alone_decides_nothing_when_it_is_damaged_empty_or_of_another_schema(study):
@@ -223,6 +247,19 @@ def test_a_batch_that_is_dealt_anew_is_made_anew(study):
     works = study.works()
     other = Path(study.list).with_name("d_0001of0002.scans.json")
     assert start(other, works) == {work.name for work in works}
+
+
+def test_files_of_another_batching_are_not_those_of_a_job_that_was_killed(study):
+    """Killed at one number of batches, made at another from other parameters, and back again."""
+    for row in study.rows:
+        _touch(row["image"])
+    works, _ = study.begin()
+    killed = Path(study.list)
+    assert not killed.with_name(killed.name.replace(".scans", "")).exists()
+    other = Path("results/batches/net/d_0000of0002.json")
+    assert withdraw_other_batchings([Batch("", [], [], [], str(other))]) == [killed]
+    study.make(works, {work.name for work in works})  # by jobs with another key
+    assert study.run() == ALL
 
 
 def test_a_scan_that_had_no_room_is_tried_again_and_one_that_failed_is_not(study):

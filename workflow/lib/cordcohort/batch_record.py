@@ -25,7 +25,7 @@ from cordcohort.scan import RECORD_SCHEMA
 
 _POLL_S = 0.5
 _RECORD = ".json"
-_NUMBERED = re.compile(r"(.*)_\d+of(\d+)\.json")
+_NUMBERED = re.compile(r"(.*)_\d+of(\d+)(?:\.scans)?\.json")
 
 
 def write_batch_record(path: Path | str, files: Sequence[str]) -> None:
@@ -124,9 +124,10 @@ def is_stale(batch: Batch) -> bool:
 
 
 def withdraw_other_batchings(planned: Iterable[Batch]) -> list[Path]:
-    """Remove the records of stages and data sets that are now dealt into another number of batches.
+    """Remove records and lists of what is now dealt into another number of batches.
 
-    Going back to the old number later must not find them: their files are no longer those.
+    Going back to the old number later must not find them: their files are no longer those. A job
+    that was killed leaves a list without a record, by which files of other jobs would be its own.
 
     Returns
     -------
@@ -146,7 +147,6 @@ def withdraw_other_batchings(planned: Iterable[Batch]) -> list[Path]:
                 with contextlib.suppress(OSError):
                     path.unlink()
                     removed.append(path)
-                    path.with_suffix(".scans.json").unlink(missing_ok=True)
     return removed
 
 

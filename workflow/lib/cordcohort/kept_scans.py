@@ -15,7 +15,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
@@ -41,7 +41,7 @@ class Work:
     name : str
         The scan (:func:`cordcohort.scan.scan_id`).
     key : str
-        Digest of all that it is made from; empty where something of that is not there.
+        Digest of all that its unit is made from; empty where something of its own is not there.
     made : tuple of str
         Records and tables that the job must write for it, relative to the study.
     unit : str
@@ -84,7 +84,7 @@ def works_of(
         own.append(also(row) if also else None)
         key = _key(row, read, common, own)
         works.append(Work(name, key, tuple(made(row) if made else written), unit(row)))
-    return works
+    return works if unit is scan_id else _with_units(works)
 
 
 def files_of_each(
@@ -223,6 +223,14 @@ def _key(row: Row, read: Sequence[str], common: str, own: Sequence[object]) -> s
     if not common or not all(state for _, state in states):
         return ""
     return _digest([dict(row), states, common, own])
+
+
+def _with_units(works: Sequence[Work]) -> list[Work]:
+    """Works whose key tells of all scans of the unit, so that one that leaves is missed."""
+    units: dict[str, list[tuple[str, str]]] = {}
+    for work in works:
+        units.setdefault(work.unit, []).append((work.name, work.key))
+    return [replace(w, key=w.key and _digest(sorted(units[w.unit]))) for w in works]
 
 
 def _digest(value: object) -> str:
