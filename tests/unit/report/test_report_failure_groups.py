@@ -60,3 +60,14 @@ def test_methods_that_failed_are_counted_with_seed_and_reasons():
         ("cord-v1", "spinal cord", 1, 4, "no cord found (1)"),
     ]
     assert failed_methods(as_long(pd.DataFrame())) == []
+
+
+def test_a_method_that_failed_at_comparisons_only_is_counted_among_the_scans_compared():
+    compared = {"method": "net", "structure": "ventral horns", "measure": "dice",
+                "reference": "manual"}  # fmt: skip
+    rows = [compared | {"subject": "1", "flag": "failed", "reason": "another grid"},
+            compared | {"subject": "2", "value": 0.9}]  # fmt: skip
+    told = failed_methods(as_long(pd.DataFrame(rows)))
+    assert [(e["n_failed"], e["n_scans"], e["reasons"]) for e in told] == [
+        (1, 2, "another grid (1)")
+    ]

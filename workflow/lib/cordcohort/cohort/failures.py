@@ -1,9 +1,9 @@
 """Which scans failed, and which methods failed on a scan that did not.
 
 A scan is failed when something that it should give was given by none of the methods that the study
-relies on: the configured models; on scans that none of them is run on the masks that were found and
-measures from elsewhere; and the models of experiments, which are compared with the others, only
-where there is nothing else.
+relies on, structure by structure: the configured models; where none of them draws the structure on
+the scan the masks that were found and measures from elsewhere; and the models of experiments, which
+are compared with the others, only on scans that have nothing else.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ FAILED, EXCLUDED = "failed", "excluded"
 _MODEL, _OTHER, _COMPARED = range(3)
 # Between two sessions: what failed may be the other one.
 _OF_SESSIONS = ("followup", "followup_n")
+# What agreement and follow-up write: a fault of the reference, and the earlier session.
+_REFERENCE_FAILED, _SESSION = "reference: ", "ses-"
+_WHAT = ["method", "seed", "structure", "reason"]
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,9 @@ def decisive_rows(cohort: pd.DataFrame, codes: NDArray[np.int64], methods: Metho
     Returns
     -------
     Series of bool
-        On the table's index: failed rows of a measure of a structure that no method of the scan's
-        best rank (:meth:`Methods.rank`) gave, rows without a method beside them.
+        On the table's index: failed rows of a measure of a structure that no method gave of the
+        best rank (:meth:`Methods.rank`) that the structure has on the scan, rows without a method
+        beside them; of experiments only where the scan has no other method.
     """
     decisive = pd.Series(data=False, index=cohort.index)
     failing = np.isin(codes, np.unique(codes[(cohort["flag"] == FAILED).to_numpy()]))
@@ -82,8 +86,11 @@ def decisive_rows(cohort: pd.DataFrame, codes: NDArray[np.int64], methods: Metho
     rows = rows.assign(scan=codes[failing], rank=methods.rank(rows["method"]))
     rows = _own_values(rows[rows["flag"] != EXCLUDED])
     named = rows["method"] != ""
-    best = rows["rank"].where(named, _COMPARED).groupby(rows["scan"]).transform("min")
-    rows = rows[~named | (rows["rank"] == best)]
+    rank = rows["rank"].where(named, _COMPARED)
+    # One model may be run on the scan for a structure that is not this one.
+    best = rank.groupby([rows["scan"], rows["structure"]]).transform("min")
+    relied_on = (rank < _COMPARED) | (rank.groupby(rows["scan"]).transform("min") == _COMPARED)
+    rows = rows[~named | ((rows["rank"] == best) & relied_on)]
     given = rows.assign(given=rows["flag"] != FAILED)
     given = given.groupby(["scan", "structure", "measure"])["given"].transform("any")
     decisive.loc[given.index[~given]] = True
@@ -105,11 +112,29 @@ def method_failures(cohort: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         ``SCAN_KEY`` and ``method, seed, structure, reason``, each once. A measure against a
-        reference, or an earlier session, fails with one of its two masks and is not told again.
+        reference, or an earlier session, is told where it failed by itself (two cords that could
+        not be registered); where it failed with one of its two masks that mask's failure is told.
     """
-    failed = (cohort["flag"] == FAILED) & (cohort["method"] != "") & (cohort["reference"] == "")
-    told = cohort.loc[failed, [*SCAN_KEY, "method", "seed", "structure", "reason"]]
-    return told.drop_duplicates(ignore_index=True)
+    failed = cohort[(cohort["flag"] == FAILED) & (cohort["method"] != "")]
+    failed = failed[[*SCAN_KEY, *_WHAT, "reference"]].drop_duplicates()
+    own = failed["reference"] == ""
+    told = failed[own | ~_is_explained(failed, failed[own])]
+    return told[[*SCAN_KEY, *_WHAT]].drop_duplicates(ignore_index=True)
+
+
+def _is_explained(failed: pd.DataFrame, own: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether the method, its reference or the earlier session failed alone for that reason."""
+    reference = own.assign(reference=own["method"], reason=_REFERENCE_FAILED + own["reason"])
+    earlier = own.assign(reference=_SESSION + own["session"])
+    explained = np.zeros(len(failed), dtype=bool)
+    for source, columns in (
+        (own, [*SCAN_KEY, *_WHAT]),
+        (reference, [*SCAN_KEY, "reference", "structure", "reason"]),
+        (earlier, ["dataset", "subject", "reference", *_WHAT]),
+    ):
+        known = pd.MultiIndex.from_frame(source[columns])
+        explained |= pd.MultiIndex.from_frame(failed[columns]).isin(known)
+    return explained
 
 
 def failures_text(failures: pd.DataFrame) -> str:

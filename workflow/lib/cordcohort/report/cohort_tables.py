@@ -146,8 +146,8 @@ def failed_methods(measures: pd.DataFrame) -> list[Record]:
     """
     columns = ["method", "seed", "structure"]
     failed = method_failures(measures)
-    own = measures[(measures["reference"] == "") & (measures["flag"] != "excluded")]
-    looked_at = own[[*SCAN_KEY, *columns]].drop_duplicates().groupby(columns).size().to_dict()
+    used = measures[measures["flag"] != "excluded"]
+    looked_at = used[[*SCAN_KEY, *columns]].drop_duplicates().groupby(columns).size().to_dict()
     entries: list[Record] = []
     for key, part in failed.groupby(columns, sort=True):
         method, seed, structure = (str(k) for k in key)  # pyright: ignore
