@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from cordcohort.batches import Batch, record_of
 from cordcohort.cluster.memory import job_memory_mb
@@ -42,15 +44,27 @@ def test_jobs_wait_for_records_whatever_order_the_rules_are_defined_in(tmp_path,
     assert draw.identity({"batch": "a"}) == "of a"
 
 
-def test_all_jobs_of_a_rule_ask_for_what_the_largest_of_them_needs():
+def test_all_jobs_of_a_rule_in_arrays_ask_for_what_the_largest_of_them_needs():
     """Tasks of a SLURM array get what the first of them asks for."""
-    draw = Stage(Stages(whole=True), "draw", _drawn)
+    stages = Stages(whole=True, in_array=lambda rule: rule == "paint")
+    draw = Stage(stages, "draw", _drawn, of_rule="paint")
     for name in ("a", "b"):
         for attempt in (1, 2):
             memory = draw.memory_mb("segment")({"batch": name}, attempt)
             assert memory == job_memory_mb("segment", 10**8, attempt)
             assert draw.minutes(5, per_scan=2)({"batch": name}, attempt) == 11 * attempt
             assert draw.minutes(5, per_file=1)({"batch": name}, attempt) == 8 * attempt
+
+
+@pytest.mark.parametrize("in_arrays", ["", "other"])
+def test_without_arrays_an_outlier_raises_what_its_own_batch_asks_for_and_no_other(in_arrays):
+    draw = Stage(Stages(whole=True, in_array=lambda rule: rule == in_arrays), "draw", _drawn)
+    asked = [("a", 10**6, 1), ("b", 10**8, 3)]
+    for (name, size, scans), attempt in itertools.product(asked, (1, 2)):
+        memory = draw.memory_mb("segment")({"batch": name}, attempt)
+        assert memory == job_memory_mb("segment", size, attempt)
+        assert draw.minutes(5, per_scan=2)({"batch": name}, attempt) == (5 + 2 * scans) * attempt
+        assert draw.minutes(5, per_file=1)({"batch": name}, attempt) == (5 + scans) * attempt
 
 
 def test_models_that_share_a_rule_keep_their_batches():

@@ -7,6 +7,7 @@ import re
 import pytest
 import yaml
 from conftest import run_command
+from cordcohort.plan import MEASURE_KINDS
 
 FORBIDDEN = {
     r"^\s*retries:": "it reruns inside the first allocation; set retries in the profile",
@@ -38,6 +39,19 @@ def test_every_key_of_the_profiles_is_explained(root):
         profile = yaml.safe_load(file.read_text())
         for key in [*profile, *profile.get("default-resources", {})]:
             assert re.search(rf"[`, ]{re.escape(key)}[`:,]", table), f"{file.parent.name}: {key}"
+
+
+def test_every_stage_knows_its_rule_and_goes_as_arrays_in_the_profile(root):
+    rules = set()
+    for file in _rule_files(root)[1:]:
+        for block in file.read_text().split("stage = Stage(")[1:]:
+            name = re.search(r'STAGES,\s*(?:"([^"]+)"|kind)', block)[1]
+            told = re.search(r'^\s*of_rule="(\w+)"', block, re.MULTILINE)
+            rule = re.search(r"^\s*rule(?: (\w+))?:", block, re.MULTILINE)[1]
+            assert rule == (told[1] if told else name), file.name
+            rules |= {rule} if rule else set(MEASURE_KINDS)
+    profile = yaml.safe_load((root / "config" / "profiles" / "slurm" / "config.yaml").read_text())
+    assert set(profile["slurm-array-jobs"].split(",")) == rules
 
 
 def test_every_rule_states_log_benchmark_resources_and_environment(root):

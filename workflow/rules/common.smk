@@ -26,6 +26,7 @@ become_own_job()
 
 from cordcohort import scan as paths  # noqa: E402
 from cordcohort.batches import jobs_of_node, latency_of_job  # noqa: E402
+from cordcohort.cluster.profile import goes_as_array  # noqa: E402
 from cordcohort.digest import files_digest, science_digest  # noqa: E402
 from cordcohort.digest import use_known_digests  # noqa: E402
 from cordcohort.kept_scans import tools_digest  # noqa: E402
@@ -47,7 +48,18 @@ PLAN = load_plan(
     jobs=() if workflow.is_main_process else jobs_of_node(sys.argv),
 )
 use_known_digests(Path(paths.MODULE_DIGESTS), keep=workflow.is_main_process)
-STAGES = Stages(whole=workflow.is_main_process, patience_s=latency_of_job(sys.argv))
+
+
+def in_array(rule):
+    """Whether jobs of a rule go to SLURM as arrays; the engine knows it once the rules are read."""
+    return goes_as_array(rule, getattr(workflow.executor_settings, "array_jobs", None))
+
+
+STAGES = Stages(
+    whole=workflow.is_main_process,
+    patience_s=latency_of_job(sys.argv),
+    in_array=in_array,
+)
 
 
 wildcard_constraints:

@@ -1,7 +1,11 @@
 # Masks by nnU-Net v2, in an environment of its own: models that the study trained so, or that were
 # published as nnU-Net model folders; on the scans, and on scans brought to other voxel sizes.
 stage = Stage(
-    STAGES, "segment_{model}", PLAN.segmentation_batches, PLAN.nnunet_models()
+    STAGES,
+    "segment_{model}",
+    PLAN.segmentation_batches,
+    PLAN.nnunet_models(),
+    of_rule="segment_nnunet",
 )
 
 
@@ -42,7 +46,11 @@ as_stage("segment_nnunet", "segment")
 
 
 stage = Stage(
-    STAGES, "segment_resampled_{model}", PLAN.resolution_batches, PLAN.nnunet_models()
+    STAGES,
+    "segment_resampled_{model}",
+    PLAN.resolution_batches,
+    PLAN.nnunet_models(),
+    of_rule="segment_nnunet_resampled",
 )
 
 

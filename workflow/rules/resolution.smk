@@ -1,7 +1,11 @@
 # Scans brought to other voxel sizes and segmented there, where the config asks for it; the kind of
 # measure `resolution` measures them.
 stage = Stage(
-    STAGES, "segment_resampled_{model}", PLAN.resolution_batches, PLAN.torch_models()
+    STAGES,
+    "segment_resampled_{model}",
+    PLAN.resolution_batches,
+    PLAN.torch_models(),
+    of_rule="segment_resampled",
 )
 
 

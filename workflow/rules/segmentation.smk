@@ -1,6 +1,12 @@
 # Masks drawn by models. A job loads its model once and takes a batch of scans through it;
 # a record is written for every scan, whatever happened to it.
-stage = Stage(STAGES, "segment_{model}", PLAN.segmentation_batches, PLAN.torch_models())
+stage = Stage(
+    STAGES,
+    "segment_{model}",
+    PLAN.segmentation_batches,
+    PLAN.torch_models(),
+    of_rule="segment",
+)
 
 
 rule segment:

@@ -61,7 +61,9 @@ def test_arrays_pass_where_all_jobs_may_wait_together(tmp_path, most, rate):
     profile.refuse_profile(asked, _config(), lambda: 7)
 
 
-@pytest.mark.parametrize("flags", [["--jobs", "6"], ["-j", "6"], ["--scheduler=ilp"]])
+@pytest.mark.parametrize(
+    "flags", [["--jobs", "6"], ["-j", "6"], ["-j6"], ["--jobs=6"], ["--scheduler=ilp"]]
+)
 def test_flags_that_let_arrays_hang_are_refused_as_keys_of_the_profile_are(tmp_path, flags):
     keys = {"jobs": 7, "max-jobs-per-timespan": "7/1s", "scheduler": "greedy"}
     asked = _asked(tmp_path, **{"slurm-array-jobs": "shape"}, **keys)

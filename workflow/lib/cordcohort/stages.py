@@ -26,6 +26,14 @@ class _Planned(NamedTuple):
     waits_for: list[str]
 
 
+class _Needs(NamedTuple):
+    """What memory and time of a job follow from."""
+
+    image_bytes: int
+    scans: int
+    files: int
+
+
 class Stages:
     """What the rules defined so far make.
 
@@ -37,10 +45,20 @@ class Stages:
         own batch only, and asks for it when it is wanted.
     patience_s : float
         How long a job on a node waits for files that a network disk shows late.
+    in_array : callable, optional
+        Whether jobs of a rule may go to SLURM as one array; asked when a job is made, since the
+        engine does not know it while it reads the rules. Without it none do.
     """
 
-    def __init__(self, *, whole: bool, patience_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        whole: bool,
+        patience_s: float = 0.0,
+        in_array: Callable[[str], bool] = lambda rule: False,
+    ) -> None:
         self.whole = whole
+        self.in_array = in_array
         self._patience_s = patience_s
         self._batches: list[Batch] = []
         self._inputs: list[list[str]] = []
@@ -118,6 +136,8 @@ class Stage:
         Values of that wildcard.
     record : str, optional
         Pattern of what a job makes, where this is no record of a batch.
+    of_rule : str, optional
+        Name of the rule, where it is not that of the folder.
     """
 
     def __init__(
@@ -126,8 +146,11 @@ class Stage:
         name: str,
         ask: Callable[..., Sequence[Batch]],
         names: Sequence[str] | None = None,
+        *,
         record: str = "",
+        of_rule: str = "",
     ) -> None:
+        self._rule = of_rule or name
         self._key = record_of(name, "{batch}")
         self.record = record or self._key
         self._stages = stages
@@ -174,12 +197,13 @@ class Stage:
     def memory_mb(self, kind: str) -> Callable[[Wildcards, int], int]:
         """Memory: of the voxels of the largest image, doubled with every attempt.
 
-        Tasks of a SLURM array get what the first of them asks for, so the batches of a rule all ask
-        for what the largest of them needs; so with their time.
+        Tasks of a SLURM array get what the first of them asks for, so the batches of a rule that
+        goes as arrays all ask for what the largest of them needs; so with their time. Else each
+        asks for what it needs itself.
         """
 
         def asked_for(wildcards: Wildcards, attempt: int) -> int:
-            return job_memory_mb(kind, self._largest_image_bytes, attempt)
+            return job_memory_mb(kind, self._needs(wildcards).image_bytes, attempt)
 
         return asked_for
 
@@ -189,16 +213,25 @@ class Stage:
         """Time: of the most scans or files of a batch, and longer with every attempt."""
 
         def asked_for(wildcards: Wildcards, attempt: int) -> int:
-            scans, files = self._most
-            return (first + per_scan * scans + per_file * files) * attempt
+            needs = self._needs(wildcards)
+            return (first + per_scan * needs.scans + per_file * needs.files) * attempt
 
         return asked_for
 
-    @functools.cached_property
-    def _largest_image_bytes(self) -> int:
-        return max(one.batch.largest_image_bytes for one in self._batches().values())
+    def _needs(self, wildcards: Wildcards) -> _Needs:
+        """Of a job, or of all that may share its request."""
+        if self._stages.in_array(self._rule):
+            return self._most
+        return _needs_of([self.batch(wildcards)])
 
     @functools.cached_property
-    def _most(self) -> tuple[int, int]:
-        batches = [one.batch for one in self._batches().values()]
-        return max(len(b.scans) for b in batches), max(len(b.outputs) for b in batches)
+    def _most(self) -> _Needs:
+        return _needs_of([one.batch for one in self._batches().values()])
+
+
+def _needs_of(batches: Sequence[Batch]) -> _Needs:
+    return _Needs(
+        max(batch.largest_image_bytes for batch in batches),
+        max(len(batch.scans) for batch in batches),
+        max(len(batch.outputs) for batch in batches),
+    )

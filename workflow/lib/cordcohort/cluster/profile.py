@@ -38,14 +38,18 @@ def values_of(flags: Sequence[str], *names: str) -> list[str]:
     --------
     >>> values_of(["--sdm", "conda", "apptainer", "-n", "--sdm=env-modules"], "--sdm")
     ['conda', 'apptainer', 'env-modules']
+    >>> values_of(["-j4", "--jobs=5", "-j", "6"], "--jobs", "-j")
+    ['4', '5', '6']
     """
     found: list[str] = []
     taking = False
     for flag in flags:
         name, equals, value = flag.partition("=")
+        if flag[:2] in names and not equals:  # the value of a short flag may follow at once
+            name, value = flag[:2], flag[2:]
         if flag.startswith("-"):
             taking = name in names
-            found += [value] if taking and equals else []
+            found += [value] if taking and (equals or value) else []
         elif taking:
             found.append(flag)
     return found
@@ -93,6 +97,20 @@ def read_profile(flags: Sequence[str]) -> dict[str, Any]:
     """Content of the profile that the flags name; empty where there is none."""
     path = profile_file(flags)
     return {} if path is None else read_yaml(path) or {}
+
+
+def goes_as_array(rule: str, named: str | None) -> bool:
+    """Whether jobs of a rule go as arrays, by the rules that ``slurm-array-jobs`` names.
+
+    Examples
+    --------
+    >>> goes_as_array("shape", "segment, shape"), goes_as_array("shape", "all")
+    (True, True)
+    >>> goes_as_array("shape", "segment;discs"), goes_as_array("shape", None)
+    (False, False)
+    """
+    names = {name.strip() for name in (named or "").replace(";", ",").split(",")}
+    return bool({rule, "all"} & names)
 
 
 def uses_conda(flags: Sequence[str]) -> bool:
