@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import runpy
+import sys
+from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
-from cordcohort import adapter
+from cordcohort import adapter, table
 from cordcohort.batches import batches
 from cordcohort.bids.shards import write_shards
 from cordcohort.errors import CordcohortError
 from cordcohort.files import read_record, write_text
-from cordcohort.scan import scan_id
+from cordcohort.measures import kinds, tasks
+from cordcohort.measures.options import MeasureOptions
+from cordcohort.scan import scan_id, soft_truth_record
 
 
 class Named(dict):
@@ -104,3 +109,30 @@ def test_a_fault_that_a_person_can_mend_is_one_line_of_the_log_without_a_traceba
     (fault,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert fault.getMessage() == "x: expected a file; bring it back"
     assert "Traceback" not in caplog.text
+
+
+def test_a_soft_truth_that_the_plan_names_no_more_is_not_measured(engine_job, monkeypatch):
+    """Its record may still lie there when the mask of the scan was withdrawn."""
+    asked = {}
+    monkeypatch.setitem(sys.modules, "_bootstrap", ModuleType("_bootstrap"))
+    monkeypatch.setattr(
+        tasks, "measuring_task",
+        lambda kind, scan, models, *, soft_truth: asked.update({scan["stem"]: soft_truth})
+        or SimpleNamespace(output=_table(scan)),
+    )  # fmt: skip
+    monkeypatch.setattr(kinds, "measure", lambda kind, task, options: "table")
+    monkeypatch.setattr(table, "write_parquet", write_text)
+    for row in ROWS:
+        write_text(soft_truth_record(row), "{}")
+    (batch,) = batches(
+        "shape", ROWS, 9,
+        lambda row: [row["image"], *([soft_truth_record(row)] if row is not ROWS[1] else [])],
+        lambda row: [_table(row)],
+    )  # fmt: skip
+    engine_job.params |= {
+        "each": batch.each_scan() | {"tools": "t"}, "kind": "shape", "models": [],
+        "not_drawn": {}, "options": asdict(MeasureOptions()),
+    }  # fmt: skip
+    script = Path(__file__).parents[2] / "workflow" / "scripts" / "measure.py"
+    runpy.run_path(str(script), {"snakemake": engine_job})
+    assert asked == {"sub-01_T2w": True, "sub-02_T2w": False, "sub-03_T2w": True}

@@ -28,7 +28,6 @@ for kind in MEASURE_KINDS:
             kind=kind,
             models=PLAN.models(),
             not_drawn=stage.of_each(functools.partial(PLAN.not_drawn, kind)),
-            soft_truth=PLAN.config.images.soft_truth.make,
             options=PLAN.measure_options(kind),
             science=science(MEASURE_KINDS[kind], "measures.tasks"),
         script:
