@@ -264,9 +264,8 @@ def _registration(one: Member, reference: Member, truth: SoftTruth) -> dict[str,
     carried = truth.carried[one.name]
     path, fixed = (paths.soft_truth_files(m.scan)["carried"] for m in (one, reference))
     write_image(path, carried.data, carried.affine, dtype=np.float32, like=reference.mask)
-    if not Path(fixed).is_file():  # its own mask may lie anywhere, and records name no folder
-        own = reference.mask
-        write_image(fixed, own.data, own.affine, dtype=np.float32, like=own)
+    own = reference.mask  # may lie anywhere, and records name no folder
+    write_image(fixed, own.data, own.affine, dtype=np.float32, like=own)
     quality = truth.quality[one.name]
     shifts = truth.shifts[truth.shifts["contrast"] == one.name].drop(columns="contrast")
     world = truth.rigid.get(one.name)
