@@ -99,6 +99,17 @@ REFUSED: dict[str, tuple[dict, dict, Callable[[Path], None] | None, list[str]]] 
     "arrays whose jobs share what is scarce": (
         _with() | ARRAYS | {"resources": ["gpu=2"]}, {}, None, ["resources", "no such limit"],
     ),
+    "a key that the engine does not know": (
+        _with() | {"retris": 2}, {}, None, ["config.yaml: retris:", "did you mean retries?"],
+    ),
+    "a slip in a default resource": (
+        _with(runtim=60), {}, None,
+        ["config.yaml: default-resources.runtim:", "did you mean runtime?"],
+    ),
+    "a slip in a resource of a stage": (
+        _with(segment={"mem_bm": 2000}), {}, None,
+        ["set-resources.segment.mem_bm", "did you mean mem_mb?"],
+    ),
     "environment half built": (_with(), {}, _half_built, ["abc_", "half built", "--prepare"]),
     "locked by another run": (_with(), {}, _locked_by_another_run, ["locked", "--unlock"]),
 }  # fmt: skip
@@ -164,6 +175,21 @@ def test_a_run_that_cannot_work_is_refused_in_one_line_and_touches_nothing(
         assert {name: after.get(name) for name in before} == before
         before = after
     assert not (study / ".snakemake" / "log").exists()  # the engine never started
+
+
+@pytest.mark.parametrize("flags", [[], ["-n"]])
+def test_a_profile_folder_that_is_not_there_is_refused_with_its_nearest_name(
+    study, flags, monkeypatch, capsys
+):
+    command = _write(study, _with(), {})
+    monkeypatch.setattr(sys, "argv", [*command[:-1], str(study / "profil"), *flags])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    for word in ("--workflow-profile", "profil: no such profile folder", "did you mean profile?"):
+        assert word in lines[0]
 
 
 HOLD = """

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from cordcohort.cluster import profile, refusals
+from cordcohort.cluster import profile, profile_keys, refusals
 from cordcohort.errors import CordcohortError
 
 
@@ -85,6 +85,81 @@ def test_flags_that_let_arrays_hang_are_refused_as_keys_of_the_profile_are(tmp_p
 )
 def test_environments_are_used_where_flags_or_profile_say_so(flags, expected):
     assert profile.uses_conda(flags) is expected
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--workflow-profile", "slurm", "a-target"],
+        ["--profile=default"],
+        ["--workflow-profile", "none"],
+        ["--workflow-profile", "here", "-n"],
+        ["--workflow-profile=here/config.yaml"],
+        ["--cores", "2"],
+    ],
+)
+def test_profiles_that_the_engine_finds_pass(tmp_path, monkeypatch, flags):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "config.yaml").write_text("jobs: 2")
+    profile_keys.refuse_no_profile(flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--workflow-profile", "slrum"], ["no such profile folder", "did you mean slurm?"]),
+        (["--profile=labs/heer"], ["no such profile folder", "did you mean here?"]),
+        (["--profile=nowhere/x"], ["no such profile folder", "mend the path"]),
+        (["--workflow-profile", "labs"], ["without config.yaml", "slurm"]),
+    ],
+)
+def test_profiles_that_are_nowhere_are_refused(tmp_path, monkeypatch, flags, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "labs" / "here").mkdir(parents=True)
+    (tmp_path / "labs" / "here" / "config.yaml").write_text("jobs: 2")
+    with pytest.raises(CordcohortError) as error:
+        profile_keys.refuse_no_profile(flags)
+    assert all(word in _one_line(error) for word in words), str(error.value)
+
+
+def test_a_file_given_for_the_folder_of_a_profile_is_read(tmp_path):
+    flags = _asked(tmp_path, **{"conda-prefix": "/shared"})
+    named = ["--workflow-profile", str(tmp_path / "config.yaml")]
+    assert profile.read_profile(named) == profile.read_profile(flags) != {}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"retris": 2}, ["config.yaml: retris:", "did you mean retries?"]),
+        ({"slurm-aray-limit": 4}, ["did you mean slurm-array-limit?"]),
+        ({"qqqqqqqqqq": 4}, ["qqqqqqqqqq", "remove it"]),
+        ({"default-resource": {"runtime": 60}}, ["did you mean default-resources?"]),
+        ({"default-resources": {"runtim": 60}}, ["default-resources.runtim", "mean runtime?"]),
+        ({"default-resources": ["slurm_acount=lab"]}, ["mean slurm_account?"]),
+        ({"set-resources": {"discs": {"gpus": 1}}}, ["set-resources.discs.gpus", "mean gpu?"]),
+    ],
+)
+def test_slips_in_keys_of_a_profile_are_refused(tmp_path, content, words):
+    flags = _asked(tmp_path, **content)
+    with pytest.raises(CordcohortError) as error:
+        profile_keys.refuse_unknown_keys(flags)
+    assert all(word in _one_line(error) for word in words), str(error.value)
+
+
+def test_shipped_profiles_and_resources_of_ones_own_pass(tmp_path):
+    for name in ("default", "slurm"):
+        profile_keys.refuse_unknown_keys(["--workflow-profile", name])
+    own = {"runtime": 60, "licences": 2, "gpu_mem": 8}
+    flags = _asked(tmp_path, **{"default-resources": own, "set-resources": {"discs": own}})
+    profile_keys.refuse_unknown_keys(flags)
+
+
+def test_a_profile_that_is_a_list_is_refused(tmp_path):
+    (tmp_path / "config.yaml").write_text("[jobs]")
+    with pytest.raises(CordcohortError, match="keys and values"):
+        profile_keys.refuse_unknown_keys(["--profile", str(tmp_path)])
 
 
 def test_locked_study_names_the_user_and_the_way_out(tmp_path):

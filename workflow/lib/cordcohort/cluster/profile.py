@@ -6,6 +6,7 @@ What the cluster has is asked of SLURM itself; where it does not answer, nothing
 from __future__ import annotations
 
 import getpass
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,9 @@ from cordcohort.validation import nearest
 
 PLACEHOLDER = "CHANGE_ME"
 DEFAULTS = "default-resources"
-_PROFILE_FILES = ("profile.yaml", "config.yaml")
+_PROFILE_FILES = ("profile.yaml", "config.yaml", "profile.v*+.yaml", "config.v*+.yaml")
+_CONFIG_HOME = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+_ENGINE_FOLDERS = (_CONFIG_HOME / "snakemake", Path("/etc/xdg/snakemake"))
 PROFILE_FLAGS = ("--profile", "--workflow-profile")
 _DEPLOYMENT_FLAGS = ("--software-deployment-method", "--deployment-method", "--deployment", "--sdm")
 _CONDA_FLAGS = ("--use-conda", "--conda-create-envs-only")
@@ -65,10 +68,13 @@ def profile_file(flags: Sequence[str]) -> Path | None:
     """
     ours = workflow_root() / "config" / "profiles"
     for name in values_of(flags, *PROFILE_FLAGS):
-        for folder in (ours / name, Path(name), Path.home() / ".config" / "snakemake" / name):
-            for file in _PROFILE_FILES:
-                if (folder / file).is_file():
-                    return folder / file
+        if Path(name).is_file():
+            return Path(name)
+        places = (ours, Path(), Path("profiles"), *_ENGINE_FOLDERS)
+        for folder in (place / name for place in places):
+            for pattern in _PROFILE_FILES:
+                for file in sorted(folder.glob(pattern)):
+                    return file
     return None
 
 

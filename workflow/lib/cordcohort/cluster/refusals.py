@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cordcohort.cluster.profile import read_profile, refuse_profile, uses_conda, values_of
+from cordcohort.cluster.profile_keys import refuse_no_profile, refuse_unknown_keys
 from cordcohort.config import Config
 from cordcohort.errors import CordcohortError
 from cordcohort.files import read_yaml
@@ -37,6 +38,8 @@ def refuse_early(
     CordcohortError, ConfigError
         With the way out.
     """
+    refuse_no_profile(flags)
+    refuse_unknown_keys(flags)
     if not _RUNS_NOTHING & set(flags):
         refuse_locked(study)
         refuse_without_nnunet(config, flags)
