@@ -192,6 +192,26 @@ def test_a_profile_folder_that_is_not_there_is_refused_with_its_nearest_name(
         assert word in lines[0]
 
 
+@pytest.mark.parametrize("flags", [[], ["-n"], ["--prepare"]])
+@pytest.mark.parametrize("told", ["", "conda 23.11.0"])
+def test_environments_without_a_conda_to_build_them_are_refused(
+    study, flags, told, monkeypatch, capsys
+):
+    """The first has no conda, the second one that the engine does not take."""
+    conda = study.parent / "bin" / "conda"
+    conda.write_text(f"#!/bin/sh\n{f'echo {told}' if told else 'exit 127'}\n")
+    conda.chmod(0o755)
+    command = _write(study, _with() | {"software-deployment-method": "conda"}, {})
+    monkeypatch.setattr(sys, "argv", [*command, *flags])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    words = ("config.yaml: software-deployment-method", "24.7.1", told or "none", "remove the key")
+    assert all(word in lines[0] for word in words), lines[0]
+
+
 HOLD = """
 import os, pwd, sys
 from pathlib import Path

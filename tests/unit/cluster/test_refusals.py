@@ -162,6 +162,35 @@ def test_a_profile_that_is_a_list_is_refused(tmp_path):
         profile_keys.refuse_unknown_keys(["--profile", str(tmp_path)])
 
 
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--sdm", "conda"], "conda 24.7.1"),
+        (["--sdm", "conda", "-n"], "conda 100.1.0"),
+        (["--sdm", "conda", "--unlock"], ""),
+        (["--sdm", "conda", "--conda-base-path", "/opt/conda"], ""),
+        (["--cores", "2"], ""),
+    ],
+)
+def test_conda_is_asked_for_only_where_environments_are_used(monkeypatch, flags, told):
+    monkeypatch.setattr(refusals, "_conda_version", lambda: told)
+    refusals.refuse_without_conda(flags)
+
+
+@pytest.mark.parametrize("told", ["", "conda 24.7.0", "no version at all"])
+def test_no_conda_or_too_old_a_one_is_refused(monkeypatch, told):
+    monkeypatch.setattr(refusals, "_conda_version", lambda: told)
+    with pytest.raises(CordcohortError, match=r"expected conda 24\.7\.1 or newer") as error:
+        refusals.refuse_without_conda(["--sdm", "conda", "-n"])
+    assert f"got {told or 'none'};" in _one_line(error)
+
+
+def test_conda_that_is_not_on_the_path_says_no_version(tmp_path, monkeypatch):
+    (tmp_path / "bash").symlink_to("/bin/bash")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert refusals._conda_version() == ""
+
+
 def test_locked_study_names_the_user_and_the_way_out(tmp_path):
     refusals.refuse_locked(tmp_path)
     locks = tmp_path / ".snakemake" / "locks"

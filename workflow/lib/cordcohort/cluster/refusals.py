@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cordcohort.cluster.profile import read_profile, refuse_profile, uses_conda, values_of
+from cordcohort.cluster.profile import (
+    profile_file,
+    read_profile,
+    refuse_profile,
+    uses_conda,
+    values_of,
+)
 from cordcohort.cluster.profile_keys import refuse_no_profile, refuse_unknown_keys
 from cordcohort.config import Config
 from cordcohort.errors import CordcohortError
@@ -16,6 +24,9 @@ from cordcohort.nnunet.needed import require_nnunet
 from cordcohort.nnunet.paths import NNUNET, backend_of
 from cordcohort.root import workflow_root
 
+_OLDEST_CONDA = (24, 7, 1)  # that the engine (9.20 to 9.26) takes
+_PATIENCE_S = 120  # a network disk that wakes up
+_DRY_RUNS = {"-n", "--dry-run", "--dryrun"}
 _RUNS_NOTHING = {"-n", "--dry-run", "--dryrun", "--unlock", "--nolock", "--lint", "--summary", "-D"}
 
 
@@ -40,11 +51,46 @@ def refuse_early(
     """
     refuse_no_profile(flags)
     refuse_unknown_keys(flags)
+    refuse_without_conda(flags)
     if not _RUNS_NOTHING & set(flags):
         refuse_locked(study)
         refuse_without_nnunet(config, flags)
     refuse_half_built(study, flags)
     refuse_profile(flags, config, count_jobs)
+
+
+def refuse_without_conda(flags: Sequence[str]) -> None:
+    """Refuse environments of conda where the engine would find none, or too old a one.
+
+    Raises
+    ------
+    CordcohortError
+        With the key and the ways out.
+    """
+    only_mends = (_RUNS_NOTHING - _DRY_RUNS) & set(flags)
+    if only_mends or values_of(flags, "--conda-base-path") or not uses_conda(flags):
+        return
+    came = _conda_version()
+    found = re.search(r"(\d+)\.(\d+)\.(\d+)", came)
+    if found is None or tuple(map(int, found.groups())) < _OLDEST_CONDA:
+        wanted = ".".join(map(str, _OLDEST_CONDA))
+        raise CordcohortError(
+            f"{profile_file(flags) or 'flags'}: software-deployment-method: conda: expected conda "
+            f"{wanted} or newer on PATH, got {came or 'none'}; install or load it (as `module load "
+            "conda`), or remove the key and run in the environment that cordcohort is installed in"
+        )
+
+
+def _conda_version() -> str:
+    """What conda says of its version, asked as the engine does; empty where there is none."""
+    asked = ["bash", "-c", "conda --version"]
+    try:
+        done = subprocess.run(
+            asked, capture_output=True, text=True, check=False, timeout=_PATIENCE_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return " ".join(done.stdout.split()) if done.returncode == 0 else ""
 
 
 def refuse_without_nnunet(config: Config, flags: Sequence[str]) -> None:
