@@ -112,7 +112,7 @@ def test_a_study_needs_a_data_set_or_a_table(study):
                     }
                 ]
             },
-            r"analyses\[0\].select.measure: expected a measure .*did you mean csa_mm2",
+            r"analyses\[a\].select.measure: expected a measure .*did you mean csa_mm2",
         ),
         (
             {"datasets": [{"name": "n", "path": "south"}]},

@@ -47,6 +47,10 @@ def test_the_config_file_gives_the_same_as_its_content(study):
 
 
 VARIABILITY = {"name": "a", "kind": "variability", "over": "site"}
+CORRELATION = {"name": "c", "kind": "correlation", "with": {"score": ["age"]}}
+DIFFERENCE = {
+    "name": "d", "kind": "correlation_difference", "compare": "contrast", "values": ["T1w", "T2w"],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,7 @@ VARIABILITY = {"name": "a", "kind": "variability", "over": "site"}
         ({"segmentation": {"models": [], "use_manual": ["T3w"]}}, r"use_manual\[0\]: .*'T3w'"),
         (
             {"analyses": [VARIABILITY | {"select": {"contrast": "T2v"}}]},
-            r"analyses\[0\].select.contrast: .*'T2v'; did you mean T2w",
+            r"analyses\[a\].select.contrast: .*'T2v'; did you mean T2w",
         ),
         (
             {"analyses": [VARIABILITY | {"select": {"measure": "csa_mm"}}]},
@@ -99,6 +103,20 @@ VARIABILITY = {"name": "a", "kind": "variability", "over": "site"}
             {"analyses": [{"name": "a", "kind": "correlation", "with": {"score": ["lems"]}}]},
             r"with.score: .*'lems'",
         ),
+        (
+            {"analyses": [DIFFERENCE | {"score": "agee"}]},
+            r"analyses\[d\].score: expected a score of the study, got 'agee'; did you mean age",
+        ),
+        (
+            {"analyses": [CORRELATION | {"covariates": ["agee"]}]},
+            r"covariates: .*'agee'; did you mean age",
+        ),
+        (
+            {"analyses": [
+                {"name": "a", "kind": "group_test", "group": "agee", "test": "kruskal_wallis"},
+            ]},
+            r"group: .*'agee'; did you mean age",
+        ),
         ({"measures": {"reference": "manuel"}}, r"measures.reference: .*did you mean manual"),
         ({"images": {"soft_truth": {"make": True, "masks": ["rater-1"]}}}, r"masks: .*'rater-1'"),
         (
@@ -114,6 +132,13 @@ VARIABILITY = {"name": "a", "kind": "variability", "over": "site"}
 def test_a_name_that_nothing_has_is_refused_before_any_job(study, keys, words):
     with pytest.raises(ConfigError, match=words):
         prepare(study, content(study, **keys))
+
+
+def test_a_column_that_is_missing_with_its_sheet_names_the_sheet(study):
+    (study / "north" / "participants.tsv").unlink()
+    words = r"analyses\[a\].select: .*'age'.*without participants.tsv: north"
+    with pytest.raises(ConfigError, match=words):
+        prepare(study, content(study, analyses=[VARIABILITY | {"select": {"age": "30"}}]))
 
 
 def test_scores_may_split_an_analysis(study):
@@ -147,6 +172,10 @@ def test_text_in_a_score_that_is_to_be_a_number_is_told_with_the_cells(study):
     assert "1 of 3 cells" in line
     assert "north/sub-02 'forty'" in line
     assert told_text(study, correlation | {"with": {"score": ["lems"]}}) == []
+    assert told_text(study, DIFFERENCE | {"score": "lems"}) == []
+    (line,) = told_text(study, DIFFERENCE | {"score": "age"})
+    assert "analysis 'd': score 'age'" in line
+    assert "north/sub-02 'forty'; expected numbers, correct the sheet" in line
     by_age = {"name": "b", "kind": "correlation", "with": {"score": ["lems"]}}
     (line,) = told_text(study, by_age | {"covariates": ["age", "sex"]})
     assert "score 'age'" in line  # sex is of categories

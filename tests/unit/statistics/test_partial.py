@@ -135,6 +135,14 @@ def test_manual_against_predicted_is_one_declaration(make_long: MakeLong) -> Non
     row = run_analysis(spec, make_long(rows), scores).table.iloc[0]
     assert (row["n"], row["time_point"]) == (25, "discharge")
     assert row["ci_low"] < row["difference"] < row["ci_high"]
+    scores.loc[:1, "value"] = "ninety-eight"
+    told = run_analysis(spec, make_long(rows), scores[:24]).table.iloc[0]
+    assert (told["n"], told["n_incomplete"]) == (22, 3)  # two of text, one missing
+    assert (told["flag"], told["reason"]) == ("warning", "2 with a score that is no number")
+    scores["value"] = "ninety-eight"
+    told = run_analysis(spec, make_long(rows), scores).table.iloc[0]
+    assert (told["n"], told["n_incomplete"], told["time_point"]) == (0, 25, "discharge")
+    assert told["reason"].endswith("needs 5; 25 with a score that is no number")
 
 
 def test_leave_one_site_out_repeats_any_analysis(make_long: MakeLong) -> None:

@@ -174,13 +174,14 @@ def _check_analyses(config: Config) -> None:
         return
     from cordcohort.statistics.catalogue import check_analyses  # noqa: PLC0415 - slow
 
-    for number, analysis in enumerate(check_analyses(config.analyses)):
+    for analysis in check_analyses(config.analyses):
+        key = f"analyses[{analysis['name']}].select"
         for column, values in analysis["select"].items():
-            _refuse_numbers(column, values, f"analyses[{number}].select.{column}")
-        _refuse_unknown_measures(analysis["select"].get("measure", []), config, number)
+            _refuse_numbers(column, values, f"{key}.{column}")
+        _refuse_unknown_measures(analysis["select"].get("measure", []), config, key)
 
 
-def _refuse_unknown_measures(wanted: Any, config: Config, number: int) -> None:
+def _refuse_unknown_measures(wanted: Any, config: Config, key: str) -> None:
     """Measures are known before any job, unless a long table from elsewhere brings its own."""
     from cordcohort.measures.catalogue import CATALOGUE  # noqa: PLC0415 - slow
 
@@ -189,9 +190,8 @@ def _refuse_unknown_measures(wanted: Any, config: Config, number: int) -> None:
     known = {*CATALOGUE, *(name for t in config.external_measures for name in t["measures"])}
     for name in wanted if isinstance(wanted, list) else [wanted]:
         if name not in known:
-            key = f"analyses[{number}].select.measure"
             expected = "a measure of the catalogue or of a table from elsewhere"
-            raise ConfigError(key, name, expected, nearest(name, known))
+            raise ConfigError(f"{key}.measure", name, expected, nearest(name, known))
 
 
 def _refuse_numbers(column: str, values: Any, key: str) -> None:

@@ -19,7 +19,7 @@ from cordcohort.bids.index import (
     printable,
     write_index,
 )
-from cordcohort.bids.vocabulary import score_categories, vocabulary
+from cordcohort.bids.vocabulary import score_categories, vocabulary, without_sheet
 from cordcohort.config import Config, exclusion_lists, load_config, make_config
 from cordcohort.errors import ConfigError
 from cordcohort.exclusion_files import read_exclusions
@@ -128,9 +128,9 @@ def check_against_index(config: Config, index: Index) -> None:
     known = _known_values(config, index, external)
     _check_values("measures.reference", [config.measures.reference], known["method"], "method")
     scores = _known_scores(config, index)
-    for number, analysis in enumerate(config.analyses):
-        key = f"analyses[{number}]"
-        _check_columns(analysis, key, {*LONG_COLUMNS, *scores})
+    for analysis in config.analyses:
+        key = f"analyses[{analysis['name']}]"
+        _check_columns(analysis, key, {*LONG_COLUMNS, *scores}, without_sheet(index))
         for column, values in analysis.get("select", {}).items():
             if column in known:
                 wanted = [str(v) for v in (values if isinstance(values, list) else [values])]
@@ -174,13 +174,17 @@ def _known_values(config: Config, index: Index, external: pd.DataFrame) -> dict[
     return known
 
 
-def _check_columns(analysis: Mapping[str, Any], key: str, known: Collection[str]) -> None:
-    for part in ("select", "split_by", "pool"):
-        for column in analysis.get(part, ()):
+def _check_columns(
+    analysis: Mapping[str, Any], key: str, known: Collection[str], lacking: str
+) -> None:
+    named = {part: analysis.get(part, ()) for part in ("select", "split_by", "pool", "covariates")}
+    named["group"] = [analysis["group"]] if "group" in analysis else []
+    for part, columns in named.items():
+        for column in columns:
             if column not in known:
                 raise ConfigError(
                     f"{key}.{part}", column, "a column of the long table or a score",
-                    nearest(str(column), known),
+                    nearest(str(column), known) + lacking,
                 )  # fmt: skip
 
 
@@ -276,6 +280,8 @@ def _check_own_values(
     _check_values(f"{key} (methods)", methods, known["method"], "method")
     partner = analysis.get("with") or {}
     _check_values(f"{key}.with.score", partner.get("score", ()), scores, "score")
+    if "score" in analysis:
+        _check_values(f"{key}.score", [analysis["score"]], scores, "score")
     if "measure" in partner:
         _check_values(f"{key}.with.measure", [partner["measure"]], known["measure"], "measure")
 

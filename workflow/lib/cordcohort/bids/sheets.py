@@ -18,6 +18,7 @@ SCORE_COLUMNS = ["dataset", "subject", "person", "session", "time_point", "varia
 ID_COLUMN = "participant_id"
 SESSION_COLUMN = "session_id"
 TIME_COLUMN = "time_point"
+NO_PARTICIPANTS = "no participants.tsv"
 _ADD_COLUMN = "add that column, or save the sheet as tab-separated text"
 
 
@@ -105,7 +106,8 @@ def _read_participants(root: Path, columns: Columns, sheets: Sheets) -> None:
         named = [c for c in (columns.site, columns.vendor, columns.person, columns.split) if c]
         if named:
             raise SheetError(path, f"a sheet with {named}", "no file", "add it to the data set")
-        sheets.notes.append((path.name, "no participants.tsv: sites and scores are not known"))
+        reason = f"{NO_PARTICIPANTS}: sites and scores are not known"
+        sheets.notes.append((path.name, reason))
         return
     frame = _identified(_require(read_tsv(path), path, ID_COLUMN))
     roles = {role: _column(path, frame, role, columns) for role in USUAL_COLUMNS}

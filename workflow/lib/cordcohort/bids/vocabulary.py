@@ -9,7 +9,7 @@ import pandas as pd
 
 from cordcohort.bids.index import Index
 from cordcohort.bids.labels import LABEL_NAMES
-from cordcohort.bids.sheets import SPLITS
+from cordcohort.bids.sheets import NO_PARTICIPANTS, SPLITS
 from cordcohort.config import Config
 from cordcohort.measures.region_codes import REGION_CODES
 from cordcohort.model_uses import STRUCTURES
@@ -61,6 +61,13 @@ def score_categories(config: Config, index: Index) -> dict[str, set[str]]:
     return found
 
 
+def without_sheet(index: Index) -> str:
+    """Addition to a way out: which data sets have no participants.tsv; empty where all have it."""
+    told = index.unmatched[index.unmatched["reason"].str.startswith(NO_PARTICIPANTS)]
+    names = ", ".join(sorted(set(told["dataset"])))
+    return f" (without participants.tsv: {names}; columns of it are not known)" if names else ""
+
+
 def text_score_lines(config: Config, index: Index) -> list[str]:
     """Cells of scores that an analysis uses as numbers and that hold text, a line a score.
 
@@ -84,6 +91,7 @@ def text_score_lines(config: Config, index: Index) -> list[str]:
                 f"analysis {analysis['name']!r}: score {variable!r} is to be a number, but "
                 f"{int(text.sum())} of {len(cells)} cells are text: {', '.join(named)}"
                 + (f" and {more} more" if more else "")
+                + "; expected numbers, correct the sheet"
             )
     return lines
 
@@ -92,5 +100,7 @@ def _numbers_of(analysis: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
     """Scores that an analysis takes as numbers, and whether text can never be meant."""
     for variable in (analysis.get("with") or {}).get("score", ()):
         yield variable, True
+    if "score" in analysis:
+        yield analysis["score"], True
     for variable in analysis.get("covariates", ()):
         yield variable, False

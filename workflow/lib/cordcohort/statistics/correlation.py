@@ -102,7 +102,7 @@ def correlation(selection: Selection, p: Parameters) -> Outcome:
                 row = partial_spearman_row(x_values, y_values, design, str(p["interval"]))
             else:
                 row = spearman_row(x_values, y_values, str(p["interval"]))
-            row = _with_text(row, selection.scores, target, time_point, set(x["person_key"]))
+            row = with_text(row, selection.scores, target, time_point, set(x["person_key"]))
             head = {"with": target, "time_point": time_point, "controlled_for":
                     ", ".join(p["covariates"])}  # fmt: skip
             rows.append({**stratum, **head, "n_incomplete": len(joined) - len(complete), **row})
@@ -129,14 +129,14 @@ def _couples(
     couples: list[tuple[str, str, pd.DataFrame, pd.DataFrame]] = []
     for variable in p["with"]["score"]:
         values = score_values(scores, str(variable))
-        found = sorted(set(values["time_point"])) or [""]
+        found = time_points(scores, str(variable))
         for time_point in p["with"].get("time_point", found):
             y = values.loc[values["time_point"] == time_point, ["person_key", "value"]]
             couples.append((str(variable), str(time_point), x, y))
     return couples
 
 
-def _with_text(
+def with_text(
     row: dict[str, object], scores: pd.DataFrame, variable: str, time_point: str, persons: set[str]
 ) -> dict[str, object]:
     """Say for how many persons of a correlation the score is text that is no number."""
@@ -152,6 +152,13 @@ def _with_text(
     said = f"{n} with a score that is no number"
     reason = "; ".join(str(text) for text in (row["reason"], said) if text)
     return row | {"flag": row["flag"] or "warning", "reason": reason}
+
+
+def time_points(scores: pd.DataFrame, variable: str) -> list[str]:
+    """Time points of a score, those whose cells are all text too; one empty where it is absent."""
+    if scores.empty:
+        return [""]
+    return sorted(set(scores.loc[scores["variable"] == variable, "time_point"])) or [""]
 
 
 def score_values(scores: pd.DataFrame, variable: str) -> pd.DataFrame:

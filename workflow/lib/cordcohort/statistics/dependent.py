@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from cordcohort.statistics.corrections import CORRECTION_PARAMETERS, with_correction
-from cordcohort.statistics.correlation import rank_correlations, score_values, spearman_row
+from cordcohort.statistics.correlation import (
+    rank_correlations,
+    score_values,
+    spearman_row,
+    time_points,
+    with_text,
+)
 from cordcohort.statistics.intervals import DEFAULT_SEED, bootstrap_interval
 from cordcohort.statistics.paired_parts import COMPARABLE, merged_columns
 from cordcohort.statistics.partial import meng_z
@@ -19,9 +25,9 @@ from cordcohort.statistics.spread import cell_means, is_constant
 
 MIN_PERSONS = 5
 COLUMNS = [
-    "compared", "a", "b", "with", "time_point", "n", "rho_a", "rho_b", "rho_ab", "difference",
-    "ci_low", "ci_high", "ci_method", "z", "p", "p_method", "p_adjusted", "correction", "family",
-    "n_family", "flag", "reason",
+    "compared", "a", "b", "with", "time_point", "n", "n_incomplete", "rho_a", "rho_b", "rho_ab",
+    "difference", "ci_low", "ci_high", "ci_method", "z", "p", "p_method", "p_adjusted",
+    "correction", "family", "n_family", "flag", "reason",
 ]  # fmt: skip
 PARAMETERS = {
     "compare": {"enum": COMPARABLE, "description": "column whose two values are compared"},
@@ -65,23 +71,29 @@ def correlation_difference(selection: Selection, p: Parameters) -> Outcome:
     Returns
     -------
     Outcome
-        ``difference`` = rho_a - rho_b with a percentile bootstrap interval by person; ``z`` and
-        ``p`` by Meng, Rosenthal and Rubin on rank correlations.
+        ``n`` complete persons, ``n_incomplete`` with a value of a or b and without the other or
+        the score; ``difference`` = rho_a - rho_b with a percentile bootstrap interval by person;
+        ``z`` and ``p`` by Meng, Rosenthal and Rubin on rank correlations.
     """
     a, b = (str(v) for v in p["values"])
-    scores = score_values(selection.scores, str(p["score"]))
-    points = p["time_point"] or sorted(set(scores["time_point"])) or [""]
+    variable = str(p["score"])
+    scores = score_values(selection.scores, variable)
+    points = p["time_point"] or time_points(selection.scores, variable)
     rows: list[dict[str, object]] = []
     used: list[pd.Index] = [selection.rows.index[:0]]
     for stratum, part in selection.groups():
         for point in points:
-            y = scores.loc[scores["time_point"] == point, ["person_key", "value"]]
-            complete = _complete(part, str(p["compare"]), (a, b), y)
+            y = scores[scores["time_point"] == point][["person_key", "value"]]
+            joined = _joined(part, str(p["compare"]), (a, b), y)
+            complete = joined.dropna().reset_index(drop=True)
             used.append(part.index[part["person_key"].isin(set(complete["person_key"]))])
             head = {"compared": p["compare"], "a": a, "b": b, "with": p["score"],
                     "time_point": point}  # fmt: skip
             data = complete[["a", "b", "score"]].to_numpy(dtype=float)
-            rows.append({**stratum, **head, **difference_row(data)})
+            row = with_text(
+                difference_row(data), selection.scores, variable, point, set(joined["person_key"])
+            )
+            rows.append({**stratum, **head, "n_incomplete": len(joined) - len(complete), **row})
     table = with_correction(pd.DataFrame(rows), str(p["correction"]), p["family"])
     text = (
         f"Spearman correlations of {a} and of {b} with {p['score']} in the same persons, compared "
@@ -93,14 +105,15 @@ def correlation_difference(selection: Selection, p: Parameters) -> Outcome:
                    [str(p["compare"])], facts)  # fmt: skip
 
 
-def _complete(
+def _joined(
     part: pd.DataFrame, compare: str, values: tuple[str, str], y: pd.DataFrame
 ) -> pd.DataFrame:
-    out = y.rename(columns={"value": "score"})
-    for name, label in zip(("a", "b"), values, strict=True):
-        side = part[part[compare].astype("str") == label]
-        means = cell_means(side, ["person_key"]).rename(columns={"value": name})
-        out = out.merge(means, on="person_key", how="inner")
+    """Values a, b and the score of every person who has a or b."""
+    sides = [part[part[compare].astype("str") == label] for label in values]
+    first, second = (cell_means(side, ["person_key"]) for side in sides)
+    out = first.merge(second, on="person_key", how="outer", suffixes=("_a", "_b"))
+    out = out.merge(y, on="person_key", how="left")
+    out = out.rename(columns={"value_a": "a", "value_b": "b", "value": "score"})
     return out.sort_values("person_key", ignore_index=True)
 
 
