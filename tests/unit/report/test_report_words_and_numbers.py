@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from cordcohort.report.against_cohort import against, cohort_ranges
 from cordcohort.report.agreement_figures import agreement_figures, pairs_of
-from cordcohort.report.analysis_tables import readable
+from cordcohort.report.analysis_tables import counts_title, readable
 from cordcohort.report.correlation_figures import correlation_figures
 from cordcohort.report.distributions import distribution_figures
 from cordcohort.report.inputs import Analysis, Inputs
@@ -147,6 +147,15 @@ def test_a_result_table_tells_constants_once_and_joins_ends() -> None:
         "measure", "95 % interval", "scans: found / excluded / failed / used"
     ]  # fmt: skip
     assert shown.iloc[0].tolist() == ["Cross-sectional area [mm²]", "1 to 2", "3 / 0 / 1 / 2"]
+
+
+def test_scans_counted_once_for_each_method_are_said_to_be() -> None:
+    counts = pd.DataFrame({"site": ["x", "y"], "method": ["a", "b"], "n_found": [3, 3]})
+    plain = "scans: found / excluded / failed / used"
+    assert counts_title(pd.DataFrame({"method": ["a", "b"]}), counts) == plain
+    assert counts_title(pd.DataFrame({"rho": [0.5]}), counts.assign(method="a")) == plain
+    told = counts_title(pd.DataFrame({"rho": [0.5]}), counts)
+    assert told == "scans, once for each method: found / excluded / failed / used"
 
 
 def test_the_interval_of_an_equivalence_is_called_one_of_90_percent() -> None:

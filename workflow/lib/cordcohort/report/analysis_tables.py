@@ -84,6 +84,7 @@ def analysis_entry(analysis: Analysis, report: Path, published: str = "") -> dic
         write_people_table(report / counts_file, analysis.counts)
     table, remarks = _numbered_remarks(whole_rows(result))
     varying, constants = readable(table)
+    varying = varying.rename(columns={COUNTS_TITLE: counts_title(result, analysis.counts)})
     counts = _in_words(analysis.counts)
     laid_out = laid_out_blocks(analysis.kind, whole_rows(result))
     return {
@@ -106,6 +107,23 @@ def analysis_entry(analysis: Analysis, report: Path, published: str = "") -> dic
         "flow": write_analysis_flow(analysis, report),
         "counts_file": "" if analysis.counts.empty else counts_file,
     }
+
+
+def counts_title(result: pd.DataFrame, counts: pd.DataFrame) -> str:
+    """Heading of the counts beside the results: a scan counts once for each value compared.
+
+    Examples
+    --------
+    >>> beside = pd.DataFrame({"method": ["a", "b"], "site": ["x", "x"], "n_found": [3, 3]})
+    >>> counts_title(pd.DataFrame({"rho": [0.5]}), beside)
+    'scans, once for each method: found / excluded / failed / used'
+    """
+    added = [c for c in counts.columns if c != "site" and not str(c).startswith("n_")]
+    added = [c for c in added if c not in result.columns and counts[c].nunique() > 1]
+    if not added:
+        return COUNTS_TITLE
+    each = f"scans, once for each {' and '.join(head_text(c).lower() for c in added)}"
+    return COUNTS_TITLE.replace("scans", each, 1)
 
 
 def left_out_label(analysis: Analysis) -> str:
