@@ -18,13 +18,8 @@ from cordcohort.root import workflow_root
 from cordcohort.validation import nearest
 
 _NO_PROFILE = "none"  # the engine's word
-# The engine's own parser, with the flags of its installed plugins, says what a profile may hold.
-_ASK_ENGINE = """
-from snakemake.cli import get_argument_parser
-parser = get_argument_parser()
-for action in parser._actions:
-    print(*parser.get_possible_config_keys(action), sep="\\n")
-"""
+# Beside the adapters, since the package knows no engine.
+_ASK_ENGINE = Path("workflow", "scripts", "_profile_keys.py")
 _TEMPLATE_KEYS = ("__", "?")  # of yte, which makes other keys of them
 # What the engine and the SLURM plugin (2.7, 2.8) look for among the resources of a job; all other
 # names are free, so only what is nearly one of these is taken for a slip.
@@ -126,7 +121,6 @@ def _refuse_slips(path: Path, where: str, resources: Any) -> None:
 @functools.cache
 def _engine_keys() -> frozenset[str]:
     """Keys that a profile may hold; none where the engine does not tell, and nothing is judged."""
-    done = subprocess.run(
-        [sys.executable, "-c", _ASK_ENGINE], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, str(workflow_root() / _ASK_ENGINE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     return frozenset(done.stdout.split()) if done.returncode == 0 else frozenset()
