@@ -86,7 +86,7 @@ def test_a_study_without_training_declares_nothing(study: Path) -> None:
 
 def test_a_job_that_trains_reads_the_whole_index(study: Path) -> None:
     plan(study)
-    made = load_plan(content(), refresh=False, only=["train_own"], study_dir=study)
+    made = load_plan(content(), refresh=False, jobs=[("train_own", "")], study_dir=study)
     assert len(made.rows) == 2
 
 
