@@ -136,7 +136,8 @@ def test_published_and_trained_folder_are_one_model(study, published):
 def test_a_study_draws_with_a_published_folder_by_path_and_sha256(study, published):
     write_config(study, models=["own", "published"], external_models=[published])
     planned = _planned(study)
-    assert not [rule for rule in planned if rule.startswith(("nnunet_", "segment_nnunet"))]
+    assert not [rule for rule in planned if rule.startswith("nnunet_")]
+    assert planned.count("segment_nnunet") == 1  # the batch of the published model, not that of own
     run_command("cordcohort", "run", study, "--cores", "1", "--quiet", "all")
     own, theirs = (
         {(r["image_sha256"], r["structure"]): r["mask_sha256"] for r in _records(study, model)}
