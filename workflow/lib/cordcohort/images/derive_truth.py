@@ -148,6 +148,10 @@ def _one_session(
         truth = _average(usable, reference, options)
     except ImageError as error:
         return [_written(one, {}, FAILED, error.reason) for one in members]
+    if truth.carried and (own := reference.mask) is not None:
+        # It may lie anywhere, and records name no folder.
+        fixed = paths.soft_truth_files(reference.scan)["carried"]
+        write_image(fixed, own.data, own.affine, dtype=np.float32, like=own)
     return [_share(one, reference, truth, members) for one in members]
 
 
@@ -264,8 +268,6 @@ def _registration(one: Member, reference: Member, truth: SoftTruth) -> dict[str,
     carried = truth.carried[one.name]
     path, fixed = (paths.soft_truth_files(m.scan)["carried"] for m in (one, reference))
     write_image(path, carried.data, carried.affine, dtype=np.float32, like=reference.mask)
-    own = reference.mask  # may lie anywhere, and records name no folder
-    write_image(fixed, own.data, own.affine, dtype=np.float32, like=own)
     quality = truth.quality[one.name]
     shifts = truth.shifts[truth.shifts["contrast"] == one.name].drop(columns="contrast")
     world = truth.rigid.get(one.name)
