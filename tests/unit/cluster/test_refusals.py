@@ -129,6 +129,12 @@ def test_a_file_given_for_the_folder_of_a_profile_is_read(tmp_path):
     assert profile.read_profile(named) == profile.read_profile(flags) != {}
 
 
+def test_a_target_behind_the_name_of_a_profile_is_no_profile(tmp_path):
+    target = tmp_path / "report.html"
+    target.write_text("<html>")
+    assert profile.read_profile(["--workflow-profile", "none", str(target)]) == {}
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -58,6 +58,22 @@ def values_of(flags: Sequence[str], *names: str) -> list[str]:
     return found
 
 
+def named_profiles(flags: Sequence[str]) -> list[tuple[str, str]]:
+    """Flags that name a profile, with its name; what follows that is a target.
+
+    Examples
+    --------
+    >>> named_profiles(["--profile", "lab", "report.html", "--workflow-profile=slurm"])
+    [('--profile', 'lab'), ('--workflow-profile', 'slurm')]
+    """
+    told = ((before, flag, flag.partition("=")) for before, flag in pairwise(["", *flags]))
+    return [
+        (before, flag) if before in PROFILE_FLAGS else (name, value)
+        for before, flag, (name, equals, value) in told
+        if before in PROFILE_FLAGS or (equals and name in PROFILE_FLAGS)
+    ]
+
+
 def profile_file(flags: Sequence[str]) -> Path | None:
     """File of the profile that the engine's flags name, or nothing; a bare name may be one of ours.
 
@@ -67,7 +83,7 @@ def profile_file(flags: Sequence[str]) -> Path | None:
     ('slurm', None)
     """
     ours = workflow_root() / "config" / "profiles"
-    for name in values_of(flags, *PROFILE_FLAGS):
+    for _, name in named_profiles(flags):
         if Path(name).is_file():
             return Path(name)
         places = (ours, Path(), Path("profiles"), *_ENGINE_FOLDERS)

@@ -7,11 +7,10 @@ import functools
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from cordcohort.cluster.profile import DEFAULTS, PROFILE_FLAGS, profile_file
+from cordcohort.cluster.profile import DEFAULTS, named_profiles, profile_file
 from cordcohort.errors import ConfigError, CordcohortError
 from cordcohort.files import read_yaml
 from cordcohort.root import workflow_root
@@ -41,12 +40,7 @@ def refuse_no_profile(flags: Sequence[str]) -> None:
     CordcohortError
         With the nearest name beside it.
     """
-    for before, flag in pairwise(["", *flags]):
-        name, equals, value = flag.partition("=")
-        if before in PROFILE_FLAGS:
-            name, value = before, flag
-        elif not equals or name not in PROFILE_FLAGS:
-            continue
+    for name, value in named_profiles(flags):
         if value == _NO_PROFILE or profile_file([name, value]) is not None:
             continue
         ours = workflow_root() / "config" / "profiles"

@@ -27,7 +27,7 @@ from cordcohort.root import workflow_root
 _OLDEST_CONDA = (24, 7, 1)  # that the engine (9.20 to 9.26) takes
 _PATIENCE_S = 120  # a network disk that wakes up
 _DRY_RUNS = {"-n", "--dry-run", "--dryrun"}
-_RUNS_NOTHING = {"-n", "--dry-run", "--dryrun", "--unlock", "--nolock", "--lint", "--summary", "-D"}
+_RUNS_NOTHING = {*_DRY_RUNS, "--unlock", "--nolock", "--lint", "--summary", "-D"}
 
 
 def refuse_early(
