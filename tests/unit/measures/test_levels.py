@@ -9,7 +9,6 @@ from cordcohort.measures.levels import (
     level_range,
     levels_from_discs,
     levels_from_map,
-    slices_of,
 )
 from cordcohort.nifti import read_mask
 
@@ -59,10 +58,6 @@ def test_ranges_name_their_levels_and_refuse_what_is_not_one():
     for text in ("C3-C2", "c2-c3", "C8", "2:3", ""):
         with pytest.raises(ValueError, match="expected a range"):
             level_range(text)
-
-
-def test_slices_of_a_range_are_rising():
-    assert slices_of({5: "C3", 2: "C4", 6: "C2", 4: "C3"}, ["C2", "C3"]) == [4, 5, 6]
 
 
 def test_discs_and_map_of_the_template_agree(shared_data):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
-from cordcohort.measures.kinds import measure_batch
+from cordcohort.measures.kinds import measure
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.shape import measure_shape
 from cordcohort.measures.task import Task
@@ -219,10 +219,8 @@ def test_a_scan_without_any_mask_does_not_vanish():
     assert (row["flag"], row["reason"]) == ("failed", "[truncated] ...")
 
 
-def test_a_batch_is_the_same_as_its_scans(cord):
-    tasks = [Task(SCAN | {"subject": s}, [entry(cord[1])], f"{s}.parquet") for s in ("01", "02")]
-    tables = measure_batch("shape", tasks, MeasureOptions())
-    assert list(tables) == ["01.parquet", "02.parquet"]
-    assert set(tables["02.parquet"]["subject"]) == {"02"}
+def test_a_kind_measures_the_scan_of_its_task_and_an_unknown_kind_is_refused(cord):
+    task = Task(SCAN | {"subject": "02"}, [entry(cord[1])], "02.parquet")
+    assert set(measure("shape", task, MeasureOptions())["subject"]) == {"02"}
     with pytest.raises(ValueError, match="expected one of"):
-        measure_batch("volume", tasks, MeasureOptions())
+        measure("volume", task, MeasureOptions())

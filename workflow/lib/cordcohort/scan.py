@@ -58,11 +58,6 @@ def subject_of(name: str) -> str:
     return "/".join(name.split("/", 2)[:2])
 
 
-def scan_key(scan: Row) -> dict[str, str]:
-    """The six columns that identify a scan in the long table."""
-    return {column: str(scan[column]) for column in SCAN_KEY}
-
-
 def is_series(scan: Row) -> bool:
     """Whether a scan is a diffusion series, not the mean image of one.
 

@@ -13,7 +13,6 @@ from cordcohort import scan as paths
 from cordcohort.config import Config
 
 RULE = "soft_truth"
-FROM_RECORD = "record"
 
 
 def takes_part(row: paths.Row, config: Config, models: Iterable[str]) -> bool:

@@ -1,8 +1,6 @@
-"""The kinds of measures and how a batch of scans goes through one of them."""
+"""The kinds of measures and how a scan goes through one of them."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import pandas as pd
 
@@ -51,10 +49,3 @@ def measure(kind: str, task: Task, options: MeasureOptions) -> pd.DataFrame:
     if kind == "resolution":
         return measure_resolution(task.scan, task.masks, options, task.models)
     raise ValueError(f"kind of measure: expected one of {KINDS}, got {kind!r}")
-
-
-def measure_batch(
-    kind: str, tasks: Iterable[Task], options: MeasureOptions
-) -> dict[str, pd.DataFrame]:
-    """Measure the scans of a batch: output path to long table."""
-    return {task.output: measure(kind, task, options) for task in tasks}

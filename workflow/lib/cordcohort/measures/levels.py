@@ -125,12 +125,6 @@ def _above(height: float) -> int:
     return int(np.floor(height + ROUNDING)) + 1
 
 
-def slices_of(levels: Mapping[int, str], wanted: Iterable[str]) -> list[int]:
-    """Slice numbers of some levels, rising."""
-    names = set(wanted)
-    return sorted(k for k, name in levels.items() if name in names)
-
-
 def level_range(text: str, names: Sequence[str] = VERTEBRAE) -> list[str]:
     """The levels of a range such as ``C2-C3``, from above to below.
 

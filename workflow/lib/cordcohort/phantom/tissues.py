@@ -68,15 +68,3 @@ GREY_MATTER: Final = (Tissue.LEFT_GM, Tissue.RIGHT_GM)
 CORD: Final = REGIONS
 CANAL: Final = (*REGIONS, Tissue.CSF, Tissue.NERVE_ROOT)
 """The dural sac: cord, cerebrospinal fluid and the roots that cross it."""
-
-SPINE: Final = (
-    Tissue.CORTICAL_BONE,
-    Tissue.MARROW,
-    Tissue.DISC_NUCLEUS,
-    Tissue.DISC_ANNULUS,
-    Tissue.LIGAMENT,
-    Tissue.POSTERIOR_ARCH,
-    Tissue.FACET,
-)
-REGION_NAMES: Final = {int(region): region.name.lower() for region in REGIONS}
-"""Region code to the name used in the column `structure` of the long table."""

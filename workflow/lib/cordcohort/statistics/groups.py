@@ -24,7 +24,6 @@ from cordcohort.statistics.select import Selection
 from cordcohort.statistics.spread import cell_means
 
 TESTS = ("mann_whitney", "kruskal_wallis", "anova", "tukey")
-PAIRWISE = ("mann_whitney", "tukey")
 NAMES = {
     "mann_whitney": "two-sided Mann-Whitney U tests (exact without ties up to 20 in the smaller "
     "group) with the rank-biserial correlation",
