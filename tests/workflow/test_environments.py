@@ -123,12 +123,15 @@ def test_cpu_and_gpu_environment_differ_in_torch_only(root, name):
 
 
 def test_every_rule_that_may_ask_for_a_gpu_has_the_environment_of_its_device(root):
+    checked = set()
     for file in sorted((root / "workflow" / "rules").glob("*.smk")):
         for block in re.split(r"^\s*rule(?: \w+)?:", file.read_text(), flags=re.MULTILINE)[1:]:
             if asked := re.search(r"gpu=int\((.*?) == \"cuda\"\)", block):
                 environment = re.search(r'torch_environment\("\w+", (.*?)\)\n', block)
                 assert environment, file.name
                 assert environment[1] == asked[1], file.name
+                checked.add(file.name)
+    assert {"segmentation.smk", "nnunet.smk", "training.smk", "nnunet_training.smk"} <= checked
 
 
 def test_every_version_is_exact_and_no_pin_file_can_fall_back(root):

@@ -187,23 +187,29 @@ def scan_counter(study: Path) -> Callable[[], tuple[int, int]]:
 
 def outcome_lines(study: Path) -> list[str]:
     """What a finished run should say last: what became of the scans, and where the report is."""
-    from cordcohort.cohort.scans import read_outcomes  # noqa: PLC0415 - pandas is slow to load
+    from cordcohort.cohort.scans import (  # noqa: PLC0415 - pandas is slow to load
+        failed_in_part,
+        read_outcomes,
+    )
 
     scans = read_outcomes(study)
     if scans is None:
         raise CordcohortError(
             f"{study / SCANS}: expected the table of scans; run `cordcohort run {study}`"
         )
-    return [*_told(scans), f"report: {(study / REPORT).resolve()}"]
+    return [
+        *_told(scans, int(failed_in_part(scans).sum())),
+        f"report: {(study / REPORT).resolve()}",
+    ]
 
 
-def _told(scans: pd.DataFrame) -> Iterable[str]:
+def _told(scans: pd.DataFrame, n_in_part: int) -> Iterable[str]:
     counts = {str(state): int(n) for state, n in scans["state"].value_counts().items()}
     always = {"measured": 0, "failed": 0}
     words = [f"{n} {state.replace('_', ' ')}" for state, n in (always | counts).items()]
     yield f"{len(scans)} scans: {', '.join(words)}"
-    n_other = int(((scans["failures"] != "") & ~scans["state"].isin(("failed", "excluded"))).sum())
-    if n_other:
-        yield f"{n_other} scan{'s' if n_other > 1 else ''} on which some of several methods failed"
-    if n_other or counts.get("failed"):
+    if n_in_part:
+        ending = "s" if n_in_part > 1 else ""
+        yield f"{n_in_part} scan{ending} on which some of several methods failed"
+    if n_in_part or counts.get("failed"):
         yield "the report says who failed, on what, and why"

@@ -87,7 +87,9 @@ STAGES = {
 }  # fmt: skip
 
 
-def read_engine_log(lines: Iterable[str], rule_of_array: Callable[[str], str] = str) -> JobCounts:
+def read_engine_log(
+    lines: Iterable[str], rule_of_array: Callable[[str], str] = lambda _: ""
+) -> JobCounts:
     """Count jobs in what the engine logged of one run.
 
     Parameters
@@ -185,16 +187,20 @@ def scans_by_site(study: Path, models: Sequence[ModelUse]) -> dict[str, dict[str
 
 def outcomes_by_site(study: Path) -> dict[str, dict[str, int]]:
     """What became of the scans, by site, as the report of the last run counts them."""
-    from cordcohort.cohort.scans import read_outcomes  # noqa: PLC0415 - pandas is slow to load
+    from cordcohort.cohort.scans import (  # noqa: PLC0415 - pandas is slow to load
+        failed_in_part,
+        read_outcomes,
+    )
 
     scans = read_outcomes(study)
     if scans is None:
         return {}
     counts: dict[str, Counter[str]] = {}
-    for row in scans[["dataset", "site", "state", "failures"]].to_dict("records"):
+    told = scans[["dataset", "site", "state"]].assign(in_part=failed_in_part(scans))
+    for row in told.to_dict("records"):
         site = counts.setdefault(_site_name(row), Counter())
         site[str(row["state"]).replace("_", " ")] += 1
-        site[IN_PART] += row["failures"] != "" and row["state"] not in ("failed", "excluded")
+        site[IN_PART] += row["in_part"]
     return {site: dict(count) for site, count in sorted(counts.items())}
 
 

@@ -10,7 +10,14 @@ import numpy as np
 import pandas as pd
 
 from cordcohort.cohort.exclusion import is_of_scan, read_entries, scan_matches
-from cordcohort.cohort.failures import Methods, decisive_rows, failures_text, method_failures
+from cordcohort.cohort.failures import (
+    EXCLUDED,
+    FAILED,
+    Methods,
+    decisive_rows,
+    failures_text,
+    method_failures,
+)
 from cordcohort.cohort.gather import scan_codes, without_folders
 from cordcohort.scan import SCANS
 from cordcohort.table import JOINED_COLUMNS, SCAN_KEY, read_parquet
@@ -96,10 +103,23 @@ def with_state(scans: pd.DataFrame) -> pd.DataFrame:
         has_values = scans["n_values"] > 0
     else:
         has_values = scans["status"] == "ok"
-    ended = scans["status"].isin(("failed", "excluded"))
+    ended = scans["status"].isin((FAILED, EXCLUDED))
     empty = scans["status"].where(scans["status"] == "no_image", "not_measured")
     state = scans["status"].where(ended, empty.mask(has_values, "measured"))
     return scans.assign(state=state.astype("str"))
+
+
+def failed_in_part(scans: pd.DataFrame) -> pd.Series:
+    """Which scans with their ``state`` are in order although a method failed on them.
+
+    Examples
+    --------
+    >>> scans = pd.DataFrame({"state": ["measured", "measured", "failed"],
+    ...                       "failures": ["net: no cord", "", "net: no cord"]})
+    >>> failed_in_part(scans).tolist()
+    [True, False, False]
+    """
+    return (scans["failures"] != "") & ~scans["state"].isin((FAILED, EXCLUDED))
 
 
 def read_outcomes(study: Path) -> pd.DataFrame | None:

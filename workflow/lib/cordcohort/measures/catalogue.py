@@ -38,9 +38,8 @@ from cordcohort.measures.lesion_catalogue import ANIMA, LESION_MEASURES
 from cordcohort.measures.measure import Measure
 
 _PROCESS = "sct_process_segmentation (Spinal Cord Toolbox), see measures.geometry"
-LONGEST_LEVEL_MM = (
-    30.0  # the longest segments of the human cord, in the middle of the back, have 25
-)
+# The longest segments of the human cord, in the middle of the back, have 25 mm.
+LONGEST_LEVEL_MM = 30.0
 _ROOTLETS = "Valosek et al. 2024, see measures.spinal"
 
 _MEASURES = (

@@ -156,7 +156,7 @@ def _tests(part: pd.DataFrame, unit: str) -> list[Block]:
     return blocks
 
 
-def _regions(make: Callable[[pd.DataFrame, str], list[RegionTable]]) -> Layout:
+def _as_blocks(make: Callable[[pd.DataFrame, str], list[RegionTable]]) -> Layout:
     """Tables with title and note as blocks."""
 
     def blocks(part: pd.DataFrame, unit: str) -> list[Block]:
@@ -210,8 +210,8 @@ LAYOUTS: dict[str, Layout] = {
     "csa_error": _summaries,
     "csa_method_tests": _tests,
     "mask_scores": _scores,
-    SCORE_TABLE: _regions(score_tables),
+    SCORE_TABLE: _as_blocks(score_tables),
     "level_table": _levels,
-    "region_errors": _regions(region_error_tables),
-    "region_scores": _regions(region_score_tables),
+    "region_errors": _as_blocks(region_error_tables),
+    "region_scores": _as_blocks(region_score_tables),
 }
