@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from cordcohort.errors import CordcohortError
 from cordcohort.launch import engine_command, outcome_lines
-from cordcohort.progress import Line, Progress, fault_lines
+from cordcohort.progress import Line, Progress, ScanCounts, fault_lines
 from cordcohort.root import workflow_root
 from cordcohort.scan import SCANS
 from cordcohort.table import write_parquet
@@ -43,7 +43,7 @@ def test_the_user_s_profile_takes_the_place_of_ours(tmp_path):
 
 def test_progress_tells_what_runs_how_many_scans_and_how_long_is_left():
     clock = Clock()
-    progress = Progress(lambda: (3, 12), clock)
+    progress = Progress(lambda: ScanCounts(3, 0, 12), clock)
     assert progress.text() == "starting ..."
     clock.now = 30.0
     for line in ("rule shape_a_0001:", "    output: x", "5 of 20 steps (25%) done"):

@@ -179,18 +179,38 @@ def test_labels_that_contradict_leave_no_level_and_the_reason(cord, tmp_path, pl
     row = summary(table, "C2-C3")
     assert (row["flag"], np.isnan(row["value"]), row["n_voxels"]) == ("undefined", True, 0)
     assert fault in row["reason"]
-    whole = summary(table, "")
-    assert (whole["flag"], np.isfinite(whole["value"])) == ("warning", True)
+    whole = summary(table, "")  # needs no level
+    assert (whole["flag"], whole["reason"], np.isfinite(whole["value"])) == ("", "", True)
 
 
-def test_a_fault_of_the_first_source_is_told_although_the_next_one_is_used(cord, tmp_path):
+def test_a_fault_of_the_first_source_is_told_where_the_levels_of_the_next_one_are(cord, tmp_path):
     broken = entry(save(tmp_path / "b.nii.gz", np.zeros((5, 5, 5))), "discs")
     whole = np.zeros(SHAPE)
     whole[30, 30] = 4
     drawn = entry(save(tmp_path / "v.nii.gz", whole), "vertebrae", kind="dseg")
-    found, slices = levels_of([cord, broken, drawn])
+    masks = [cord, broken, drawn]
+    found, slices = levels_of(masks)
     assert list(slices) == ["C4"]
     assert "other_grid" in found.fault
+    table = measure_shape(SCAN, masks, MeasureOptions(level_ranges=("C3-C4",)))
+    for level in ("C4", "C3-C4"):
+        row = summary(table, level)
+        assert row["flag"] == "warning"
+        assert "other_grid" in row["reason"]
+    assert set(table.loc[table["level"] == "", "flag"]) == {""}
+
+
+def test_a_pmj_of_no_use_is_told_with_the_distances_from_it_and_not_with_the_whole_cord(
+    cord, tmp_path
+):
+    two = points({1: (30, 30, 29), 2: (30, 30, 20)})
+    masks = [cord, entry(save(tmp_path / "q.nii.gz", two), "pmj", kind="pmj")]
+    table = measure_shape(SCAN, masks, MeasureOptions(pmj_distances_mm=(20.0, 50.0)))
+    for distance in ("20", "50"):
+        row = summary(table, distance)
+        assert (row["level_kind"], row["flag"]) == ("pmj_mm", "undefined")
+        assert "2 places labelled" in row["reason"]
+    assert summary(table, "")["flag"] == ""
 
 
 def test_a_range_outside_of_the_labelled_levels_is_counted_as_undefined(cord, tmp_path):

@@ -107,13 +107,16 @@ def test_levels_can_be_left_out(cord, tmp_path):
     assert set(table["level"]) == {""}
 
 
-def test_broken_level_labels_leave_the_area_and_a_warning(cord, tmp_path):
+def test_broken_level_labels_leave_the_area_of_the_cord_as_it_is(cord, tmp_path):
     path = save(tmp_path / "vertebrae.nii.gz", np.zeros((10, 10, 5)))
     masks = [entry(cord[1]), entry(path, structure="vertebrae", kind="dseg")]
-    row = summary(measure_shape(SCAN, masks))
-    assert row["flag"] == "warning"
-    assert "other_grid" in row["reason"]
-    assert np.isfinite(row["value"])
+    table = measure_shape(SCAN, masks)
+    row, alone = summary(table), summary(measure_shape(SCAN, masks[:1]))
+    assert (row["flag"], row["reason"]) == ("", "")
+    assert row["value"] == alone["value"]
+    at_level = table[(table["level"] == "C2-C3") & (table["measure"] == "csa_mm2")]
+    assert set(at_level["flag"]) == {"undefined"}
+    assert at_level["reason"].str.contains("other_grid").all()
 
 
 PERMUTED_AND_FLIPPED = [  # also to left-handed order

@@ -124,7 +124,7 @@ def start(path: Path | str, works: Sequence[Work]) -> set[str]:
     set of str
         Names of the scans.
     """
-    known = _entries(path)
+    known = entries_of(path)
     kept = {work.name: _finished(work, known.get(work.name)) for work in works}
     begun = {work.unit for work in works if not kept[work.name]}
     entries: dict[str, dict[str, Any]] = {}
@@ -151,7 +151,7 @@ def finish(path: Path | str, works: Sequence[Work], made: set[str]) -> None:
     made : set of str
         What :func:`start` gave.
     """
-    known = _entries(path)
+    known = entries_of(path)
     entries: dict[str, dict[str, Any]] = {}
     for work in works:
         files = _states(work.made) if work.name in made else known.get(work.name, {}).get("files")
@@ -284,7 +284,7 @@ def _named_in(record: str, content: Mapping[str, Any]) -> list[str]:
     return [str(Path(record).parent / Path(name).name) for name in names if name]
 
 
-def _entries(path: Path | str) -> dict[str, dict[str, Any]]:
+def entries_of(path: Path | str) -> dict[str, dict[str, Any]]:
     """Entries of a list; none of one that is not there, damaged or of another schema."""
     try:
         content = read_record(path, SCHEMA)

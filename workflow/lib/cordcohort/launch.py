@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,8 @@ from cordcohort.errors import CordcohortError
 from cordcohort.prepared import PREPARED_VARIABLE
 from cordcohort.progress import Line, Progress, fault_lines
 from cordcohort.root import workflow_root
-from cordcohort.scan import SCANS, measure_table
+from cordcohort.run_count import RunCount, begin_count, kept_line
+from cordcohort.scan import SCANS
 from cordcohort.signals import SignalError, end_group, ended_by_signals
 from cordcohort.study_lock import StudyLock
 
@@ -104,10 +105,11 @@ def run_study(
     command = engine_command(study, flags)
     environment = os.environ | {"PYTHONUNBUFFERED": "1", PREPARED_VARIABLE: prepared}
     options: dict[str, Any] = {"env": environment, "pass_fds": [lock.descriptor] if lock else []}
-    if only_talks(flags):
+    count = None if only_looks(flags) else _counted(study)
+    if count is None or only_talks(flags):
         status = subprocess.run(command, check=False, **options).returncode
     else:
-        status = _run_quietly(command, study, options)
+        status = _run_quietly(command, study, options, count)
     if lock is not None:
         lock.engine_ended(status)
     if status < 0:
@@ -117,8 +119,15 @@ def run_study(
             f"go on with `cordcohort run {study}`\n"
         )
     if status == 0 and (study / REPORT).is_file():
-        sys.stdout.write("\n".join(outcome_lines(study)) + "\n")
+        sys.stdout.write("\n".join(outcome_lines(study, count)) + "\n")
     return status
+
+
+def _counted(study: Path) -> RunCount:
+    """The count of the scans of a run that begins now."""
+    from cordcohort.bids.index import read_index, rows_of  # noqa: PLC0415 - pandas is slow to load
+
+    return begin_count(study, rows_of(read_index(study).scans), study / LOG)
 
 
 def only_talks(flags: Sequence[str]) -> bool:
@@ -126,18 +135,18 @@ def only_talks(flags: Sequence[str]) -> bool:
     return bool(_TALKING & {flag.split("=")[0] for flag in flags})
 
 
-def _run_quietly(command: list[str], study: Path, options: Mapping[str, Any]) -> int:
+def _run_quietly(
+    command: list[str], study: Path, options: Mapping[str, Any], count: RunCount
+) -> int:
     """Run with one line of progress; all that the engine says goes to the log.
 
     Gives the engine's exit status, negative where a signal ended it or the command.
     """
-    log = study / LOG
-    log.parent.mkdir(parents=True, exist_ok=True)
-    progress = Progress(scan_counter(study))
+    progress = Progress(count.measured)
     shown = Line(sys.stderr)
     ended_by = 0
     with (
-        Kept(log) as kept,
+        Kept(study / LOG) as kept,
         ended_by_signals(),
         subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
@@ -171,22 +180,11 @@ def _tell_fault(study: Path, kept: Kept) -> None:
     sys.stderr.write(f"cordcohort: the run stopped; everything it said is in {kept.path}\n")
 
 
-def scan_counter(study: Path) -> Callable[[], tuple[int, int]]:
-    """Function that counts scans that are done, measured or failed, of all scans of the index."""
-    from cordcohort.bids.index import read_index, rows_of  # noqa: PLC0415 - pandas is slow to load
+def outcome_lines(study: Path, count: RunCount | None = None) -> list[str]:
+    """What a finished run should say last: what became of the scans, and where the report is.
 
-    tables = [study / measure_table(row, "shape") for row in rows_of(read_index(study).scans)]
-    waiting = set(tables)
-
-    def count() -> tuple[int, int]:
-        waiting.difference_update([path for path in waiting if path.is_file()])
-        return len(tables) - len(waiting), len(tables)
-
-    return count
-
-
-def outcome_lines(study: Path) -> list[str]:
-    """What a finished run should say last: what became of the scans, and where the report is."""
+    With the ``count`` of a run also how many scans it left as they were.
+    """
     from cordcohort.cohort.scans import (  # noqa: PLC0415 - pandas is slow to load
         failed_in_part,
         read_outcomes,
@@ -197,10 +195,9 @@ def outcome_lines(study: Path) -> list[str]:
         raise CordcohortError(
             f"{study / SCANS}: expected the table of scans; run `cordcohort run {study}`"
         )
-    return [
-        *_told(scans, int(failed_in_part(scans).sum())),
-        f"report: {(study / REPORT).resolve()}",
-    ]
+    kept = kept_line(count.worked_out()) if count else ""
+    told = [*_told(scans, int(failed_in_part(scans).sum())), *([kept] if kept else [])]
+    return [*told, f"report: {(study / REPORT).resolve()}"]
 
 
 def _told(scans: pd.DataFrame, n_in_part: int) -> Iterable[str]:

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 _PLAIN_EVERY_S = 10.0
 _TERMINAL_EVERY_S = 0.5
@@ -34,6 +34,26 @@ _EMPTY_LOG = re.compile(r"^Logfile .*(empty file|not found\.)$")
 _SILENT = "a job ended without a word: killed, or out of memory; run again"
 
 
+class ScanCounts(NamedTuple):
+    """Scans that a run has made anew, that stand as they were before it, and all scans."""
+
+    anew: int
+    kept: int
+    total: int
+
+    def text(self) -> str:
+        """In words; where nothing was there before the run, all are new.
+
+        Examples
+        --------
+        >>> ScanCounts(3, 0, 12).text(), ScanCounts(1, 10, 12).text()
+        ('scans done 3/12', 'scans 1 anew + 10 as before, of 12')
+        """
+        if not self.kept:
+            return f"scans done {self.anew}/{self.total}"
+        return f"scans {self.anew} anew + {self.kept} as before, of {self.total}"
+
+
 @dataclass
 class Progress:
     """What the engine's output tells of a run.
@@ -41,12 +61,12 @@ class Progress:
     Parameters
     ----------
     count_scans : callable
-        Gives the number of scans done so far, measured or failed, and of all scans.
+        Gives the scans that are measured, or failed, so far.
     clock : callable
         Seconds.
     """
 
-    count_scans: Callable[[], tuple[int, int]]
+    count_scans: Callable[[], ScanCounts]
     clock: Callable[[], float] = time.monotonic
     rule: str = "starting"
     n_done: int = 0
@@ -74,10 +94,9 @@ class Progress:
         """One line: what runs, steps, scans, time left."""
         if not self.n_steps:
             return f"{self.rule} ..."
-        done, total = self.count_scans()
         left = "done" if self.finished else f"about {self._left()} left"
         steps = f"step {self.n_done}/{self.n_steps}"
-        return f"{steps} | scans done {done}/{total} | {left} | {self.rule}"
+        return f"{steps} | {self.count_scans().text()} | {left} | {self.rule}"
 
     def _left(self) -> str:
         elapsed_s = self.clock() - self.started

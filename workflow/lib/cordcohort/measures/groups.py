@@ -81,7 +81,7 @@ def groups_of(slices: Iterable[int], levels: ScanLevels, options: MeasureOptions
         if k in levels.by_slice:
             by_level.setdefault(levels.by_slice[k], set()).add(k)
     groups += [
-        Group(name, frozenset(ks), levels.note, levels.kind)
+        Group(name, frozenset(ks), levels.told, levels.kind)
         for name, ks in sorted(by_level.items())
     ]
     groups += _skipped(by_level, levels, options)
@@ -122,14 +122,18 @@ def _range(
     if not any(inside):
         reason = missing if levels.by_slice else levels.fault
         return Group(text, frozenset(), reason, levels.kind, undefined=True)
-    note = "; ".join(part for part in (levels.note, missing) if part)
+    note = "; ".join(part for part in (levels.told, missing) if part)
     return Group(text, frozenset().union(*inside), note, levels.kind)
 
 
 def _distances(present: list[int], levels: ScanLevels, options: MeasureOptions) -> list[Group]:
-    """Stretches of the cord at distances from the PMJ."""
+    """Stretches of the cord at distances from the PMJ; undefined where its label is of no use."""
     if levels.pmj is None:
-        return []
+        asked = options.pmj_distances_mm if levels.pmj_fault else ()
+        return [
+            Group(f"{mm:g}", frozenset(), levels.pmj_fault, PMJ_KIND, undefined=True)
+            for mm in asked
+        ]
     groups: list[Group] = []
     held = set(present)
     for distance_mm in options.pmj_distances_mm:

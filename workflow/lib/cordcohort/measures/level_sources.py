@@ -67,6 +67,17 @@ class ScanLevels:
     pmj_note: str = ""
     pmj_fault: str = ""
 
+    @property
+    def told(self) -> str:
+        """What stands with every value at these levels: their note, and better sources that failed.
+
+        Examples
+        --------
+        >>> ScanLevels({4: "C3"}, note="levels: from elsewhere", fault="discs: empty").told
+        'levels: from elsewhere; discs: empty'
+        """
+        return "; ".join(text for text in (self.note, self.fault) if text)
+
 
 NO_LEVELS = ScanLevels()
 

@@ -140,16 +140,13 @@ def mask_rows(
         angle_correction=options.angle_correction,
         normalise_slices=options.normalise_slices,
     )
-    notes = _scan_notes(mask, geometry, line, levels)
+    notes = _scan_notes(mask, geometry, line)
     return geometry_rows(geometry, kind, mask.base, levels, options=options, notes=notes)
 
 
-def _scan_notes(
-    mask: ScanMask, geometry: SliceGeometry, line: Centreline | None, levels: ScanLevels
-) -> list[str]:
-    """What a reader of the scan's summary must know."""
-    notes = [*mask.notes, mask.warning, levels.fault, levels.pmj_fault]
-    notes = [text for text in notes if text]
+def _scan_notes(mask: ScanMask, geometry: SliceGeometry, line: Centreline | None) -> list[str]:
+    """What a reader of the scan's summary must know; what its levels lack stands with these."""
+    notes = [text for text in (*mask.notes, mask.warning) if text]
     if mask.structure != CORD and line is None:
         notes.append("no cord mask: tilt taken from the structure itself")
     if len(geometry.index) == 1 and line is None:
