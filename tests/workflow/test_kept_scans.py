@@ -32,8 +32,8 @@ def _config(study, **changes) -> None:
     write_config(study, content | changes)
 
 
-def _run(study, *flags) -> None:
-    run_command("cordcohort", "run", study, "--cores", "2", "--quiet", "all", *flags)
+def _run(study, *flags) -> str:
+    return run_command("cordcohort", "run", study, "--cores", "2", "--quiet", "all", *flags).stdout
 
 
 def _times(study) -> dict[str, int]:
@@ -80,7 +80,7 @@ def test_a_changed_image_makes_its_own_files_anew_and_the_tables_of_a_study_from
 ):
     before = _times(study)
     _change(next((study / "data" / "north").glob("sub-02/**/anat/*_T2w.nii.gz")))
-    _run(study)
+    assert "1 scan worked out anew, 2 kept as they were\n" in _run(study)
     after = _times(study)
     for stage in (*STAGES, f"segmentation/north/{MODEL}", "measures/shape"):
         assert _renewed(before, after, stage) == {"sub-02"}, stage

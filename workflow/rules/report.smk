@@ -31,6 +31,7 @@ rule subject_pages:
         paths.COHORT,
         paths.SCANS,
         paths.SCORES,
+        paths.PARTICIPANTS,
         STAGES.inputs(PLAN.picture_records),
     output:
         directory("results/report/subjects"),
@@ -57,6 +58,7 @@ rule report:
         paths.COHORT,
         paths.SCANS,
         paths.SCORES,
+        paths.PARTICIPANTS,
         [f"results/statistics/{name}.json" for name in PLAN.analyses()],
         pages="results/report/subjects",
     output:

@@ -89,6 +89,27 @@ def test_a_travelling_person_is_one_person_under_several_labels(tmp_path):
     assert scans["person"].tolist() == ["traveller", "a-09", "traveller", "b-09"]
 
 
+def test_field_strengths_are_told_by_the_sidecars_of_each_session(tmp_path, site):
+    told = {
+        "01/ses-1": {"MagneticFieldStrength": 2.89362},
+        "01/ses-2": {"MagneticFieldStrength": "1.5"},
+        "02": {"MagneticFieldStrength": 30000}, "03": {"MagneticFieldStrength": [3]}, "04": {},
+        "05": {"MagneticFieldStrength": True}, "06": [3.0], "07": {"MagneticFieldStrength": -3},
+    }  # fmt: skip
+    for folder, content in told.items():
+        stem = f"sub-{folder}".replace("/", "_")
+        put(site, f"sub-{folder}/anat/{stem}_T2w.nii.gz")
+        put_json(site, f"sub-{folder}/anat/{stem}_T2w.json", content)
+    put(site, "sub-04/anat/sub-04_T1w.nii.gz", "sub-08/anat/sub-08_T1w.nii.gz")
+    put_json(site, "sub-04/anat/sub-04_T1w.json", {"MagneticFieldStrength": 7})
+    put_text(site, "sub-08/anat/sub-08_T1w.json", "{")
+    people = index_of(tmp_path, site).participants
+    found = dict(zip(people["subject"], people["field_strength"], strict=True))
+    assert found == {"01": "1.5, 2.89362", "04": "7"} | dict.fromkeys(
+        ("02", "03", "05", "06", "07", "08"), ""
+    )
+
+
 def test_site_and_vendor_come_from_the_sheet_then_the_config_then_the_sidecar(tmp_path, site):
     for subject in ("01", "02", "03"):
         put(site, f"sub-{subject}/anat/sub-{subject}_T2w.nii.gz")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pandas as pd
 import pytest
 from cordcohort.files import write_json
 from cordcohort.report.characteristics import characteristics
+from cordcohort.report.cohort_tables import people_of
+from cordcohort.report.field_strength import field_note, subject_fields
 from cordcohort.report.flow import write_analysis_flow, write_study_flow
 from cordcohort.report.inputs import Analysis, Inputs
 from cordcohort.report.links import picture_record
@@ -98,6 +101,40 @@ def test_what_nobody_reported_is_a_dash(tmp_path: Path) -> None:
     told = {row["characteristic"]: row["all sites"] for row in rows}
     assert told["Persons"] == "3"
     assert {told[k] for k in ("Sex", "Implants", "Level of injury")} == {"–"}
+
+
+def written(inputs: Inputs, **told: str) -> Inputs:
+    """With the field strengths that sidecars name, by data set and subject."""
+    rows = [(name[0], name[1:], tesla) for name, tesla in told.items()]
+    columns = ["dataset", "subject", "field_strength"]
+    return replace(inputs, participants=pd.DataFrame(rows, columns=columns))
+
+
+def test_field_strength_is_the_sheet_s_and_without_one_that_of_the_images(tmp_path: Path) -> None:
+    inputs = written(inputs_of(tmp_path), a01="3", a02="2.89", b77="1.494", b78="1.5, 2.89")
+    _, rows = characteristics(inputs)
+    told = next(row for row in rows if row["characteristic"] == "Field strength (persons)")
+    assert told["north"] == "1 at 1.5 T, 1 at 3 T"
+    assert told["south"] == "1 at 1.5 T, 1 at 1.5 and 3 T"  # the traveller's scanner there
+    assert told["all sites"] == "2 at 1.5 and 3 T, 1 at 1.5 T"
+    alone = replace(inputs, scores=inputs.scores.iloc[:0])
+    told = {row["characteristic"]: row for row in characteristics(alone)[1]}
+    assert told["Field strength (persons)"]["north"] == "2 at 3 T"
+
+
+def test_sheets_and_images_that_differ_in_field_strength_are_told(tmp_path: Path) -> None:
+    same = written(inputs_of(tmp_path), a01="2.89", a02="", b77="7", b78="")
+    assert field_note(subject_fields(same)) == ""
+    inputs = written(inputs_of(tmp_path), a01="2.89", a02="2.89", b77="7", b78="")
+    assert field_note(subject_fields(inputs)) == (
+        "Field strength of 1 subject: the sheet, which is counted, says otherwise than the "
+        "sidecars of the images: a sub-02 (1.5 against 3 T)."
+    )
+    people = people_of(inputs).set_index(["dataset", "subject"])["field_strength"].to_dict()
+    assert people == {
+        ("a", "01"): "3", ("a", "02"): "1.5 in the sheet, 3 in the images",
+        ("b", "77"): "7", ("b", "78"): "",
+    }  # fmt: skip
 
 
 def texts(path: Path) -> list[str]:

@@ -18,6 +18,7 @@ RECORD_SCHEMA = 1  # of the JSON records beside masks, derived images and pictur
 INDEX = f"{RESULTS}/bids/index.parquet"
 MODULE_DIGESTS = f"{RESULTS}/bids/modules.json"
 SCORES = f"{RESULTS}/bids/scores.parquet"
+PARTICIPANTS = f"{RESULTS}/bids/participants.parquet"
 COHORT = f"{RESULTS}/cohort/measures.parquet"
 SCANS = f"{RESULTS}/cohort/scans.parquet"
 SOFT_TRUTH, SOFT_TRUTH_BINARY = "soft-truth", "soft-truth-bin"

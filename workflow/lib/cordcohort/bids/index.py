@@ -19,18 +19,13 @@ import pandas as pd
 from cordcohort.bids.dataset import find_scans
 from cordcohort.bids.masks import masks_text
 from cordcohort.bids.peers import add_peers
-from cordcohort.bids.people import (
-    absences,
-    list_participants,
-    manufacturer,
-    name_persons,
-    vendor_name,
-)
+from cordcohort.bids.people import absences, list_participants, name_persons, vendor_name
 from cordcohort.bids.shards import write_shards
 from cordcohort.bids.sheets import SCORE_COLUMNS, Columns, read_sheets
+from cordcohort.bids.sidecars import field_strengths, manufacturer
 from cordcohort.errors import ConfigError, SheetError
 from cordcohort.files import write_if_changed
-from cordcohort.scan import INDEX, NO_MASKS, SCORES, scan_id
+from cordcohort.scan import INDEX, NO_MASKS, PARTICIPANTS, SCORES, scan_id
 from cordcohort.scan import masks_of as _masks_of_row
 from cordcohort.table import (
     SCAN_KEY,
@@ -43,7 +38,6 @@ from cordcohort.table import (
 if TYPE_CHECKING:
     from cordcohort.config import Config
 
-PARTICIPANTS = "results/bids/participants.parquet"
 UNMATCHED = "results/bids/unmatched.tsv"
 INDEX_COLUMNS = [
     *SCAN_KEY, "site", "vendor", "person", "resolution", "split", "datatype", "suffix", "stem",
@@ -51,7 +45,9 @@ INDEX_COLUMNS = [
     "reason", "masks", "peers",
 ]  # fmt: skip
 NUMBER_COLUMNS = ["image_size", "image_mtime_ns"]
-PARTICIPANT_COLUMNS = ["dataset", "subject", "person", "site", "vendor", "split", "listed", "found"]
+PARTICIPANT_COLUMNS = [
+    "dataset", "subject", "person", "site", "vendor", "split", "field_strength", "listed", "found",
+]  # fmt: skip
 UNMATCHED_COLUMNS = ["dataset", "path", "reason"]
 MASK_COLUMNS = ["method", "structure", "kind", "path", "size", "mtime_ns", "status", "reason"]
 
@@ -68,7 +64,8 @@ class Index:
         Clinical scores and covariates, long: dataset, subject, person, session, time_point,
         variable, value (text).
     participants : DataFrame
-        Everyone listed in a sheet or found on disk, with site, vendor and person.
+        Everyone listed in a sheet or found on disk, with site, vendor and person, and the field
+        strengths [T] that the sidecars of their images name.
     unmatched : DataFrame
         What was met but not used, and why: dataset, path, reason.
     """
@@ -128,8 +125,12 @@ def build_index(config: Config) -> Index:
         unmatched += [(dataset.name, printable(p), printable(reason)) for p, reason in notes]
     name_persons(people)
     who = {(p["dataset"], p["subject"]): p for p in people}
+    frame = _scan_frame(scans, who)
+    strengths = field_strengths(scans)
+    for person in people:
+        person["field_strength"] = strengths.get((person["dataset"], person["subject"]), "")
     return Index(
-        scans=_scan_frame(scans, who),
+        scans=frame,
         scores=_score_frame(scores, who),
         participants=pd.DataFrame(people, columns=PARTICIPANT_COLUMNS),
         unmatched=pd.DataFrame(sorted(unmatched), columns=UNMATCHED_COLUMNS, dtype="str"),

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from cordcohort.bids.found import Found
 from cordcohort.bids.sheets import Sheets
-from cordcohort.errors import CordcohortError
-from cordcohort.files import MAX_SIDECAR_BYTES, read_json
 
 if TYPE_CHECKING:
     from cordcohort.config import Dataset
@@ -97,15 +95,3 @@ def absences(found: Found, sheets: Sheets) -> list[tuple[str, str]]:
             if s in present and not said["site"]
         ]
     return notes
-
-
-def manufacturer(sidecar: str) -> str:
-    """Manufacturer as the scanner wrote it; empty where the sidecar has none or is no JSON."""
-    if not sidecar:
-        return ""
-    try:
-        content = read_json(sidecar, MAX_SIDECAR_BYTES)
-    except (CordcohortError, OSError):
-        return ""
-    value = content.get("Manufacturer", "") if isinstance(content, dict) else ""
-    return value.strip() if isinstance(value, str) else ""

@@ -31,6 +31,7 @@ from cordcohort.report.corrections import (
 from cordcohort.report.correlation_figures import correlation_figures
 from cordcohort.report.crate import CRATE_FILE, write_crate
 from cordcohort.report.distributions import Drawn, distribution_figures
+from cordcohort.report.field_strength import field_note, subject_fields
 from cordcohort.report.flow import write_split_flows, write_study_flow
 from cordcohort.report.gallery import galleries
 from cordcohort.report.grids import grid_of
@@ -244,7 +245,8 @@ def _cohort(inputs: Inputs, report: Path) -> dict[str, Any]:
     columns, rows = characteristics(inputs)
     write_people_table(report / COHORT_FILE, pd.DataFrame(rows, columns=columns))
     titles = {c: "" if c == "characteristic" else c for c in columns}
-    return {"cohort": grid_of(rows, titles), "cohort_file": COHORT_FILE}
+    note = field_note(subject_fields(inputs))
+    return {"cohort": grid_of(rows, titles), "cohort_file": COHORT_FILE, "cohort_note": note}
 
 
 def _lead(inputs: Inputs) -> str:

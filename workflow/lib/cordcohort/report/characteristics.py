@@ -19,13 +19,13 @@ from cordcohort.errors import SheetError
 from cordcohort.files import read_json
 from cordcohort.report.cohort_tables import (
     ALL_SITES,
-    FIELD_VARIABLES,
     NO_SITE,
     NOT_REPORTED,
     SEX_TEXT,
     SEX_VARIABLES,
     site_names,
 )
+from cordcohort.report.field_strength import of_persons, subject_fields
 from cordcohort.report.inputs import Inputs, records
 from cordcohort.report.links import picture_record
 from cordcohort.report.privacy import AGE_VARIABLES, age_text, binned_age_years, public_text
@@ -40,7 +40,6 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "implants": ("implants", "implant"),
     "origin": ("lesion_origin", "injury_origin", "aetiology", "etiology"),
     "level": ("injury_level", "lesion_level", "level_of_injury"),
-    "field": FIELD_VARIABLES,
 }
 REGIONS = {"c": "cervical", "t": "thoracic", "l": "lumbar", "s": "sacral"}
 AXES = ("sagittal", "coronal", "axial")
@@ -52,11 +51,12 @@ _YES_NO = {"yes": "yes", "1": "yes", "true": "yes", "no": "no", "0": "no", "fals
 
 @dataclass(frozen=True)
 class Site:
-    """What one column of the table is made from: its scans, its persons, its voxels."""
+    """What a column of the table is made from: its scans, persons, voxels and field strengths."""
 
     scans: pd.DataFrame
     people: pd.DataFrame
     voxels: pd.DataFrame
+    fields: pd.Series
 
 
 def characteristics(inputs: Inputs) -> tuple[list[str], list[dict[str, str]]]:
@@ -74,6 +74,8 @@ def characteristics(inputs: Inputs) -> tuple[list[str], list[dict[str, str]]]:
     """
     scans = inputs.scans.assign(person_key=person_keys(inputs.scans))
     people, voxels = people_table(inputs), voxel_table(inputs)
+    keys = scans[["dataset", "subject", "person_key"]].drop_duplicates()
+    fields = subject_fields(inputs).merge(keys, on=["dataset", "subject"])
     names = site_names(scans)
     columns: dict[str, Site] = {}
     for name in [*names, None]:
@@ -83,6 +85,7 @@ def characteristics(inputs: Inputs) -> tuple[list[str], list[dict[str, str]]]:
             own,
             people.loc[sorted(set(own["person_key"]))],
             voxels.merge(own[SCAN_KEY], on=SCAN_KEY),
+            of_persons(fields, own),
         )
     if len(names) == 1:
         columns.pop(ALL_SITES)
@@ -210,8 +213,7 @@ def _level(site: Site) -> str:
 
 
 def _field(site: Site) -> str:
-    tesla = pd.to_numeric(site.people["field"], errors="coerce")
-    return _categories(tesla.map(lambda t: "" if pd.isna(t) else f"at {t:g} T"))
+    return _categories(site.fields)
 
 
 def _vendor(site: Site) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from cordcohort.cohort.failures import method_failures
 from cordcohort.cohort.scans import STATES
 from cordcohort.fault_codes import codes_of, meaning_of
+from cordcohort.report.field_strength import subject_fields, subject_text
 from cordcohort.report.inputs import Inputs, records
 from cordcohort.report.links import scan_anchor, subject_link
 from cordcohort.report.privacy import AGE_VARIABLES, age_text, public_text
@@ -23,7 +24,6 @@ ALL_SITES = "all sites"
 NOT_REPORTED = "–"
 NO_SITE = "no site named"
 SEX_VARIABLES = ("sex", "gender")
-FIELD_VARIABLES = ("field_strength_t", "field_strength", "magneticfieldstrength")
 WITHOUT_REASON = {
     "no_image": "there is no image",
     "not_measured": "there is no mask, so nothing could be measured",
@@ -70,17 +70,19 @@ def headline_counts(scans: pd.DataFrame) -> list[Record]:
 
 
 def people_of(inputs: Inputs) -> pd.DataFrame:
-    """Age, sex and field strength of each subject, from the allowed variables only."""
+    """Age, sex and field strength of each subject, from the allowed variables and the sidecars."""
     people = inputs.scans[_SUBJECT].drop_duplicates()
     scores = inputs.scores.assign(variable=inputs.scores["variable"].str.lower())
-    wanted = {"age": AGE_VARIABLES, "sex": SEX_VARIABLES, "field_strength": FIELD_VARIABLES}
+    wanted = {"age": AGE_VARIABLES, "sex": SEX_VARIABLES}
     for column, names in wanted.items():
         rows = scores[scores["variable"].isin(names) & (scores["value"] != "")]
         first = rows.drop_duplicates(_SUBJECT)[[*_SUBJECT, "value"]]
         people = people.merge(first.rename(columns={"value": column}), on=_SUBJECT, how="left")
     people["age"] = pd.to_numeric(people["age"], errors="coerce")
     people["sex"] = people["sex"].str.lower().map(SEX_TEXT)
-    return people
+    fields = subject_fields(inputs)
+    told = [subject_text(row["sheet"], row["images"]) for row in records(fields)]
+    return people.merge(fields[_SUBJECT].assign(field_strength=told), on=_SUBJECT, how="left")
 
 
 def subject_facts(scans: pd.DataFrame, person: pd.DataFrame) -> Record:

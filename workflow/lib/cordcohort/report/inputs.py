@@ -20,6 +20,7 @@ Config = Any  # the validated configuration: an object with attributes, or a pla
 
 SCAN_COLUMNS = [*SCAN_KEY, "site", "vendor", "person", "status", "reason", "warning", "failures"]
 SCORE_COLUMNS = ["dataset", "subject", "person", "session", "time_point", "variable", "value"]
+PARTICIPANT_COLUMNS = ["dataset", "subject", "field_strength"]
 INDEX_COLUMNS = [*SCAN_KEY, "site", "vendor", "person", "stem", "folder", "image", "masks"]
 
 
@@ -67,6 +68,8 @@ class Inputs:
         In the order of the config.
     config : mapping
         The study's configuration.
+    participants : DataFrame
+        Everyone, with the field strengths that the sidecars of the images name.
     """
 
     results: Path
@@ -76,6 +79,9 @@ class Inputs:
     measures: pd.DataFrame
     analyses: tuple[Analysis, ...]
     config: Config
+    participants: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=PARTICIPANT_COLUMNS, dtype="str")
+    )
 
 
 def report_folder(study_dir: Path | str) -> Path:
@@ -110,6 +116,7 @@ def read_inputs(study_dir: Path | str, config: Config, *, statistics: bool = Tru
         measures=whole_scan_measures(results / "cohort" / "measures.parquet"),
         analyses=tuple(_analyses(results / "statistics", config)) if statistics else (),
         config=config,
+        participants=_table(results / "bids" / "participants.parquet", PARTICIPANT_COLUMNS),
     )
 
 
