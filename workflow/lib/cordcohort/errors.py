@@ -101,10 +101,11 @@ class DamagedError(CordcohortError):
 
 
 class GpuFullError(CordcohortError):
-    """A GPU has no room even for the smallest piece of work.
+    """A GPU is full of what other programs hold, or has no room for a batch of a training.
 
     It says nothing about the data: another GPU, or the same one later, may have room. So it stops a
-    job, to be tried again, instead of becoming a row of a table.
+    job, to be tried again, instead of becoming a row of a table, as a scan does for which a GPU of
+    its own has no room.
     """
 
 
