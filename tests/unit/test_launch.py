@@ -68,6 +68,23 @@ def test_a_pipe_gets_a_line_now_and_then_and_a_terminal_one_line():
     assert stream.getvalue().splitlines() == ["at 0", "at 10", "at 20", "last"]
 
 
+def test_words_that_take_long_to_work_out_are_asked_for_seldom_and_only_when_due():
+    clock, stream = Clock(), io.StringIO()
+    line = Line(stream, clock)
+    asked = []
+
+    def words() -> str:
+        asked.append(clock.now)
+        clock.now += 1.0
+        return "same"
+
+    for _ in range(2000):
+        line.show(words)
+        clock.now += 0.1
+    assert stream.getvalue() == "same\n"
+    assert 1 < len(asked) < 20  # a twentieth of the 200 s, a second each
+
+
 def test_a_failed_run_tells_the_rules_and_the_end_of_their_logs():
     ruler = "=" * 80
     output = ["rule a:", "    input: " + "x" * 5000, ruler, "Error in rule a_01:", "    jobid: 1"]

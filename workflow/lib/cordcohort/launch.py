@@ -157,7 +157,7 @@ def _run_quietly(
             for text in engine.stdout or ():
                 kept.write(text)
                 progress.read(text)
-                shown.show(progress.text(), force=progress.finished)
+                shown.show(progress.text, force=progress.finished)
         except SignalError as signalled:
             ended_by = signalled.number
             end_group(engine)

@@ -10,6 +10,7 @@ from typing import NamedTuple, TextIO
 
 _PLAIN_EVERY_S = 10.0
 _TERMINAL_EVERY_S = 0.5
+_PAUSES = 20  # as long as it took to work the words out
 _STEPS = re.compile(r"(\d+) of (\d+) steps")
 _RULE = re.compile(r"^(?:local)?rule (\S+):")
 _MINUTE_S = 60
@@ -114,16 +115,24 @@ class Line:
         self._clock = clock
         self._is_terminal = stream.isatty()
         self._last = -float("inf")
+        self._wait_s = self._every_s = _TERMINAL_EVERY_S if self._is_terminal else _PLAIN_EVERY_S
         self._width = 0
         self._shown = ""
 
-    def show(self, text: str, *, force: bool = False) -> None:
-        """Show the text unless the last one was shown a moment ago."""
-        wait_s = _TERMINAL_EVERY_S if self._is_terminal else _PLAIN_EVERY_S
-        if text == self._shown or (not force and self._clock() - self._last < wait_s):
+    def show(self, words: str | Callable[[], str], *, force: bool = False) -> None:
+        """Show the words unless the last ones were shown a moment ago.
+
+        Words that have to be worked out are, where they are due, and take a twentieth of the time.
+        """
+        began = self._clock()
+        if not force and began - self._last < self._wait_s:
+            return
+        text = words() if callable(words) else words
+        self._last = self._clock()
+        self._wait_s = max(self._every_s, _PAUSES * (self._last - began))
+        if text == self._shown:
             return
         self._shown = text
-        self._last = self._clock()
         if self._is_terminal:
             self._stream.write("\r" + text.ljust(self._width))
             self._width = len(text)

@@ -18,6 +18,9 @@ from cordcohort.scan import RESULTS, Row, masks_of, scan_id
 LISTS = "*.scans.json"
 MEASURED = "shape"
 """The stage whose table every scan gets, measured or failed."""
+Made = int | dict[str, str] | None
+Listed = tuple[int, dict[str, Made]]
+"""When a list was written, and of each scan when it was made; a study has a hundred thousand."""
 
 
 @dataclass
@@ -37,23 +40,24 @@ class RunCount:
     study: Path
     changed_ns: Mapping[str, int]
     begun_ns: int
-    _seen: dict[Path, tuple[int, dict[str, dict[str, Any]]]] = field(default_factory=dict)
+    _seen: dict[Path, Listed] = field(default_factory=dict)
 
     def measured(self) -> ScanCounts:
         """Scans whose table of areas is there, made by this run or as it was before."""
-        return self._counts([self.study / RESULTS / "batches" / MEASURED])
+        lists = (self.study / RESULTS / "batches" / MEASURED).glob(LISTS)
+        return self._counts(self._read_once(path) for path in lists)
 
     def worked_out(self) -> ScanCounts:
         """Scans of which this run made anything, from images to measures, and all others."""
-        return self._counts((self.study / RESULTS / "batches").glob("*/"))
+        lists = (self.study / RESULTS / "batches").glob(f"*/{LISTS}")
+        return self._counts(_read(path, _written_ns(path)) for path in lists)
 
-    def _counts(self, folders: Iterable[Path]) -> ScanCounts:
+    def _counts(self, lists: Iterable[Listed]) -> ScanCounts:
         anew: set[str] = set()
         kept: set[str] = set()
-        for path in [path for folder in folders for path in folder.glob(LISTS)]:
-            written_ns, entries = self._read(path)
-            for name, entry in entries.items():
-                made_ns = _made_ns(entry, self.study)
+        for written_ns, entries in lists:
+            for name, made in entries.items():
+                made_ns = _made_since(made, self.study) if isinstance(made, dict) else made
                 if name not in self.changed_ns or made_ns is None:
                     continue
                 if made_ns >= self.begun_ns:
@@ -62,14 +66,11 @@ class RunCount:
                     kept.add(name)
         return ScanCounts(len(anew), len(kept - anew), len(self.changed_ns))
 
-    def _read(self, path: Path) -> tuple[int, dict[str, dict[str, Any]]]:
-        """Time and entries of a list, which is read again only where it was written again."""
-        try:
-            written_ns = path.stat().st_mtime_ns
-        except OSError:  # another number of batches
-            return 0, {}
+    def _read_once(self, path: Path) -> Listed:
+        """A list, which is read again only where it was written again."""
+        written_ns = _written_ns(path)
         if self._seen.get(path, (0, {}))[0] != written_ns:
-            self._seen[path] = (written_ns, entries_of(path))
+            self._seen[path] = _read(path, written_ns)
         return self._seen[path]
 
 
@@ -113,13 +114,32 @@ def _changed_ns(row: Row) -> int:
     return max((int(time) for time in times if time), default=0)
 
 
-def _made_ns(entry: Mapping[str, Any], study: Path) -> int | None:
-    """When the last file of a scan was made; None where its job has not finished it."""
-    files, before = entry.get("files"), entry.get("before")
+def _written_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:  # another number of batches
+        return 0
+
+
+def _read(path: Path, written_ns: int) -> Listed:
+    return written_ns, {name: _made(entry) for name, entry in entries_of(path).items()}
+
+
+def _made(entry: Mapping[str, Any]) -> Made:
+    """Of a finished scan the time of its last file, of one at work the files that it had before."""
+    before, files = entry.get("before"), entry.get("files")
     if isinstance(before, dict):
-        files = {name: state_of(study / name) for name in before}
-        if any(not state or state == before[name] for name, state in files.items()):
-            return None
-    if not isinstance(files, dict) or not files:
+        return before
+    return _newest_ns(files) if isinstance(files, dict) and files else None
+
+
+def _made_since(before: Mapping[str, str], study: Path) -> int | None:
+    """When the last file of a scan at work was made; None while one is missing or the old one."""
+    files = {name: state_of(study / name) for name in before}
+    if not files or any(not state or state == before[name] for name, state in files.items()):
         return None
+    return _newest_ns(files)
+
+
+def _newest_ns(files: Mapping[str, str]) -> int:
     return max(int(str(state).rpartition(":")[2]) for state in files.values())
