@@ -12,7 +12,7 @@ from cordcohort.config import make_config
 from cordcohort.errors import ConfigError
 from cordcohort.files import read_yaml, write_json
 from cordcohort.measures.tasks import measuring_task
-from cordcohort.model_uses import ModelUse, uses_of_params
+from cordcohort.model_uses import ModelUse, parts_of, uses_of_params
 from cordcohort.plan import Plan
 from cordcohort.root import workflow_root
 
@@ -117,6 +117,20 @@ def test_masks_of_a_model_that_no_longer_takes_a_scan_are_not_measured():
 def test_uses_survive_the_way_through_the_parameters_of_a_rule():
     uses = plan([]).uses
     assert tuple(uses_of_params(json.loads(json.dumps([u.as_params() for u in uses])))) == uses
+
+
+def test_a_model_with_parts_of_the_lesion_draws_them_as_its_recipe_says(tmp_path):
+    recipe = {"regions": ["cord", "lesion", "oedema", "haemorrhage"]}
+    (tmp_path / "r.yaml").write_text(json.dumps(recipe))
+    about = {"name": "own", "task": "lesion", "recipe": str(tmp_path / "r.yaml")}
+    use = ModelUse("own", "lesion", parts=parts_of(about))
+    assert [Path(p).name for p in use.records(T2W)] == [
+        "sub-01_T2w_label-SC_seg.json", "sub-01_T2w_label-lesion_seg.json",
+        "sub-01_T2w_label-oedema_seg.json", "sub-01_T2w_label-haemorrhage_seg.json",
+    ]  # fmt: skip
+    assert uses_of_params([json.loads(json.dumps(use.as_params()))]) == [use]
+    assert "parts" not in ModelUse("spots", "lesion").as_params()  # or all jobs would run again
+    assert parts_of({"task": "cord", "recipe": str(tmp_path / "r.yaml")}) == ()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cordcohort.measures.agreement import measure_agreement
+from cordcohort.measures.empty import EMPTY_MASK, SMALL_REFERENCE
 from cordcohort.measures.options import MeasureOptions
 from unit.measures.test_shape_table import FAULTS, KEYS, SCAN, entry, save
 
@@ -86,6 +87,18 @@ def test_lesions_are_scored_in_the_whole_volume(tmp_path):
     assert value(table, "precision", "m")["value"] == pytest.approx(0.5)
     assert value(table, "lesion_f1", "m")["value"] == 1.0
     assert value(table, "lesions_reference_n", "m")["value"] == 1
+
+
+def test_a_reference_of_small_lesions_only_is_no_empty_mask(tmp_path):
+    small = np.zeros((60, 60, 12))
+    small[20:22, 20:23, 5] = 1  # 6 voxels of 0.5 mm3: exactly 3
+    reference = entry(save(tmp_path / "a.nii.gz", small), structure="lesion")
+    found = entry(save(tmp_path / "b.nii.gz", box(20, 30, slice(2, 6))), "m", structure="lesion")
+    row = value(measure_agreement(SCAN, [reference, found]), "lesion_sensitivity", "m")
+    assert (row["flag"], row["reason"]) == ("undefined", SMALL_REFERENCE)
+    empty = entry(save(tmp_path / "c.nii.gz", np.zeros((60, 60, 12))), "m", structure="lesion")
+    row = value(measure_agreement(SCAN, [reference, empty]), "asd_mm", "m")
+    assert (row["flag"], row["reason"]) == ("undefined", EMPTY_MASK)
 
 
 def test_soft_masks_also_give_the_soft_dice(masks, tmp_path):

@@ -53,3 +53,16 @@ def test_subclasses_of_the_lesion_merge_into_it():
     assert mask_of(drawn, {1: ("lesion",)}, labels).tolist() == [0, 0, 1, 1, 1]
     assert mask_of(drawn, {1: ("haemorrhage",)}, labels).tolist() == [0, 0, 0, 0, 1]
     assert not read_labels(dataset_labels(("cord",)), "").regions
+
+
+def test_a_model_may_draw_parts_of_the_lesion_besides():
+    labels = read_labels(dataset_labels(("cord", "lesion", "oedema", "haemorrhage")), "")
+    given = {name: name for name in labels.ids}
+    assert check_structures("lesion", given, labels, "s")["oedema"] == {1: ("oedema",)}
+    two = {name: given[name] for name in ("cord", "lesion")}
+    assert set(check_structures("lesion", two, labels, "s")) == {"cord", "lesion"}
+    for wrong in ({"cord": "cord", "oedema": "oedema"}, two | {"gm": "lesion"}):
+        with pytest.raises(ConfigError, match="cord and lesion, if it has them oedema and"):
+            check_structures("lesion", wrong, labels, "s")
+    with pytest.raises(ConfigError, match="structure"):
+        check_structures("cord", {"cord": "cord", "oedema": "oedema"}, labels, "s")

@@ -16,7 +16,7 @@ from cordcohort.report.field_strength import field_note, subject_fields
 from cordcohort.report.flow import write_analysis_flow, write_study_flow
 from cordcohort.report.inputs import Analysis, Inputs
 from cordcohort.report.links import picture_record
-from cordcohort.table import SCAN_KEY
+from cordcohort.table import SCAN_KEY, as_long
 
 SCORES = {
     ("a", "01"): {"age": "30", "sex": "f", "group": "patient", "days_since_injury": "10",
@@ -64,6 +64,7 @@ def table(tmp_path: Path) -> dict[str, dict[str, str]]:
     [
         ("Persons", "2", "2", "3"),
         ("Scans", "3", "2", "5"),
+        ("Persons with follow-up", "1", "0", "1"),
         ("Sex", "1 F, 1 M", "1 F; 1 n/r", "1 F, 1 M; 1 n/r"),
         ("Age [years], mean ± SD (range)", "40.0 ± 14.1 (30–50)", "60.0 ± 42.4 (30–90+)",
          "56.7 ± 30.6 (30–90+)"),
@@ -91,6 +92,26 @@ def test_persons_are_counted_once(
 ) -> None:
     told = table[row]
     assert (told["north"], told["south"], told["all sites"]) == (north, south, everyone)
+
+
+def test_training_and_test_are_told_by_level_for_the_first_seed(tmp_path: Path) -> None:
+    inputs = inputs_of(tmp_path)
+    persons = {"traveller": ("train", "test"), "02": ("test", "train"), "78": ("", "train")}
+    rows = [
+        {"dataset": scan["dataset"], "subject": scan["subject"], "person": scan["person"],
+         "method": "net", "seed": seed, "measure": "dice", "split": persons[scan["person"]][k]}
+        for scan in inputs.scans.to_dict("records") for k, seed in enumerate(("7", "42"))
+    ]  # fmt: skip
+    _, found = characteristics(replace(inputs, measures=as_long(pd.DataFrame(rows))))
+    told = {row["characteristic"]: row["all sites"] for row in found}
+    assert told["Training and test (persons), seed 7"] == "1 test, 1 train; 1 n/r"
+    assert told["Training (persons by level), seed 7"] == "1: 1 cervical"
+    assert told["Test (persons by level), seed 7"] == "1: 1 thoracic"
+
+
+def test_without_a_training_nothing_is_told_of_its_levels(table: dict[str, dict[str, str]]) -> None:
+    assert not [row for row in table if "by level" in row]
+    assert "Training and test (persons)" in table
 
 
 def test_what_nobody_reported_is_a_dash(tmp_path: Path) -> None:

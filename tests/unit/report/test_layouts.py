@@ -101,7 +101,7 @@ def _score_cells(methods: tuple[str, ...]) -> pd.DataFrame:
     cells = [
         {"method": m, "structure": s, "measure": "dice", "unit": "1", "site": "all", "mean": "0.9",
          "sd": "0.1", "n": "5", "p": "", "against": "", "status": "", "n_empty_reference": "0",
-         "n_empty_mask": "0"}
+         "n_empty_mask": "0", "n_small_reference": "0"}
         for m in methods for s in (("cord",) if m == "cord-v1" else ("cord", "lesion"))
     ]  # fmt: skip
     return pd.DataFrame(cells)

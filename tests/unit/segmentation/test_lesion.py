@@ -76,6 +76,29 @@ def test_both_structures_come_back_on_the_scans_own_axes(draw, injured: Model) -
     assert not (found["lesion"].mask & ~found["cord"].mask & 1).any()
 
 
+class Parts(torch.nn.Module):
+    """Stands for a network with two parts of the lesion: brighter, and everywhere."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        middle = x[:, 1:2]
+        return 8 * torch.cat([middle - 0.5, middle - 1.0, middle - 1.4, 1 + 0 * middle], 1)
+
+
+def test_parts_of_a_lesion_are_drawn_inside_it(draw, injured: Model) -> None:
+    labels = {"1": "cord", "2": "lesion", "3": "oedema", "4": "haemorrhage"}
+    stages = {**injured.stages, STAGE: Stage(Parts(), 0.5, 64, 2.0, "sigmoid")}
+    model = replace(injured, card={**injured.card, "labels": labels}, stages=stages)
+    image, _ = draw()
+    found = {name: one.mask > 0 for name, one in segment_image(model, image).items()}
+    assert list(found) == ["cord", "lesion", "oedema", "haemorrhage"]
+    assert (found["haemorrhage"] == found["lesion"]).all()  # no further than the lesion
+    assert found["oedema"].any()
+    assert found["oedema"].sum() < found["lesion"].sum()
+    assert not (found["oedema"] & ~found["lesion"]).any()
+    constant = segment_image(model, Image(np.zeros((20, 20, 20), np.float32), np.eye(4)))
+    assert {name: one.status for name, one in constant.items()} == dict.fromkeys(found, "no_cord")
+
+
 class Blocks(torch.nn.Module):
     """Stands for a trained network of volumes with two nested outputs."""
 

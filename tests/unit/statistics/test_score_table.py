@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from cordcohort.measures.empty import EMPTY_MASK, EMPTY_REFERENCE
+from cordcohort.measures.empty import EMPTY_MASK, EMPTY_REFERENCE, SMALL_REFERENCE
 from cordcohort.report.layouts import laid_out_blocks
 from cordcohort.report.published import with_published
 from cordcohort.statistics.run import run_analysis
@@ -59,6 +59,16 @@ def test_what_conventions_hide_is_counted_and_an_empty_mask_is_dice_zero():
     block = laid_out_blocks("score_table", result.table.astype(str))[0]
     assert "1 with an empty mask (no distance)" in block.note
     assert "1 with an empty reference (no score)" in block.note
+
+
+def test_a_reference_of_small_lesions_is_counted_as_such():
+    rows = [row(s, 1.0, "lesion_sensitivity") for s in SUBJECTS[:7]]
+    rows.append(row("08", np.nan, "lesion_sensitivity", flag="undefined", reason=SMALL_REFERENCE))
+    result, table = scores(rows)
+    cell = table.loc["net", "lesion_sensitivity", "all"]
+    assert (cell["n"], cell["n_small_reference"], cell["n_empty_mask"]) == (7, 1, 0)
+    block = laid_out_blocks("score_table", result.table.astype(str))[0]
+    assert "1 with small lesions only (no sensitivity, F1 0)" in block.note
 
 
 def test_a_test_against_another_method_pairs_the_same_scans():

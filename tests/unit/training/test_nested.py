@@ -15,11 +15,14 @@ from cordcohort.bids.single import rows_of_folders
 from cordcohort.errors import ConfigError
 from cordcohort.nnunet.export import cases
 from cordcohort.nnunet.recipe import parse_nnunet_recipe
+from cordcohort.segmentation.lesion import drawn_parts
 from cordcohort.segmentation.networks import build_network
+from cordcohort.segmentation.registry import load_model
 from cordcohort.training.cohort import candidates, check_entries, load_item
 from cordcohort.training.engine import train
 from cordcohort.training.nested import check_regions, nested_target, region_masks
 from cordcohort.training.patches import PatchSampler
+from cordcohort.training.publish import publish
 from cordcohort.training.recipe import parse_recipe
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +74,16 @@ def test_oedema_and_haemorrhage_merge_into_the_lesion() -> None:
     assert inner == (("o.nii.gz", "h.nii.gz"), ("h.nii.gz",))
 
 
+def test_parts_lie_side_by_side_in_the_lesion() -> None:
+    regions = [*REGIONS, "oedema", "haemorrhage"]
+    check_regions(regions)
+    masks = {"oedema": "o.nii.gz", "haemorrhage": "h.nii.gz"}
+    assert region_masks(masks, regions) == (("o.nii.gz", "h.nii.gz"), ("o.nii.gz",), ("h.nii.gz",))
+    cord, swollen, bleeding = np.eye(4)[:3]
+    found = nested_target(cord, [[swollen, bleeding], [swollen], [bleeding]])
+    assert found.tolist() == [[1, 1, 1, 0], [0, 1, 1, 0], [0, 1, 0, 0], [0, 0, 1, 0]]
+
+
 @pytest.mark.parametrize("name", ["label-oedema", "label-edema"])
 def test_both_spellings_of_the_parts_are_known(name: str) -> None:
     found = label_of((name, "seg"), "manual")
@@ -78,7 +91,11 @@ def test_both_spellings_of_the_parts_are_known(name: str) -> None:
     assert found.structure == "oedema"
 
 
-@pytest.mark.parametrize("regions", [["lesion", "cord"], ["cord", "grey"], ["cord", "lesion", "x"]])
+WRONG = (["lesion", "cord"], ["cord", "grey"], ["cord", "lesion", "x"],
+         ["cord", "lesion", "oedema", "oedema"], ["cord", "oedema"])  # fmt: skip
+
+
+@pytest.mark.parametrize("regions", WRONG)
 def test_regions_that_no_mask_teaches_are_refused(regions: list[str]) -> None:
     with pytest.raises(ConfigError, match="regions"):
         check_regions(regions)
@@ -147,6 +164,33 @@ def test_every_third_patch_lies_on_the_lesion(injured: Path, tmp_path: Path) -> 
     share = float(target[:, 1].amax((1, 2)).gt(0.5).float().mean())
     # A third on the lesion; of the others 10 of 24 slices show it: 1/3 + 2/3 * 10/24 = 0.61.
     assert 0.5 < share < 0.72
+
+
+def test_a_network_that_learns_parts_becomes_a_model_that_draws_them(
+    injured: Path, tmp_path: Path
+) -> None:
+    for person in ("1", "2"):
+        whole = lesion_file(injured, person)
+        drawn = np.asanyarray(nib.load(whole).dataobj).copy()
+        put(whole.with_name(whole.name.replace("lesion", "oedema")), drawn, SPACING)
+        drawn[..., 10:] = 0
+        put(whole.with_name(whole.name.replace("lesion", "haemorrhage")), drawn, SPACING)
+        whole.unlink()
+    recipe = {
+        "name": "a", "task": "lesion", "regions": [*REGIONS, "oedema", "haemorrhage"], "seed": 1,
+        "sources": {"cohort": [entry()], "split": {"train": 1.0, "validation": 0}},
+        "patches": {"size": [3, 16, 16], "spacing_mm": [1.0, 1.0, 1.0], "centre": "regions"},
+        "network": {"name": "slice_unet", "options": {"features": [4, 8], "out_channels": 4}},
+        "loss": {"name": "regions_dice_ce"}, "schedule": {"steps": 2, "batch_size": 2},
+        "validation": {"every": 2, "samples": 2, "patience": 9},
+    }  # fmt: skip
+    path = tmp_path / "r.yaml"
+    path.write_text(json.dumps(recipe))
+    rows = rows_of_folders({"cohort": injured})
+    train(path, tmp_path / "run", {}, rows=rows, threads=1, device="cpu")
+    runs = {"lesion": tmp_path / "run"}
+    publish(tmp_path / "own", runs, name="own", localiser_of="cord-v1", register=False)
+    assert drawn_parts(load_model(str(tmp_path / "own"))) == ("oedema", "haemorrhage")
 
 
 NETWORKS = {

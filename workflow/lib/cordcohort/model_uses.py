@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cordcohort import scan as paths
@@ -15,7 +16,9 @@ from cordcohort.scan_choice import Selectors, is_selected
 if TYPE_CHECKING:
     from cordcohort.config import Config
 
-CORD = "cord"
+CORD, LESION = "cord", "lesion"
+LESION_PARTS = ("oedema", "haemorrhage")
+"""Optional parts of a lesion: structures of their own, and lesion together."""
 STRUCTURES = {
     "cord": ("cord",),
     "lesion": ("cord", "lesion"),
@@ -57,6 +60,8 @@ class ModelUse:
     scans : sequence of mapping
         For a model of an experiment, which scans it is run on
         (:func:`cordcohort.scan_choice.is_selected`); empty for all.
+    parts : tuple of str
+        Parts of the lesion (:data:`LESION_PARTS`) that it draws besides.
     """
 
     name: str
@@ -64,11 +69,12 @@ class ModelUse:
     contrasts: tuple[str, ...] = ()
     input: str = IMAGE
     scans: Selectors = ()
+    parts: tuple[str, ...] = ()
 
     @property
     def structures(self) -> tuple[str, ...]:
         """What it draws."""
-        return STRUCTURES[self.task]
+        return (*STRUCTURES[self.task], *self.parts)
 
     @property
     def finds_cord(self) -> bool:
@@ -104,14 +110,35 @@ class ModelUse:
         Which scans an experiment names is not among them: a job knows its scans, and one more of
         them must not draw the others again.
         """
-        return {key: value for key, value in asdict(self).items() if key != "scans"}
+        left_out = {"scans"} if self.parts else {"scans", "parts"}
+        return {key: value for key, value in asdict(self).items() if key not in left_out}
 
 
 def uses_of_params(values: Iterable[Mapping[str, Any]]) -> list[ModelUse]:
     """Models from the parameters of a rule."""
     return [
-        ModelUse(v["name"], v["task"], tuple(v["contrasts"]), v["input"]) for v in values
+        ModelUse(v["name"], v["task"], tuple(v["contrasts"]), v["input"],
+                 parts=tuple(v.get("parts", ()))) for v in values
     ]  # fmt: skip
+
+
+def parts_of(about: Mapping[str, Any]) -> tuple[str, ...]:
+    """Parts of the lesion that a declared model draws besides.
+
+    Of a model from elsewhere those of its ``structures``, of a training those of the recipe's
+    ``regions``.
+
+    Examples
+    --------
+    >>> parts_of({"task": "lesion", "structures": {"cord": "sc", "lesion": "l", "oedema": "o"}})
+    ('oedema',)
+    """
+    if about.get("task") != LESION:
+        return ()
+    path = Path(str(about.get("recipe", "")))
+    recipe = (read_yaml(path) or {}) if path.is_file() else {}
+    named = [*about.get("structures", ()), *(recipe.get("regions") or ())]
+    return tuple(str(name) for name in named if name in LESION_PARTS)
 
 
 @functools.lru_cache(maxsize=1)
@@ -158,5 +185,6 @@ def model_uses(config: Config) -> tuple[ModelUse, ...]:
         wanted = config.segmentation.contrasts.get(name, about.get("contrasts") or ())
         task, seen = str(about.get("task", CORD)), str(about.get("input", IMAGE))
         scans = about.get("scans", ())
-        uses.append(ModelUse(name, task, tuple(str(c) for c in wanted), seen, scans))
+        contrasts = tuple(str(c) for c in wanted)
+        uses.append(ModelUse(name, task, contrasts, seen, scans, parts_of(about)))
     return tuple(uses)

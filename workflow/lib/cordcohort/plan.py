@@ -35,7 +35,15 @@ from cordcohort.level_plan import (
     level_files,
     spinal_files,
 )
-from cordcohort.model_uses import CORD, FA, ModelUse, model_uses, registered
+from cordcohort.model_uses import (
+    CORD,
+    FA,
+    LESION,
+    LESION_PARTS,
+    ModelUse,
+    model_uses,
+    registered,
+)
 from cordcohort.nnunet.paths import (
     NNUNET,
     TORCH,
@@ -78,7 +86,7 @@ OPTIONS_OF_KIND = {"thresholds": ("threshold",), "voxel_sizes_mm": ("resolution"
 OPTIONS_OF_NONE = ("batch_size", "voxel_size_contrasts", "voxel_size_datasets", "followups")
 LEVELLED_KINDS = frozenset({"shape", "regions", "threshold", "lesion"})
 # Kinds of what must have been drawn.
-DRAWN_KINDS = {"lesion": "lesion", "spinal": ROOTLETS}
+DRAWN_KINDS = {"lesion": {LESION, *LESION_PARTS}, "spinal": {ROOTLETS}}
 # Rules whose inputs are made from every scan.
 WHOLE_STUDY_RULES = frozenset({"cohort", "subject_pages"})
 TRAINING_RULE, NNUNET_RULE = "train_", "nnunet_"
@@ -470,7 +478,7 @@ class Plan:
         if kind == "regions":
             return _has_series(row)
         if kind in DRAWN_KINDS:
-            return DRAWN_KINDS[kind] in self._structures_of(row)
+            return not self._structures_of(row).isdisjoint(DRAWN_KINDS[kind])
         if kind == "agreement":
             reference = self.config.measures.reference
             return reference in self._methods_of(row)

@@ -30,6 +30,8 @@ DIFFUSION_MAPS = ("fa", "md", "ad", "rd")
 MASK_SUFFIX = {
     "cord": "label-SC_seg",
     "lesion": "label-lesion_seg",
+    "oedema": "label-oedema_seg",
+    "haemorrhage": "label-haemorrhage_seg",
     "regions": "label-regions_dseg",
     "rootlets": "label-rootlets_dseg",
     "pmj": "label-PMJ_dlabel",

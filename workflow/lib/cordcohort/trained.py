@@ -13,10 +13,10 @@ from typing import Any
 
 from cordcohort import scan as paths
 from cordcohort.files import read_yaml
-from cordcohort.model_uses import STRUCTURES
+from cordcohort.model_uses import LESION, LESION_PARTS, STRUCTURES
 
 CORD, LOCALISER = "cord", "localiser"
-REGIONS = (CORD, "lesion", "oedema", "haemorrhage")
+REGIONS = (CORD, LESION, *LESION_PARTS)
 """Nested: the cord holds all, the lesion holds both of its parts."""
 RECIPE_SUFFIX = ".yaml"
 KEPT_OUT = frozenset({"test", "external"})

@@ -11,7 +11,7 @@ from typing import Any
 from cordcohort.bids.labels import MANUAL, label_of
 from cordcohort.bids.names import NameFaultError, parse_name, split_extension
 from cordcohort.experiments.declared import Correct, Experiment, Phase
-from cordcohort.model_uses import masks_of_task
+from cordcohort.model_uses import LESION, LESION_PARTS, masks_of_task
 from cordcohort.scan import Row, masks_of, scan_id
 from cordcohort.scan_choice import is_selected
 
@@ -46,6 +46,7 @@ def _has_all(masks: Iterable[Mask], experiment: Experiment) -> bool:
         for mask in masks
         if mask["method"] == experiment.masks and mask["status"] == "ok"
     }
+    drawn |= {LESION} if drawn & set(LESION_PARTS) else set()
     return set(masks_of_task(experiment.task)) <= drawn
 
 

@@ -14,7 +14,7 @@ from cordcohort.binary import binarised
 from cordcohort.measures import detection, overlap, surface
 from cordcohort.measures.catalogue import measures_of
 from cordcohort.measures.doubtful import doubts
-from cordcohort.measures.empty import EMPTY_MASK, EMPTY_REFERENCE
+from cordcohort.measures.empty import EMPTY_MASK, EMPTY_REFERENCE, SMALL_REFERENCE
 from cordcohort.measures.masks import (
     CORD,
     NO_CORD,
@@ -28,15 +28,18 @@ from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.region_overlap import failed_overlap_rows, region_overlap_rows
 from cordcohort.measures.regions import REGION_MAP
 from cordcohort.measures.rows import Row, failed_rows, valued
+from cordcohort.model_uses import LESION, LESION_PARTS
 from cordcohort.nifti import Array, Image
 from cordcohort.table import long_table
 
 Flags = NDArray[np.bool_]
 
 KIND = "agreement"
-LESION = "lesion"
-STRUCTURES = ("cord", "gm", "wm", "csf", "canal", LESION)
-WHOLE_VOLUME = (LESION,)  # a rater looks for lesions everywhere, so no slice is left out
+STRUCTURES = ("cord", "gm", "wm", "csf", "canal", LESION, *LESION_PARTS)
+WHOLE_VOLUME = (
+    LESION,
+    *LESION_PARTS,
+)  # a rater looks for lesions everywhere, so no slice is left out
 SOFT_ONLY = "soft_dice"
 DEFAULT = MeasureOptions()
 
@@ -138,9 +141,15 @@ def pair_rows(mask: Array, reference: Image, structure: str, *, soft: bool = Fal
     if structure == LESION:
         matched = detection.detect(inside, drawn, reference.voxel_mm3)
         found.append(("detection", detection, matched))
+    reasons = {"lesion_sensitivity": SMALL_REFERENCE} if pair.reference else {}
     reason = EMPTY_MASK if pair.reference else EMPTY_REFERENCE
     return [
-        _row(measure, getattr(module, measure.function)(values), reason, pair.reference)
+        _row(
+            measure,
+            getattr(module, measure.function)(values),
+            reasons.get(measure.name, reason),
+            pair.reference,
+        )
         for kind, module, values in found
         for measure in measures_of(kind)
         if soft or measure.name != SOFT_ONLY

@@ -22,6 +22,7 @@ from cordcohort.measures.measure import Measure
 from cordcohort.measures.options import MeasureOptions
 from cordcohort.measures.regions import REGION_MAP
 from cordcohort.measures.rows import NAN, Row, failed_rows, valued
+from cordcohort.model_uses import LESION_PARTS
 from cordcohort.table import long_table
 
 KIND = "lesion"
@@ -52,7 +53,8 @@ def measure_lesion(
         The scan key.
     masks : sequence of mappings
         ``method, structure, kind, path, status, reason`` each. A lesion is measured in the cord of
-        its own method, else in the reference's, else in the first one.
+        its own method, else in the reference's, else in the first one. Oedema and haemorrhage are
+        lesion together, and each is measured alone, too.
     options : MeasureOptions
     image : str
         The image that the masks must lie on; "" where there is none.
@@ -64,8 +66,8 @@ def measure_lesion(
         nothing is raised for a fault in the data. Empty where nobody drew lesions.
     """
     grid = grid_of(image, masks)
-    found = read_scan_masks(masks, grid, (KIND, CORD, REGION_MAP))
-    drawn = [m for m in found if m.structure == KIND and m.kind == "seg"]
+    found = read_scan_masks(masks, grid, (KIND, *LESION_PARTS, CORD, REGION_MAP))
+    drawn = [m for m in found if m.structure in (KIND, *LESION_PARTS) and m.kind == "seg"]
     if not drawn:
         return long_table([], scan)
     levels = scan_levels(masks, grid, reference_cord(found, options.reference), options)
@@ -92,11 +94,9 @@ def _mask_rows(
     section = None if inside is None or note else np.count_nonzero(inside, axis=(0, 1))
     rows += level_rows(measured.labels, section, levels, mask.base)
     regions = chosen_mask(found, mask.method, REGION_MAP, options.reference)
-    return (
-        rows
-        if regions is None
-        else (rows + region_rows(measured.labels, regions, measured.box, mask.base))
-    )
+    if regions is None or mask.structure != KIND:  # a row has room for one structure
+        return rows
+    return rows + region_rows(measured.labels, regions, measured.box, mask.base)
 
 
 def chosen_mask(

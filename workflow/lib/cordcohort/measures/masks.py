@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from cordcohort.errors import ImageError
+from cordcohort.model_uses import LESION, LESION_PARTS
 from cordcohort.nifti import Image, read_grid, read_mask, read_shares
 
 OK, FAILED, NO_CORD = "ok", "failed", "no_cord"
@@ -102,18 +105,54 @@ def read_scan_masks(
     grid : Image or None
         Masks on another grid are refused.
     structures : collection of str
-        Which to read.
+        Which to read. Where somebody drew oedema or haemorrhage apart, the lesion is all of them
+        together with what was drawn as lesion besides, as published.
 
     Returns
     -------
     list of ScanMask
         In the given order; nothing is raised.
     """
-    return [
+    wanted = {*structures, *(LESION_PARTS if LESION in structures else ())}
+    found = [
         _read(entry, grid)
         for entry in masks
-        if entry["structure"] in structures and entry["kind"] in READ_AS
+        if entry["structure"] in wanted and entry["kind"] in READ_AS
     ]
+    if LESION in structures:
+        found = _merged_lesions(found)
+    return [mask for mask in found if mask.structure in structures]
+
+
+def _merged_lesions(found: list[ScanMask]) -> list[ScanMask]:
+    """Masks in which the binary lesion of a method that drew parts holds them all."""
+    out: list[ScanMask] = []
+    for mask in found:
+        if mask.kind != "seg" or mask.structure not in (LESION, *LESION_PARTS):
+            out.append(mask)
+            continue
+        own = [
+            m for m in found
+            if (m.method, m.kind) == (mask.method, "seg")
+            and m.structure in (LESION, *LESION_PARTS)
+        ]  # fmt: skip
+        if mask is own[0]:
+            out.append(_union(own) if len(own) > 1 or mask.structure != LESION else mask)
+        out += [mask] if mask.structure != LESION else []
+    return out
+
+
+def _union(own: list[ScanMask]) -> ScanMask:
+    """One lesion of a lesion mask and parts; as little worth as the worst of them."""
+    worst = next((m for m in own if m.image is None), own[0])
+    images = [m.image for m in own if m.image is not None]
+    image = None
+    if len(images) == len(own):
+        data = np.maximum.reduce([np.asarray(one.data) for one in images])
+        image = replace(images[0], data=data)
+    warnings = "; ".join(dict.fromkeys(m.warning for m in own if m.warning))
+    notes = tuple(dict.fromkeys(note for m in own for note in m.notes))
+    return replace(worst, structure=LESION, image=image, warning=warnings, notes=notes)
 
 
 def reference_cord(found: Iterable[ScanMask], reference: str) -> Image | None:

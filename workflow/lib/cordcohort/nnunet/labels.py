@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cordcohort.errors import ConfigError
-from cordcohort.model_uses import masks_of_task
+from cordcohort.model_uses import LESION, LESION_PARTS, masks_of_task
 from cordcohort.spinal_names import BINARY, DORSAL_VENTRAL, ROOTLET_CLASSES
 
 BACKGROUND, IGNORE = "background", "ignore"
@@ -97,7 +97,7 @@ def check_structures(
     """What each structure of a task is made of: code to names of labels.
 
     A binary structure has the one code 1 and may join several labels; a label map names one label a
-    code.
+    code. A model of lesions may draw parts of them besides.
 
     Raises
     ------
@@ -112,8 +112,10 @@ def check_structures(
     {'cord': {1: ('sc',)}, 'lesion': {1: ('lesion',)}}
     """
     needed = masks_of_task(task)
-    if set(given) != set(needed):
-        raise ConfigError(key, sorted(given), " and ".join(needed),
+    others = LESION_PARTS if task == LESION else ()
+    if not set(needed) <= set(given) <= {*needed, *others}:
+        also = f"{' and '.join(needed)}{', if it has them ' * bool(others)}{' and '.join(others)}"
+        raise ConfigError(key, sorted(given), also,
                           f"name the labels of each structure of the task {task}")  # fmt: skip
     found: dict[str, dict[int, tuple[str, ...]]] = {}
     for structure, made_of in given.items():

@@ -29,7 +29,7 @@ from cordcohort.model_uses import POINT, STRUCTURES
 from cordcohort.nifti import Image
 from cordcohort.nnunet.checkpoint import Fold, read_fold
 from cordcohort.nnunet.folder import checked_folder, checkpoints_of
-from cordcohort.nnunet.labels import Labels, fraction_of, mask_of
+from cordcohort.nnunet.labels import CODES, Labels, fraction_of, mask_of
 from cordcohort.nnunet.orientation import turned, turned_back
 from cordcohort.nnunet.paths import NNUNET
 from cordcohort.segmentation.infer import Segmentation
@@ -94,7 +94,7 @@ class Drawer:
         soft = None
         if name != "rootlets":
             parts = [fraction_of(outputs, n, self.labels).T for n in made_of.values()]
-            stacked = parts[0] if name in (CORD, "lesion") else np.stack(parts, axis=-1)
+            stacked = np.stack(parts, axis=-1) if name in CODES else parts[0]
             soft = turned_back(image, stacked, self.orientation)
         canonical = replace(image, data=mask).canonical().data
         n_slices = int(np.count_nonzero(canonical.any(axis=(0, 1))))
@@ -103,7 +103,8 @@ class Drawer:
     def _nothing(self, image: Image, reason: str) -> dict[str, Segmentation]:
         empty = np.zeros(image.data.shape, np.uint8)
         return {
-            name: Segmentation(None, empty, "no_cord", reason, 0) for name in STRUCTURES[self.task]
+            name: Segmentation(None, empty, "no_cord", reason, 0)
+            for name in {*STRUCTURES[self.task], *self.structures}
         }
 
 

@@ -165,7 +165,7 @@ def structures_of(recipe: NnunetRecipe) -> dict[str, Any]:
     """Labels of each structure that a trained model draws; of a label map {code: label}."""
     if recipe.task == ROOTLETS:
         return {ROOTLETS: {code: rootlet_name(code) for code in ROOTLET_CLASSES[recipe.classes]}}
-    return {s: [s] for s in recipe.regions[: 2 if recipe.task == "lesion" else 1]}
+    return {s: [s] for s in recipe.regions}
 
 
 def _regions(given: Any, task: str, where: str) -> tuple[str, ...]:

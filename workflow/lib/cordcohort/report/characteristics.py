@@ -7,7 +7,7 @@ are. Every row says for how many persons or scans it was not reported (n/r).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from cordcohort.report.cohort_tables import (
     SEX_VARIABLES,
     site_names,
 )
+from cordcohort.report.dealt_people import dealt_seed, splits_of
 from cordcohort.report.field_strength import of_persons, subject_fields
 from cordcohort.report.inputs import Inputs, records
 from cordcohort.report.links import picture_record
@@ -91,7 +92,7 @@ def characteristics(inputs: Inputs) -> tuple[list[str], list[dict[str, str]]]:
         columns.pop(ALL_SITES)
     rows = [
         {"characteristic": label} | {title: told(site) for title, site in columns.items()}
-        for label, told in _ROWS.items()
+        for label, told in _rows_of(people, dealt_seed(inputs)).items()
     ]
     return ["characteristic", *columns], rows
 
@@ -108,18 +109,7 @@ def people_table(inputs: Inputs) -> pd.DataFrame:
             first = scores[scores["name"] == name].sort_values(["session"], kind="stable")
             first = first.drop_duplicates("key").set_index("key")["value"]
             table.loc[first.index, column] = first
-    return table.assign(split=_splits(inputs, persons))
-
-
-def _splits(inputs: Inputs, persons: Sequence[str]) -> pd.Series:
-    """What each person was to the models: to the first trained one, else as the sheets say."""
-    if inputs.measures.empty:
-        return pd.Series("", index=list(persons), dtype="str")
-    rows = inputs.measures[inputs.measures["split"] != ""]
-    rows = rows.assign(key=person_keys(rows), trained=rows["split"].isin(("train", "test")))
-    rows = rows.sort_values(["trained", "method", "seed"], ascending=[False, True, True])
-    first = rows.drop_duplicates("key").set_index("key")["split"]
-    return first.reindex(list(persons)).fillna("")
+    return table.assign(split=splits_of(inputs, persons))
 
 
 def voxel_table(inputs: Inputs) -> pd.DataFrame:
@@ -252,11 +242,45 @@ def _n_sessions(site: Site) -> str:
     return str(len(site.scans[["dataset", "subject", "session"]].drop_duplicates()))
 
 
+def _n_followed(site: Site) -> str:
+    """Persons with more than one session under one label: other sites of a person are no visit."""
+    subjects = ["person_key", "dataset", "subject"]
+    visits = site.scans[[*subjects, "session"]].drop_duplicates().groupby(subjects).size()
+    return str(visits[visits > 1].reset_index()["person_key"].nunique())
+
+
+def _dealt(split: str) -> Callable[[Site], str]:
+    """Persons of a split, and how many of them were hurt at which part of the cord."""
+
+    def told(site: Site) -> str:
+        own = replace(site, people=site.people[site.people["split"] == split])
+        levels = _level(own)
+        n = str(len(own.people))
+        return n if levels == NOT_REPORTED else f"{n}: {levels}"
+
+    return told
+
+
+def _rows_of(people: pd.DataFrame, seed: str) -> dict[str, Callable[[Site], str]]:
+    """Rows by their titles: of training and test with the seed, and by level where anybody was."""
+    left_out = set() if people["split"].isin(_BY_LEVEL.values()).any() else set(_BY_LEVEL)
+    of_seed = {SPLIT_ROW, *_BY_LEVEL} if seed else set()
+    return {
+        f"{label}, seed {seed}" if label in of_seed else label: told
+        for label, told in _ROWS.items()
+        if label not in left_out
+    }
+
+
+SPLIT_ROW = "Training and test (persons)"
+_BY_LEVEL = {"Training (persons by level)": "train", "Test (persons by level)": "test"}
 _ROWS: dict[str, Callable[[Site], str]] = {
     "Persons": lambda site: str(len(site.people)),
     "Group": lambda site: _categories(site.people["group"]),
-    "Training and test (persons)": lambda site: _categories(site.people["split"]),
+    SPLIT_ROW: lambda site: _categories(site.people["split"]),
+    **{label: _dealt(split) for label, split in _BY_LEVEL.items()},
     "Sessions": _n_sessions,
+    "Persons with follow-up": _n_followed,
     "Scans": lambda site: str(len(site.scans)),
     "Contrasts (scans)": _contrasts,
     "Sex": _mapped("sex", SEX_TEXT),

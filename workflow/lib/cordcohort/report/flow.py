@@ -77,7 +77,7 @@ def write_split_flows(
     known = measures[measures["method"].isin(trained) & (measures["method"] != "")]
     flows: list[dict[str, str | int]] = []
     for method, seeds in known.groupby("method", sort=True):
-        seed = str(min(seeds["seed"], key=_by_value))
+        seed = str(min(seeds["seed"], key=by_value))
         # Against a reference a mask that failed has a score, too: that of an empty one.
         own = seeds[(seeds["seed"] == seed) & (seeds["reference"] == "")]
         given = own[own["flag"].isin(["", "warning", "undefined"])].drop_duplicates(SCAN_KEY)
@@ -110,7 +110,8 @@ def _lost_to(own: pd.DataFrame, given: pd.DataFrame, scans: pd.DataFrame) -> lis
     return [("excluded", n_excluded), ("failed", n_failed), ("not run", n_others)]
 
 
-def _by_value(seed: str) -> tuple[int, str]:
+def by_value(seed: str) -> tuple[int, str]:
+    """Order of seeds: as numbers."""
     return int(seed) if seed.isdigit() else 0, seed
 
 

@@ -18,6 +18,7 @@ from PIL import ImageDraw, ImageFont
 from cordcohort.binary import binarised
 from cordcohort.cohort.persons import person_keys
 from cordcohort.files import read_json, write_bytes
+from cordcohort.model_uses import CORD, LESION, LESION_PARTS
 from cordcohort.nifti import Image
 from cordcohort.report.inputs import Inputs, records, setting
 from cordcohort.report.links import picture_file, picture_record
@@ -36,7 +37,6 @@ from cordcohort.report.views import (
 )
 
 Volume = tuple[MaskFile, NDArray[Any]]
-CORD, LESION = "cord", "lesion"
 COLOURS = {CORD: (86, 180, 233), LESION: (240, 228, 66)}  # of Okabe and Ito, on grey
 GROUP = "Methods side by side"
 TILE_PX = 170
@@ -73,8 +73,10 @@ def draw_gallery(
     """
     drawn: dict[str, dict[str, NDArray[Any]]] = {}
     for mask, volume in volumes:
-        if mask.structure in COLOURS and mask.kind == "seg":
-            drawn.setdefault(mask.method, {})[mask.structure] = binarised(volume)
+        structure = LESION if mask.structure in LESION_PARTS else mask.structure
+        if structure in COLOURS and mask.kind == "seg":
+            own = drawn.setdefault(mask.method, {})
+            own[structure] = binarised(volume) | own.get(structure, np.bool_(False))
     methods = sorted(drawn, key=method_order)[:MAX_METHODS]
     cord = next((drawn[m][CORD] for m in methods if CORD in drawn[m]), None)
     lesion = next((drawn[m][LESION] for m in methods if LESION in drawn[m]), None)

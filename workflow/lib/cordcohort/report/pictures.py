@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cordcohort.binary import binarised
 from cordcohort.errors import CordcohortError, DamagedError, ImageError
 from cordcohort.files import write_bytes, write_record
+from cordcohort.model_uses import LESION, LESION_PARTS
 from cordcohort.nifti import Image, read_image, read_mask
 from cordcohort.report.coded import coded_legend, coded_parts, coded_pictures, is_coded
 from cordcohort.report.gallery import draw_gallery
@@ -32,10 +33,11 @@ Volume = tuple[MaskFile, NDArray[Any]]
 N_SLICES = 12
 MAX_LABELS = 16
 OTHERS = "Other structures"
+_LESIONS = (LESION, *LESION_PARTS)
 # What shares a picture: few pictures, but never so many outlines that none can be told apart.
 GROUPS: dict[str, tuple[str, ...]] = {
     "Spinal cord": ("cord",),
-    "Inside the cord": ("gm", "wm", "lesion"),
+    "Inside the cord": ("gm", "wm", *_LESIONS),
     OTHERS: (),
 }
 NO_MASK = "no mask could be drawn on this image, and without one it is not shown"
@@ -151,7 +153,7 @@ def _views(image: Image, volumes: Sequence[Volume], n_slices: int) -> list[View]
     union = np.zeros(image.data.shape, dtype=bool)
     for volume in shown:
         union |= binarised(volume)
-    lesions = [binarised(v) for m, v in volumes if m.structure == "lesion" and m.kind == "seg"]
+    lesions = [binarised(v) for m, v in volumes if m.structure in _LESIONS and m.kind == "seg"]
     mask = union if union.any() else volumes[0][1] > 0
     return scan_views(mask, image.spacing_mm, n_slices, lesions[: n_slices // 2])
 

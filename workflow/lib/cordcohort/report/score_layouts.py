@@ -86,7 +86,9 @@ def _hidden(own: pd.DataFrame) -> str:
     whole = own[own["site"] == own["site"].iloc[-1]]
     for structure, part in whole.groupby("structure", sort=False):
         for column, words in (("n_empty_reference", "an empty reference (no score)"),
-                              ("n_empty_mask", "an empty mask (no distance)")):  # fmt: skip
+                              ("n_empty_mask", "an empty mask (no distance)"),
+                              ("n_small_reference", "small lesions only (no sensitivity, F1 0)"),
+                              ):  # fmt: skip
             n = int(pd.to_numeric(part[column], errors="coerce").max())
             if n:
                 told.append(f"{structure_text(str(structure))}: {n} with {words}")

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cordcohort.binary import binarised
+from cordcohort.model_uses import CORD, LESION, LESION_PARTS
 from cordcohort.nifti import Image
 from cordcohort.segmentation.centreline import (
     Centreline,
@@ -28,7 +29,6 @@ from cordcohort.segmentation.lesion_block import draw_in_cord
 from cordcohort.segmentation.registry import LEAST_SURE, Model
 from cordcohort.segmentation.volumes import refine_blocks
 
-CORD, LESION = "cord", "lesion"
 STAGE = "lesion"
 FACES_EDGES = 18
 LEAST_MM3 = 6.0
@@ -56,27 +56,37 @@ def segment_lesions(
     Returns
     -------
     dict
-        ``cord`` and ``lesion``; a scan with a cord and no lesion has an empty mask and status
-        ``ok``, without a cord both are ``no_cord``.
+        ``cord``, ``lesion`` and the parts of lesions that the model draws; a scan with a cord and
+        no lesion has an empty mask and status ``ok``, without a cord all are ``no_cord``.
     """
     volume, problem = open_volume(image.canonical(), model.device)
-    cord = lesion = np.zeros((0, 0, 0), np.float32)
+    cord, inner = np.zeros((0, 0, 0), np.float32), np.zeros((0, 0, 0, 0), np.float32)
+    names = (LESION, *drawn_parts(model))
     if volume is not None:
         with deterministic():
             line, problem = cord_line(model.stages["localiser"], volume, batch_size)
             if line is not None:
-                cord, lesion, problem = _both(model, volume, line, batch_size, mirror=mirror)
+                cord, inner, problem = _both(model, volume, line, batch_size, mirror=mirror)
     if problem or volume is None:
-        return {CORD: nothing(image, problem), LESION: nothing(image, problem)}
+        return {name: nothing(image, problem) for name in (CORD, *names)}
     voxel_mm3 = volume.step_mm * volume.y.pixel_mm * volume.x.pixel_mm
-    kept = believed(nested(lesion, cord), voxel_mm3, model.stages[STAGE].least_sure)
-    return {CORD: on_native(image, cord), LESION: on_native(image, kept)}
+    kept = believed(nested(inner[0], cord), voxel_mm3, model.stages[STAGE].least_sure)
+    parts = [nested(part, kept) for part in inner[1:]]
+    drawn = zip(names, (kept, *parts), strict=True)
+    return {CORD: on_native(image, cord)} | {name: on_native(image, soft) for name, soft in drawn}
+
+
+def drawn_parts(model: Model) -> tuple[str, ...]:
+    """Parts of lesions that a model draws, in the order of its outputs, as its card says."""
+    labels = model.card["labels"]
+    named = (str(labels[code]) for code in sorted(labels, key=int))
+    return tuple(name for name in named if name in LESION_PARTS)
 
 
 def _both(
     model: Model, volume: Volume, line: Centreline, batch_size: int, *, mirror: bool
 ) -> tuple[FloatArray, FloatArray, str]:
-    """Fractions of cord and lesion ``(z, y, x)``, and why they are not believed.
+    """Fractions of cord ``(z, y, x)``, of lesion and its parts ``(n, z, y, x)``, and any doubt.
 
     One network draws both, of slices or of blocks; or lesions are looked for in the cord that
     another stage has drawn.
@@ -90,12 +100,12 @@ def _both(
     cord = keep_on_path(drawn[0], line, volume)
     problem = implausible(cord, volume.step_mm)
     if problem:
-        return cord, np.zeros_like(cord), problem
-    return cord, draw_in_cord(stage, volume, cord) if stage.in_cord else drawn[1], ""
+        return cord, np.zeros_like(cord)[None], problem
+    return cord, draw_in_cord(stage, volume, cord)[None] if stage.in_cord else drawn[1:], ""
 
 
 def nested(lesion: FloatArray, cord: FloatArray) -> FloatArray:
-    """Lesion fractions inside the cord: never above the cord's, none outside its mask.
+    """Fractions of what lies inside another structure: never above its, none outside its mask.
 
     Examples
     --------

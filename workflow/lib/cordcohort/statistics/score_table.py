@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cordcohort.measures.empty import EMPTY_MASK, EMPTY_REFERENCE
+from cordcohort.measures.empty import EMPTY_MASK, EMPTY_REFERENCE, SMALL_REFERENCE
 from cordcohort.statistics.corrections import CORRECTION_PARAMETERS, with_correction
 from cordcohort.statistics.intervals import CONFIDENCE
 from cordcohort.statistics.registry import COLUMN_LIST, Outcome, Parameters, analysis
@@ -32,11 +32,15 @@ LESION_SCORES = (
 )  # fmt: skip
 _SCAN = ["person_key", "site", "session", "acquisition", "run", "contrast"]
 _CELL = ["method", "structure", "measure", "unit"]
+_HIDDEN = {
+    "n_empty_reference": EMPTY_REFERENCE, "n_empty_mask": EMPTY_MASK,
+    "n_small_reference": SMALL_REFERENCE,
+}  # fmt: skip
 Row = dict[str, Any]
 SCORE_COLUMNS = [
     *_CELL, "site", "mean", "sd", "ddof", "median", "n", "n_empty_reference", "n_empty_mask",
-    "against", "n_pairs", "p", "p_method", "rank_biserial", "p_adjusted", "correction", "family",
-    "n_family", "status", "flag", "reason",
+    "n_small_reference", "against", "n_pairs", "p", "p_method", "rank_biserial", "p_adjusted",
+    "correction", "family", "n_family", "status", "flag", "reason",
 ]  # fmt: skip
 RATE_COLUMNS = [
     "site", "bound", "n", "n_persons", "n_above", "share", "ci_low", "ci_high", "ci_method", "flag",
@@ -88,7 +92,8 @@ def score_table(selection: Selection, p: Parameters) -> Outcome:
     -------
     Outcome
         One row a method, structure, measure and site (``all``: over all): ``mean``, ``sd`` (ddof
-        1), ``n``; ``n_empty_reference`` and ``n_empty_mask`` scans without a score for that reason;
+        1), ``n``; ``n_empty_reference``, ``n_empty_mask`` and ``n_small_reference`` (no lesion that
+        detection counts) scans without a score for that reason;
         with ``against`` the paired test of the same scans.
     """
     methods = [str(m) for m in p["methods"]] or sorted(set(selection.rows["method"]) - {""})
@@ -111,8 +116,9 @@ def score_table(selection: Selection, p: Parameters) -> Outcome:
     text = (
         "Scores against the reference, averaged over seeds within a scan, then mean and sample SD "
         f"(ddof 1) over {p['unit']}s, by site and over all. An empty mask scores 0 in Dice and in "
-        "the lesion-wise scores and has no distance; an empty reference has no score. Both are "
-        f"counted beside the means.{tested}"
+        "the lesion-wise scores and has no distance; an empty reference has no score, one whose "
+        "lesions are all of 3 mm3 or less has no sensitivity (and F1 0). All are counted beside "
+        f"the means.{tested}"
     )
     return Outcome(table, text, str(p["unit"]), used, ["method", "structure", "measure"],
                    {"ddof": 1, "correction": p["correction"]})  # fmt: skip
@@ -167,7 +173,7 @@ def _cell(values: pd.DataFrame, rows: pd.DataFrame, *, supplied: bool) -> Row:
     """Mean, SD and counts of one cell of the table."""
     x = np.sort(values["value"].to_numpy(dtype=float))
     row: Row = {"n": len(x), "ddof": 1}
-    for name, reason in (("n_empty_reference", EMPTY_REFERENCE), ("n_empty_mask", EMPTY_MASK)):
+    for name, reason in _HIDDEN.items():
         hit = rows[~rows["usable"] & (rows["reason"] == reason)]
         row[name] = len(hit[_SCAN].drop_duplicates())
     if not supplied:

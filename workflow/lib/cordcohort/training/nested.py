@@ -2,7 +2,7 @@
 
 As published, the cord's region is cord and lesion together, and hyper- and hypointense parts of a
 lesion are one class. Where a rater drew oedema and haemorrhage apart, both belong to ``lesion``;
-either may be a region of its own inside it.
+either or both may be regions of their own inside it, side by side.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cordcohort.errors import ConfigError
+from cordcohort.model_uses import CORD, LESION
+from cordcohort.model_uses import LESION_PARTS as PARTS
 
 FloatArray = NDArray[np.floating[Any]]
 
-CORD, LESION = "cord", "lesion"
-PARTS = ("oedema", "haemorrhage")
 SKIP, EMPTY = "skip", "empty"
 ABSENT = (SKIP, EMPTY)
 
@@ -29,18 +29,18 @@ def check_regions(regions: Sequence[str], where: str = "recipe") -> None:
     Raises
     ------
     ConfigError
-        Not ``[cord]``, ``[cord, lesion]`` or ``[cord, lesion, PART]``.
+        Not ``[cord]``, ``[cord, lesion]``, or these and one or both of ``PARTS``.
 
     Examples
     --------
     >>> check_regions(["cord", "lesion", "haemorrhage"])
+    >>> check_regions(["cord", "lesion", "oedema", "haemorrhage"])
     """
     inner = list(regions[2:])
-    if list(regions[:2]) == [CORD, LESION][: len(regions)] and (
-        not inner or (len(inner) == 1 and inner[0] in PARTS)
-    ):
+    nested = list(regions[:2]) == [CORD, LESION][: len(regions)]
+    if nested and len(set(inner)) == len(inner) and set(inner) <= set(PARTS):
         return
-    expected = f"[{CORD}, {LESION}], or these and one of {', '.join(PARTS)}"
+    expected = f"[{CORD}, {LESION}], or these and {' or '.join(PARTS)} or both"
     raise ConfigError("regions", list(regions), expected, "correct the recipe", where)
 
 
@@ -89,14 +89,14 @@ def unusable_lesion(masks: Iterable[Mapping[str, Any]]) -> str:
 
 
 def nested_target(cord: FloatArray, inner: Sequence[Sequence[FloatArray]]) -> FloatArray:
-    """Fractions ``(regions, z, y, x)``, each at least as large as the ones inside it.
+    """Fractions ``(regions, z, y, x)``: lesion at least as large as its parts, cord as the lesion.
 
     Parameters
     ----------
     cord
         As drawn ``(z, y, x)``; raters often leave the lesion out of it.
     inner
-        Masks of each further region.
+        Masks of each further region: the lesion's, then those of its parts, which lie side by side.
 
     Examples
     --------
@@ -105,6 +105,6 @@ def nested_target(cord: FloatArray, inner: Sequence[Sequence[FloatArray]]) -> Fl
     [[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
     """
     layers = [cord, *(np.maximum.reduce([np.zeros_like(cord), *masks]) for masks in inner)]
-    for outer in range(len(layers) - 2, -1, -1):
-        layers[outer] = np.maximum(layers[outer], layers[outer + 1])
+    layers[1:2] = [np.maximum.reduce(layers[1:])] if inner else []
+    layers[0] = np.maximum.reduce(layers[:2])
     return np.stack(layers)

@@ -105,7 +105,7 @@ class PatchSampler:
         Overrides of ``DEFAULT_PATCHES``: ``size`` (z, y, x voxels; 3 slices make a stack for a
         network of slices, whose target is the middle one), ``spacing_mm`` (z, y, x), ``centre``
         (``image``: the middle of the scan, as published; ``cord``: a random slice's cord;
-        ``regions``: as nnU-Net, every third patch around the innermost region, else the cord) and
+        ``regions``: as nnU-Net, every third patch around a lesion, else the cord) and
         ``shift_mm`` (the centre is moved by up to this along each axis).
     augmentation
         As checked by :func:`~cordcohort.training.augment.check_augmentation`, or None.
@@ -135,7 +135,7 @@ class PatchSampler:
         self.seed = seed
         self.device = torch.device(device)
         self.centres = [cord_centres(_layers(item)[0]) for item in self.items]
-        self.inner = [cord_centres(_layers(item)[-1]) for item in self.items]
+        self.inner = [cord_centres(_layers(item)[:2][-1]) for item in self.items]
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
         """Batch number ``step``: images and targets, z-scored.

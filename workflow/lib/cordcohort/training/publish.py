@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from cordcohort.files import read_json, read_yaml, sha256_of, write_text
 from cordcohort.measures.regions import REGION_CODES
+from cordcohort.model_uses import LESION
 from cordcohort.segmentation.lesion_block import BLOCK, STEP_MM
 from cordcohort.segmentation.registry import (
     CARD,
@@ -32,7 +33,7 @@ LABELS = {
     "discs": {"2": "joint C1/C2", "3": "disc C2/C3", "25": "L5/S1"},
     "regions": {str(code): name for name, code in REGION_CODES.items()},
     ROOTLETS: {},
-    "lesion": {"1": "cord, lesions included", "2": "lesion"},
+    LESION: {"1": "cord, lesions included", "2": "lesion"},
 }
 """What the labels of a task mean; discs count on from one to the next, rootlets depend on the
 recipe's classes."""
@@ -97,6 +98,9 @@ def publish(
 
 def _labels(task: str, runs: Mapping[str, Path]) -> dict[str, str]:
     """What the labels that a model draws mean."""
+    if task == LESION:
+        parts = read_recipe(runs[task] / "recipe.yaml").regions[2:]
+        return LABELS[task] | {str(code): name for code, name in enumerate(parts, start=3)}
     if task != ROOTLETS:
         return LABELS[task]
     classes = read_recipe(runs[task] / "recipe.yaml").painting.get("classes", DORSAL)

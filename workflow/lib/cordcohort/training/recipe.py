@@ -72,7 +72,8 @@ class Recipe:
     name, task, seed
         Model name, ``cord``, ``localiser``, ``lesion`` or ``discs``, seed of everything.
     regions
-        Names of the network's outputs, each inside the one before it; of one output ``(task,)``.
+        Names of the network's outputs: cord, the lesion in it, and parts of the lesion; of one
+        output ``(task,)``.
     sources, painting, patches, augmentation, network, loss
         Sections with defaults filled in, as are the following.
     optimiser, schedule, validation, precision, checkpoint
