@@ -94,6 +94,9 @@ def test_lesions_are_measured_wherever_somebody_draws_them():
     assert files_of(plan([T2W]).measure_batches("lesion"), "outputs")
     without = plan([T2W], contrasts={"spots": ["dwi"]})
     assert not without.measure_batches("lesion")
+    part = {"method": "manual", "structure": "oedema", "kind": "seg", "status": "ok", "path": "m"}
+    apart = plan([scan("T2w", [part])], contrasts={"spots": ["dwi"]})
+    assert files_of(apart.measure_batches("lesion"), "outputs")
 
 
 def test_a_manual_cord_mask_stands_in_for_cord_models_only():

@@ -262,6 +262,10 @@ def test_cord_and_lesion_count_alike_and_come_back_together(study):
     assert found["sub-n3"] == ("taken", "")
     assert found["sub-n1"][0] == "refused"
     assert "the mask of lesion is missing" in found["sub-n1"][1]
+    lesion.unlink()
+    for part in ("oedema", "haemorrhage"):  # a rater who tells the parts apart has drawn the lesion
+        put(lesion.with_name(f"sub-n3_acq-ax_T2w_label-{part}_seg.nii.gz"), drawn(1), SPACING_MM)
+    assert told(study, asked)["sub-n3"] == ("taken", "")
 
 
 def test_binary_rootlets_are_ranked_and_come_back_with_levels(study):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -61,6 +62,22 @@ def test_without_lesion_or_second_method_there_is_no_gallery(image, tmp_path):
     assert draw_gallery(SCAN, image, volumes_of(["manual", "b"], lesion=False), tmp_path) == {}
     assert MIN_METHODS == 2
     assert not list(tmp_path.rglob("*.png"))
+
+
+def test_parts_of_a_lesion_are_drawn_as_the_lesion(image, tmp_path):
+    whole = volumes_of(["manual", "net"])
+    apart = [
+        (replace(mask, structure=part), data * half)
+        if (mask.method, mask.structure) == ("manual", "lesion") else (mask, data)
+        for mask, data in whole
+        for part, half in (("oedema", np.arange(SHAPE[2]) < 21), ("haemorrhage", 1))
+    ]  # fmt: skip
+    first, second = (draw_gallery(SCAN, image, v, tmp_path / k)
+                     for k, v in (("a", whole), ("b", apart)))  # fmt: skip
+    assert first == second
+    assert (tmp_path / "a" / first["file"]).read_bytes() == (
+        tmp_path / "b" / second["file"]
+    ).read_bytes()
 
 
 def test_the_gallery_of_a_site_is_of_a_person_whom_the_drawn_seed_tested(tmp_path):

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from cordcohort.errors import ImageError
 from cordcohort.experiments.declared import CHOSEN, Experiment, Phase
 from cordcohort.experiments.ranks import chosen_scans, proposed_digests
-from cordcohort.experiments.scans import Mask
-from cordcohort.model_uses import masks_of_task
+from cordcohort.experiments.scans import Mask, corrected_structures
+from cordcohort.model_uses import LESION, LESION_PARTS
 from cordcohort.nifti import read_image, read_mask
 from cordcohort.scan import Row, masks_of, scan_id
 from cordcohort.spinal_names import NO_LEVEL, SPINAL_LEVELS, VENTRAL_CODES
@@ -23,14 +23,14 @@ from cordcohort.spinal_names import NO_LEVEL, SPINAL_LEVELS, VENTRAL_CODES
 TAKEN, REFUSED, UNCHANGED, NOT_CHOSEN = "taken", "refused", "unchanged", "not chosen"
 KINDS = {
     "cord": ("seg", "softseg"), "lesion": ("seg", "softseg"), "regions": ("dseg",),
-    "rootlets": ("dseg", "seg"),
+    "rootlets": ("dseg", "seg"), **dict.fromkeys(LESION_PARTS, ("seg",)),
 }  # fmt: skip
 N_REGIONS = 8
 LABELS: Mapping[str, Sequence[int]] = {
     "regions": range(1, N_REGIONS + 1),
     "rootlets": (*range(1, len(SPINAL_LEVELS) + 1), *VENTRAL_CODES, NO_LEVEL),
 }
-MAY_BE_EMPTY = frozenset({"lesion"})
+MAY_BE_EMPTY = frozenset({LESION, *LESION_PARTS})
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def judged(
 def _judge(row: Row, experiment: Experiment, proposed: Mapping[str, Sequence[str]]) -> Judged:
     """Grid and values of a scan's masks, and whether one differs from what was proposed."""
     masks = [m for m in masks_of(row) if m["method"] == experiment.masks]
-    wanted = masks_of_task(experiment.task)
+    wanted = corrected_structures(experiment)
     try:
         digests = {m["structure"]: _checked(m, row) for m in masks if m["structure"] in wanted}
     except ImageError as error:

@@ -15,10 +15,10 @@ from cordcohort.experiments.scans import (
     Returned,
     candidates,
     corrected_rows,
+    lacking,
     returned,
     with_masks,
 )
-from cordcohort.model_uses import masks_of_task
 from cordcohort.report.analysis_tables import write_people_table
 from cordcohort.scan import Row, masks_of, scan_id
 
@@ -65,11 +65,10 @@ def corrected_table(
 def _rows(
     back: Returned, scans: Sequence[Row], told: Mapping[str, Judged], experiment: Experiment
 ) -> list[dict[str, str]]:
-    wanted = masks_of_task(experiment.task)
     table: list[dict[str, str]] = []
     for row in scans:
         masks = masks_of(with_masks({**row, "masks": ""}, back.masks.get(scan_id(row), [])))
-        missing = sorted(set(wanted) - {m["structure"] for m in masks})
+        missing = lacking(masks, experiment)
         what = told.get(scan_id(row)) or Judged(
             REFUSED, f"the mask of {', '.join(missing)} is missing: put all masks of a scan there"
         )

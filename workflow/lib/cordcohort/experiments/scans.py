@@ -41,13 +41,28 @@ def is_labelled(row: Row, experiment: Experiment) -> bool:
 
 
 def _has_all(masks: Iterable[Mask], experiment: Experiment) -> bool:
-    drawn = {
-        mask["structure"]
-        for mask in masks
-        if mask["method"] == experiment.masks and mask["status"] == "ok"
-    }
+    own = (m for m in masks if m["method"] == experiment.masks and m["status"] == "ok")
+    return not lacking(own, experiment)
+
+
+def lacking(masks: Iterable[Mask], experiment: Experiment) -> list[str]:
+    """Structures that the experiment's models draw and masks do not hold; parts are a lesion.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> lacking([{"structure": "oedema"}], SimpleNamespace(task="lesion"))
+    ['cord']
+    """
+    drawn = {str(mask["structure"]) for mask in masks}
     drawn |= {LESION} if drawn & set(LESION_PARTS) else set()
-    return set(masks_of_task(experiment.task)) <= drawn
+    return sorted(set(masks_of_task(experiment.task)) - drawn)
+
+
+def corrected_structures(experiment: Experiment) -> tuple[str, ...]:
+    """Structures whose masks may come back: what the models draw, and parts of the lesion."""
+    wanted = masks_of_task(experiment.task)
+    return (*wanted, *LESION_PARTS) if LESION in wanted else wanted
 
 
 def candidates(experiment: Experiment, phase: Phase, rows: Iterable[Row]) -> list[Row]:
@@ -109,7 +124,7 @@ def _meant(
     except NameFaultError as fault:
         return None, str(fault)
     label = label_of(name.rest, MANUAL)
-    wanted = masks_of_task(experiment.task)
+    wanted = corrected_structures(experiment)
     if label is None or label.structure not in wanted:
         return None, f"'{'_'.join(name.rest)}' names no mask of {', '.join(wanted)}"
     image = "_".join([*(f"{k}-{v}" for k, v in name.entities.items()), name.suffix])
@@ -132,8 +147,13 @@ def _meant(
 
 
 def with_masks(row: Row, masks: Sequence[Mask]) -> dict[str, Any]:
-    """A scan whose masks of the same structures and method are replaced by corrected ones."""
+    """A scan whose masks of the same structures and method are replaced by corrected ones.
+
+    A lesion and its parts are one: what comes back of them replaces all that was there.
+    """
     drawn = {(mask["method"], mask["structure"]) for mask in masks}
+    whole = (LESION, *LESION_PARTS)
+    drawn |= {(method, name) for method, one in drawn if one in whole for name in whole}
     kept = [m for m in masks_of(row) if (m["method"], m["structure"]) not in drawn]
     return {**row, "masks": json.dumps([*kept, *masks], sort_keys=True)}
 
