@@ -156,6 +156,9 @@ def test_scans_counted_once_for_each_method_are_said_to_be() -> None:
     assert counts_title(pd.DataFrame({"rho": [0.5]}), counts.assign(method="a")) == plain
     told = counts_title(pd.DataFrame({"rho": [0.5]}), counts)
     assert told == "scans, once for each method: found / excluded / failed / used"
+    for of_a_scan in ("contrast", "vendor", "sex"):
+        one = counts.rename(columns={"method": of_a_scan})
+        assert counts_title(pd.DataFrame({"rho": [0.5]}), one) == plain
 
 
 def test_the_interval_of_an_equivalence_is_called_one_of_90_percent() -> None:

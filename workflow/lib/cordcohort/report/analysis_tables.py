@@ -60,6 +60,8 @@ _RARE = (
 _COUNTS = ("n_found", "n_excluded", "n_failed", "n_used")
 COUNTS_TITLE = "scans: found / excluded / failed / used"
 REMARK = "remark"
+# Of these a scan may have several values; it is of one contrast, site, sex or vendor.
+OF_VALUES = ("method", "seed", "structure", "measure", "level", "statistic", "variant")
 FLAG = "flag"  # never printed: it greys a row out
 _SPELLED = ("definition", "scope", "quantity", "group")
 
@@ -118,8 +120,8 @@ def counts_title(result: pd.DataFrame, counts: pd.DataFrame) -> str:
     >>> counts_title(pd.DataFrame({"rho": [0.5]}), beside)
     'scans, once for each method: found / excluded / failed / used'
     """
-    added = [c for c in counts.columns if c != "site" and not str(c).startswith("n_")]
-    added = [c for c in added if c not in result.columns and counts[c].nunique() > 1]
+    added = [c for c in counts.columns if c in OF_VALUES and c not in result.columns]
+    added = [c for c in added if counts[c].nunique() > 1]
     if not added:
         return COUNTS_TITLE
     each = f"scans, once for each {' and '.join(head_text(c).lower() for c in added)}"
