@@ -34,6 +34,8 @@ onstart:
 
 
 looking = workflow.output_settings.dryrun or only_looks(sys.argv)
+if workflow.is_main_process and not looking:
+    PLAN.withdraw_truths()
 sys.stderr.write(STAGES.close(may_change=not looking))
 
 # All rules are defined: the scans need not lie in memory while the graph is built. A job on a node

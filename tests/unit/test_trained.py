@@ -10,6 +10,7 @@ from cordcohort.errors import ConfigError
 from cordcohort.plan import Plan, load_plan
 from cordcohort.scan import soft_truth_record
 from cordcohort.trained import model_outputs, sources_of, training_inputs
+from cordcohort.trained_checks import check_trainings
 from cordcohort.training.ready import made_of
 from unit.bids.tree import put, put_text
 
@@ -105,6 +106,18 @@ def test_a_job_that_trains_reads_the_whole_index(study: Path) -> None:
 def test_what_would_fail_hours_later_is_refused_now(study: Path, entry: dict, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         make_config(content(models=[], **entry), study)
+
+
+def test_a_recipe_of_soft_truth_is_refused_where_the_study_makes_none(study: Path) -> None:
+    soft = RECIPE.replace("folder: scans", "folder: scans, masks: soft-truth-bin")
+    put_text(study, "config/own.yaml", soft)
+    made = {"images": {"soft_truth": {"make": True}}}
+    (entry,) = make_config(content(models=[]) | made, study).training
+    with pytest.raises(ConfigError, match=r"training\[0\]\.recipe: .*set images.soft_truth.make"):
+        make_config(content(models=[]), study)
+    check_trainings([entry], ["cord-v1"], makes_truth=True)
+    with pytest.raises(ConfigError, match="name others"):  # it waits for what people drew alone
+        check_trainings([{**entry, "experiment": {"name": "own"}}], ["cord-v1"], makes_truth=True)
 
 
 def test_an_undeclared_model_is_still_refused(study: Path) -> None:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
+import numpy as np
 import pytest
 from cordcohort import scan as paths
 from cordcohort.batches import bucket_of, numbers_of
 from cordcohort.config import make_config
+from cordcohort.files import sha256_of, write_record, write_text
+from cordcohort.measures.tasks import level_labels, truth_masks
+from cordcohort.nnunet.export import cases
+from cordcohort.nnunet.recipe import parse_nnunet_recipe
 from cordcohort.plan import Plan
+from cordcohort.report.masks import masks_of_scan
+from cordcohort.report.registrations import truth_record
+from cordcohort.training.cohort import candidates, check_entries
 
 CONTRASTS = ("T1w", "T2w", "MTon", "dwi")
 
@@ -124,3 +134,89 @@ def test_an_exclusion_is_a_parameter_of_the_batches_that_it_touches_only(tmp_pat
         "sub-04_ses-1_T1w": "motion",
         "sub-04_ses-2_T1w": "motion",
     }
+
+
+def _average(scans) -> None:
+    """Soft ground truths of a session, registered to its first scan, as its job leaves them."""
+    for one in scans:
+        record = {"status": "ok", "reason": "", "structure": "cord", "warnings": [],
+                  "reference": {"scan": paths.scan_id(scans[0])},
+                  "registration": {"rigid": np.eye(4).tolist()}}  # fmt: skip
+        for key, path in paths.soft_truth_files(one).items():
+            write_text(path, f"{key} of {one['stem']}")
+            record |= {key: Path(path).name, f"{key}_sha256": sha256_of(path)}
+        write_record(paths.soft_truth_record(one), {"schema": paths.RECORD_SCHEMA, **record})
+
+
+def _measured(one, other) -> bool:
+    return bool(truth_masks(one))
+
+
+def _pictured(one, other) -> bool:
+    masks = masks_of_scan(one, Path(paths.RESULTS), soft_truth=True)
+    return any(mask.method == paths.SOFT_TRUTH for mask in masks)
+
+
+def _listed_in_the_report(one, other) -> bool:
+    return bool(truth_record(one, Path(paths.RESULTS)))
+
+
+def _lends_levels(one, other) -> bool:
+    peer = {**one, "labels": [{"structure": "discs"}]}
+    scan = {**other, "peers": json.dumps([peer])}
+    return any("world" in label for label in level_labels(scan, registered=True))
+
+
+def _trained_on(one, other) -> bool:
+    (entry,) = check_entries([{"folder": "d", "masks": paths.SOFT_TRUTH}])
+    found = candidates(entry, [one, other])
+    return not next(c.reason for c in found if c.row is one)
+
+
+def _exported(one, other) -> bool:
+    cohort = [{"folder": "d", "masks": paths.SOFT_TRUTH}]
+    recipe = parse_nnunet_recipe({"name": "a", "backend": "nnunet", "task": "cord", "seed": 1,
+                                  "sources": {"cohort": cohort}})  # fmt: skip
+    chosen, _ = cases(recipe, {"d": [one, other]})
+    return any(case.row is one for case in chosen)
+
+
+@pytest.mark.parametrize(
+    "is_read",
+    [_measured, _pictured, _listed_in_the_report, _lends_levels, _trained_on, _exported],
+)
+def test_the_truth_of_a_scan_that_left_its_session_is_read_by_nobody(
+    tmp_path, monkeypatch, is_read
+):
+    monkeypatch.chdir(tmp_path)
+    scans = [row("01", "1", contrast) for contrast in CONTRASTS]
+    reference, gone, stays = scans[:3]
+    _average(scans)
+    Plan(config_with(tmp_path), scans).withdraw_truths()
+    assert is_read(gone, reference)
+    gone |= {"masks": "[]"}
+    Plan(config_with(tmp_path), scans).withdraw_truths()
+    assert not is_read(gone, reference)
+    assert is_read(stays, reference)
+    left = sorted(path.name for path in Path(paths.RESULTS).rglob("*") if path.is_file())
+    wanted = [*paths.soft_truth_files(stays).values(), paths.soft_truth_record(stays)]
+    assert {Path(path).name for path in wanted} <= set(left)
+    assert not [name for name in left if gone["stem"] in name]
+
+
+def test_truths_stay_while_the_study_makes_none_and_where_nothing_may_be_written(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    scans = [row("01", "1", contrast, drawn=False) for contrast in CONTRASTS]
+    _average(scans)
+    Plan(config_with(tmp_path, make=False), scans).withdraw_truths()
+    assert all(truth_masks(one) for one in scans)
+
+    def refuses(path, **_):
+        raise PermissionError(13, os.strerror(13), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuses)
+        Plan(config_with(tmp_path), scans).withdraw_truths()
+    assert all(truth_masks(one) for one in scans)

@@ -15,7 +15,7 @@ with job(snakemake) as j:
     for scan in j.scans():
         left = j.params.not_drawn.get(scan_id(scan), ())
         drawn = [use for use in models if use.name not in left]
-        # A record may be left of a scan whose mask was withdrawn; the batch names it no more.
+        # A record may be left of when the study made soft truths; the batch names it no more.
         truth = soft_truth_record(scan) in j.params.each["read"]
         task = measuring_task(j.params.kind, scan, drawn, soft_truth=truth)
         write_parquet(task.output, measure(j.params.kind, task, options))

@@ -77,7 +77,7 @@ def known_models() -> list[str]:
 def _check_models(config: Config) -> None:
     registered = known_models()
     _check_experiments(config, registered)
-    check_trainings(config.training, registered)
+    check_trainings(config.training, registered, makes_truth=config.images.soft_truth.make)
     known = [*registered, *(str(entry["name"]) for entry in config.training)]
     known += _external_models(config, known)
     way_out_without = "set segmentation.models to [] or train a model: none is installed"

@@ -159,6 +159,11 @@ class Plan:
             only=self.only,
         )
 
+    def withdraw_truths(self) -> None:
+        """Remove the soft ground truth of scans that take part in none any more."""
+        if self.config.images.soft_truth.make:
+            truth_plan.withdraw(row for row in self.rows if not self._has_truth(row))
+
     def soft_truth_options(self) -> dict[str, Any]:
         """How the soft ground truth is made."""
         return truth_plan.options(self.config)

@@ -8,7 +8,7 @@ from pathlib import Path
 from cordcohort.errors import ConfigError
 from cordcohort.nnunet.checks import check_backend
 from cordcohort.root import workflow_root
-from cordcohort.trained import RECIPE_SUFFIX, Declared, recipes_of, sources_of
+from cordcohort.trained import RECIPE_SUFFIX, Declared, recipes_of, sources_of, wants_truth
 from cordcohort.validation import nearest
 
 
@@ -49,19 +49,23 @@ def source_folder(text: str, study_dir: Path, key: str) -> str:
     return str(folder)
 
 
-def check_trainings(declared: Sequence[Declared], taken: Collection[str]) -> None:
+def check_trainings(
+    declared: Sequence[Declared], taken: Collection[str], *, makes_truth: bool
+) -> None:
     """Refuse what would make a training fail hours later.
 
     Parameters
     ----------
     taken
         Names of the registered models; a ``localiser`` is one of these.
+    makes_truth
+        Whether the study makes the soft ground truth.
 
     Raises
     ------
     ConfigError
         A name that a model has, an unknown localiser, a source of the recipe that is not given, a
-        recipe of another backend.
+        recipe of another backend, or of a soft ground truth that is not made.
     """
     seen = set(taken) | {"manual"}
     for number, entry in enumerate(declared):
@@ -74,6 +78,7 @@ def check_trainings(declared: Sequence[Declared], taken: Collection[str]) -> Non
         if localiser and not localiser.endswith(RECIPE_SUFFIX) and localiser not in taken:
             raise ConfigError(f"{key}.localiser", localiser, "a registered model, a recipe or ''",
                               nearest(localiser, taken))  # fmt: skip
+        _check_truth(entry, key, made=makes_truth)
         for recipe in recipes_of(entry).values():
             for source in sources_of(recipe):
                 if source not in entry["sources"]:
@@ -81,3 +86,17 @@ def check_trainings(declared: Sequence[Declared], taken: Collection[str]) -> Non
                         f"{key}.sources", dict(entry["sources"]), f"'{source}', which "
                         f"{Path(recipe).name} names", f"add {source}: DATA SET OR FOLDER",
                     )  # fmt: skip
+
+
+def _check_truth(entry: Declared, key: str, *, made: bool) -> None:
+    """Refuse a recipe of soft ground truth that nobody makes: it would train on old ones, or none.
+
+    An experiment trains on masks that people draw and correct, and waits for these alone.
+    """
+    ready = made and "experiment" not in entry
+    if wants_truth(entry) and not ready:
+        way_out = "set images.soft_truth.make: true" if "experiment" not in entry else "name others"
+        raise ConfigError(
+            f"{key}.recipe", Path(str(entry["recipe"])).name, "masks that this study has",
+            f"the recipe trains on the soft ground truth; {way_out}",
+        )  # fmt: skip

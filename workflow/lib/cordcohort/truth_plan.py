@@ -6,7 +6,9 @@ only must get the same answer as the main process.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from cordcohort import scan as paths
@@ -47,6 +49,25 @@ def registered_images(row: paths.Row, config: Config) -> list[str]:
     if config.images.soft_truth.alignment != "rigid" or row["status"] != "ok":
         return []
     return [paths.image_record(row, "b0") if paths.is_series(row) else str(row["image"])]
+
+
+def withdraw(rows: Iterable[paths.Row]) -> None:
+    """Remove the soft ground truth of scans that take part in none any more.
+
+    Pictures, trainings and whoever else looks beside a scan would take an average that its session
+    has no more. The record goes first: one without files would be a damaged one.
+
+    Parameters
+    ----------
+    rows : iterable of index rows
+        Scans whose mask was withdrawn, or that no model segments any more.
+    """
+    for row in rows:
+        record = Path(paths.soft_truth_record(row))
+        if record.exists():
+            with contextlib.suppress(OSError):  # of a study that cannot be written to
+                for path in (record, *paths.soft_truth_files(row).values()):
+                    Path(path).unlink(missing_ok=True)
 
 
 def options(config: Config) -> dict[str, Any]:
