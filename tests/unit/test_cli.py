@@ -6,7 +6,9 @@ import sys
 import pytest
 import yaml
 from conftest import ROOT
+from cordcohort import launch
 from cordcohort.cli import app, main
+from cordcohort.cluster import refusals
 from cordcohort.config import load_config, make_config
 from cordcohort.errors import CordcohortError
 from cordcohort.files import read_yaml
@@ -216,6 +218,20 @@ def test_a_wrong_config_ends_with_one_line_and_status_1(study, monkeypatch, caps
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert "measures.min_voxels: expected a whole number, got 'none'" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [(["-pj4"], ["-p", "-j4"]), (["-np", "--cores=2"], ["-n", "-p", "--cores=2"])],
+)
+def test_flags_written_together_reach_the_refusals_and_the_engine_one_by_one(
+    study, monkeypatch, given, seen
+):
+    asked = []
+    monkeypatch.setattr(refusals, "refuse_early", lambda study, flags, *_: asked.append(flags))
+    monkeypatch.setattr(launch, "run_study", lambda study, flags, *_: asked.append(flags) or 1)
+    assert command("run", study, *given).exit_code == 1
+    assert asked == [seen, seen]
 
 
 def test_report_names_the_report_or_says_how_to_make_it(study):

@@ -6,11 +6,20 @@ import sys
 import pandas as pd
 import pytest
 from cordcohort.errors import CordcohortError
-from cordcohort.launch import engine_command, outcome_lines
+from cordcohort.launch import (
+    _TALKING,
+    engine_command,
+    only_looks,
+    only_talks,
+    outcome_lines,
+    runs_jobs,
+    single_flags,
+)
 from cordcohort.progress import Line, Progress, ScanCounts, fault_lines
 from cordcohort.root import workflow_root
 from cordcohort.scan import SCANS
 from cordcohort.table import write_parquet
+from snakemake.cli import get_argument_parser
 
 
 class Clock:
@@ -39,6 +48,44 @@ def test_the_user_s_profile_takes_the_place_of_ours(tmp_path):
     assert command[-1].startswith("--workflow-profile=/")
     command = engine_command(tmp_path, ["--profile=/mine"])
     assert "--workflow-profile" not in command
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["-pj4"], ["-np"], ["-Fnq"], ["-kpj", "4"], ["-j4", "-p"], ["-fC", "a=-np"], ["-pR", "all"]],
+)
+def test_flags_written_together_mean_the_same_one_by_one(flags):
+    parser = get_argument_parser()
+
+    def read(given):
+        found = vars(parser.parse_args(given))
+        found.pop("max_jobs_per_timespan")  # its default equals only itself
+        return found
+
+    assert read(single_flags(flags)) == read(flags) != read([])
+    assert not [f for f in single_flags(flags) if f[:2] in ("-n", "-p", "-k", "-F") and f[2:]]
+
+
+def test_every_short_flag_without_a_value_is_told_from_one_that_has_a_value():
+    for action in get_argument_parser()._actions:
+        for flag in action.option_strings:
+            if not flag.startswith("--"):
+                alone = action.nargs == 0
+                assert single_flags([f"{flag}p"]) == ([flag, "-p"] if alone else [f"{flag}p"])
+
+
+def test_all_spellings_of_a_flag_with_which_the_engine_talks_are_known():
+    for action in get_argument_parser()._actions:
+        known = _TALKING & {*action.option_strings}
+        assert not known or known == {*action.option_strings}, action.option_strings
+
+
+def test_a_dry_run_is_one_however_it_is_written():
+    for flags in (["-np"], ["-pn"], ["-nj4"], ["-pnq"]):
+        assert only_looks(single_flags(flags))
+        assert only_talks(single_flags(flags))
+        assert not runs_jobs(single_flags(flags))
+    assert runs_jobs(single_flags(["-pj4"]))
 
 
 def test_progress_tells_what_runs_how_many_scans_and_how_long_is_left():

@@ -53,6 +53,37 @@ def test_a_key_for_gpus_passes_in_either_spelling(tmp_path, monkeypatch, key, wh
     profile.refuse_profile(_asked(tmp_path, **keys), _config("cuda"), int)
 
 
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"default-resources": ["slurm_partition=CHANGE_ME"]}, "default-resources.slurm_partition"),
+        ({"default-resources": "slurm_partition=CHANGE_ME"}, "default-resources.slurm_partition"),
+        ({"set-resources": ["discs:slurm_account=CHANGE_ME"]}, "discs.slurm_account"),
+        ({"set-resources": ["discs:mem_mb=4"], "default-resources": ["runtime=4"]}, "segment"),
+        (
+            {"set-resources": ["segment:gpu=1"], "default-resources": ["slurm_partition=cpu"]},
+            "main",
+        ),
+    ],
+)
+def test_resources_written_as_on_the_command_line_are_judged_alike(
+    tmp_path, monkeypatch, keys, words
+):
+    monkeypatch.setattr(profile, "cluster_partitions", lambda: {"main*": "gpu:2", "cpu": ""})
+    with pytest.raises(CordcohortError) as error:
+        profile.refuse_profile(_asked(tmp_path, **keys), _config("cuda"), int)
+    assert words in _one_line(error)
+
+
+def test_resources_written_as_on_the_command_line_pass_where_they_are_right(tmp_path, monkeypatch):
+    monkeypatch.setattr(profile, "cluster_partitions", lambda: {"main*": "gpu:2", "cpu": ""})
+    of_stages = ["segment:gres=gpu:1", "discs:gpu=0", "discs:slurm_partition=cpu"]
+    keys = {"default-resources": ["slurm_partition=main"], "set-resources": of_stages}
+    flags = _asked(tmp_path, **keys)
+    profile_keys.refuse_unknown_keys(flags)
+    profile.refuse_profile(flags, _config("cuda"), int)
+
+
 @pytest.mark.parametrize("most", [7, 100, "unlimited"])
 @pytest.mark.parametrize("rate", ["7/1s", "100/1m"])
 def test_arrays_pass_where_all_jobs_may_wait_together(tmp_path, most, rate):
@@ -145,6 +176,7 @@ def test_a_target_behind_the_name_of_a_profile_is_no_profile(tmp_path):
         ({"default-resources": {"runtim": 60}}, ["default-resources.runtim", "mean runtime?"]),
         ({"default-resources": ["slurm_acount=lab"]}, ["mean slurm_account?"]),
         ({"set-resources": {"discs": {"gpus": 1}}}, ["set-resources.discs.gpus", "mean gpu?"]),
+        ({"set-resources": ["discs:gpus=1"]}, ["set-resources.discs.gpus", "mean gpu?"]),
     ],
 )
 def test_slips_in_keys_of_a_profile_are_refused(tmp_path, content, words):

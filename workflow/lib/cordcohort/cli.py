@@ -163,11 +163,12 @@ def run(
     from cordcohort.cluster.estimate import count_jobs
     from cordcohort.cluster.refusals import refuse_early
     from cordcohort.config import require_config
-    from cordcohort.launch import only_talks, run_study, runs_jobs
+    from cordcohort.launch import only_talks, run_study, runs_jobs, single_flags
     from cordcohort.scan import CONFIG_PATH
     from cordcohort.study_lock import lock_if_free, study_lock
 
     study = _named_study(context, study, Path())
+    context.args = single_flags(context.args)
     require_config(study / CONFIG_PATH)
     with (lock_if_free if only_talks(context.args) else study_lock)(study) as lock:
         config, index = prepare(study, keep=lock is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -32,12 +33,30 @@ _FULL_BYTES = 65_536  # less than the smallest table and its record take
 _TALKING = {
     "-n", "--dry-run", "--dryrun", "--lint", "--dag", "--rulegraph", "--filegraph", "--summary",
     "-D", "--detailed-summary", "--list", "-l", "--list-rules", "--unlock", "--report", "--help",
-    "-h", "--version", "--verbose", "--quiet", "-q", "--printshellcmds", "-p", "--cleanup-metadata",
-    "--list-changes", "--list-input-changes", "--list-params-changes", "--conda-create-envs-only",
-    "--touch", "-t",
+    "-h", "--version", "-v", "-S", "--verbose", "--quiet", "-q", "--printshellcmds", "-p",
+    "--cleanup-metadata", "--cm", "--list-changes", "--lc", "--list-input-changes", "--li",
+    "--list-params-changes", "--lp", "--conda-create-envs-only", "--touch", "-t",
 }  # fmt: skip
 _STILL_RUNNING = {"--quiet", "-q", "--verbose", "--printshellcmds", "-p"}
 _PART_OF_THE_GRAPH = {"--until", "-U", "--omit-from", "-O", "--batch"}
+# Short flags of the engine without a value, before another one or alone.
+_TOGETHER = re.compile(r"-([hntkfFlSDvpa]+)([a-zA-Z].*)?")
+
+
+def single_flags(flags: Sequence[str]) -> list[str]:
+    """Flags of the engine one by one: whoever looks for one must see it.
+
+    Examples
+    --------
+    >>> single_flags(["-pj4", "-np", "--cores", "2", "-j8"])
+    ['-p', '-j4', '-n', '-p', '--cores', '2', '-j8']
+    """
+    found: list[str] = []
+    for flag in flags:
+        together = _TOGETHER.fullmatch(flag)
+        found += [f"-{letter}" for letter in together[1]] if together else [flag]
+        found += [f"-{together[2]}"] if together and together[2] else []
+    return found
 
 
 def engine_command(study: Path, flags: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from cordcohort.cluster.profile_resources import DEFAULTS, OF_RULES, Resources, resources_of
 from cordcohort.config import Config
 from cordcohort.errors import ConfigError
 from cordcohort.files import read_yaml
@@ -21,7 +22,6 @@ from cordcohort.root import workflow_root
 from cordcohort.validation import nearest
 
 PLACEHOLDER = "CHANGE_ME"
-DEFAULTS = "default-resources"
 _PROFILE_FILES = ("profile.yaml", "config.yaml", "profile.v*+.yaml", "config.v*+.yaml")
 _CONFIG_HOME = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
 _ENGINE_FOLDERS = (_CONFIG_HOME / "snakemake", Path("/etc/xdg/snakemake"))
@@ -30,8 +30,6 @@ _DEPLOYMENT_FLAGS = ("--software-deployment-method", "--deployment-method", "--d
 _CONDA_FLAGS = ("--use-conda", "--conda-create-envs-only")
 _OTHER_LIMITS = ("resources", "scheduler-subsample", "max-jobs-per-second")
 _PATIENCE_S = 30
-
-Resources = Mapping[str, Mapping[str, Any]]
 
 
 def values_of(flags: Sequence[str], *names: str) -> list[str]:
@@ -165,8 +163,7 @@ def refuse_profile(flags: Sequence[str], config: Config, count_jobs: Callable[[]
     path, profile = profile_file(flags), read_profile(flags)
     if path is None or profile.get("executor") != "slurm":
         return
-    stages: Resources = profile.get("set-resources") or {}
-    asked: Resources = {DEFAULTS: profile.get(DEFAULTS) or {}, **stages}
+    asked = resources_of(profile)
     _refuse_placeholders(path, asked)
     _refuse_without_gpu_key(path, profile, asked, config)
     _refuse_names(path, asked, "slurm_partition", [p.rstrip("*") for p in cluster_partitions()])
@@ -187,7 +184,7 @@ def _refuse_placeholders(path: Path, asked: Resources) -> None:
 
 
 def _key(where: str, key: str) -> str:
-    return f"{where}.{key}" if where == DEFAULTS else f"set-resources.{where}.{key}"
+    return f"{where}.{key}" if where == DEFAULTS else f"{OF_RULES}.{where}.{key}"
 
 
 def _refuse_without_gpu_key(

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cordcohort.cluster.profile import DEFAULTS, named_profiles, profile_file
+from cordcohort.cluster.profile import named_profiles, profile_file
+from cordcohort.cluster.profile_resources import DEFAULTS, OF_RULES, resources_of
 from cordcohort.errors import ConfigError, CordcohortError
 from cordcohort.files import read_yaml
 from cordcohort.root import workflow_root
@@ -90,20 +91,14 @@ def refuse_unknown_keys(flags: Sequence[str]) -> None:
                 f"did you mean {near[0]}?" if near else "remove it, or see docs/cluster.md",
                 where=str(path),
             )  # fmt: skip
-    stages = profile.get("set-resources")
-    _refuse_slips(path, DEFAULTS, profile.get(DEFAULTS))
-    for stage, resources in stages.items() if isinstance(stages, Mapping) else ():
-        _refuse_slips(path, f"set-resources.{stage}", resources)
+    for stage, resources in resources_of(profile).items():
+        _refuse_slips(path, stage if stage == DEFAULTS else f"{OF_RULES}.{stage}", resources)
 
 
-def _refuse_slips(path: Path, where: str, resources: Any) -> None:
+def _refuse_slips(path: Path, where: str, resources: Mapping[str, Any]) -> None:
     """Refuse names of resources that are nearly ones that are looked for; nothing reads them."""
-    if isinstance(resources, list):  # the engine's other spelling
-        resources = {
-            name: value for name, _, value in (str(one).partition("=") for one in resources)
-        }
-    for name, value in resources.items() if isinstance(resources, Mapping) else ():
-        near = difflib.get_close_matches(str(name), _RESOURCES, 1, _NEARLY)
+    for name, value in resources.items():
+        near = difflib.get_close_matches(name, _RESOURCES, 1, _NEARLY)
         if near and near[0] != name:
             raise ConfigError(
                 f"{where}.{name}", value, "a resource that the engine or SLURM reads",
