@@ -83,6 +83,38 @@ def test_a_job_makes_only_the_scans_whose_image_changed(engine_job, caplog):
     assert _run(engine_job) == []
 
 
+def test_a_job_without_scans_to_work_out_loads_no_network_and_is_done(engine_job):
+    _run(engine_job)
+    Path(engine_job.output[0]).unlink()
+    with adapter.job(engine_job) as j:
+        j.scans_or_end()
+        pytest.fail("a network would be loaded")
+    assert read_record(engine_job.output[0], 1)["files"] == [_table(row) for row in ROWS]
+    write_text("02.nii", "another image")
+    with adapter.job(engine_job) as j:
+        (row,) = j.scans_or_end()
+        write_text(_table(row), "table")
+    assert row["stem"] == "sub-02_T2w"
+
+
+def test_a_job_that_another_one_overtook_ends_with_one_line_and_leaves_no_record(
+    engine_job, caplog
+):
+    def overtaken():
+        with adapter.job(engine_job) as j:
+            for row in j.scans():
+                write_text(_table(row), "table")
+            engine_job.params["science"] = "bb"
+            _run(engine_job)
+
+    with pytest.raises(SystemExit, match="of another job"):
+        overtaken()
+    assert not Path(engine_job.output[0]).exists()
+    assert not Path(engine_job.params.each["list"]).exists()
+    assert "Traceback" not in caplog.text
+    assert len(_run(engine_job)) == len(ROWS)
+
+
 def test_a_failed_job_goes_on_where_it_failed(engine_job):
     with pytest.raises(SystemExit):
         _run(engine_job, fails_at="sub-02_T2w")

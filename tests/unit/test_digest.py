@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cordcohort import digest as digests
-from cordcohort.digest import files_digest, science_digest, use_known_digests
+from cordcohort.digest import files_digest, science_digest, tools_digest, use_known_digests
 
 
 @pytest.fixture
@@ -88,3 +88,11 @@ def test_a_damaged_file_of_known_digests_is_as_an_empty_one(package, tmp_path, t
     forget()
     use_known_digests(cache, keep=False, root=tmp_path / "one")
     assert science_digest("measures.a", root=tmp_path / "one") == first
+
+
+def test_tools_are_known_by_their_bytes(tmp_path):
+    files = [tmp_path / name for name in ("env.yaml", "adapter.py", "other.py")]
+    for file, text in zip(files, ("torch=2.9", "segment()", "measure()"), strict=True):
+        file.write_text(text)
+    digests = {tools_digest(files[0], file) for file in files}
+    assert len(digests) == len(files)

@@ -11,6 +11,7 @@ import pytest
 from cordcohort import kept_scans
 from cordcohort.batch_record import withdraw_other_batchings
 from cordcohort.batches import Batch, batches
+from cordcohort.errors import DamagedError
 from cordcohort.files import write_record
 from cordcohort.kept_scans import files_of_each, finish, share_made, start, state_of, works_of
 from cordcohort.scan import scan_id, session_id
@@ -166,20 +167,12 @@ def test_other_weights_tools_or_packages_make_every_scan_anew(study, monkeypatch
     assert study.run() == ALL
     study.tools = "other environment or adapter"
     assert study.run() == ALL
-    monkeypatch.setattr(kept_scans, "_installed", lambda: ["torch-9.9.dist-info"])
+    monkeypatch.setattr(kept_scans, "installed_packages", lambda: ["torch-9.9.dist-info"])
     assert study.run() == ALL
     _touch("atlas")  # every scan names it
     assert study.run() == ALL
     Path("weights").unlink()
     assert study.run() == study.run() == ALL
-
-
-def test_tools_are_known_by_their_bytes(tmp_path):
-    files = [tmp_path / name for name in ("env.yaml", "adapter.py", "other.py")]
-    for file, text in zip(files, ("torch=2.9", "segment()", "measure()"), strict=True):
-        file.write_text(text)
-    digests = {kept_scans.tools_digest(files[0], file) for file in files}
-    assert len(digests) == len(files)
 
 
 def test_what_a_job_reads_beside_its_scan_is_part_of_it(study):
@@ -218,6 +211,37 @@ def test_a_killed_job_made_nothing_of_a_session_that_a_scan_has_left_since(study
     study.make(works, names)
     gone = study.rows.pop(0)
     assert study.run() == {f"sub-01_{c}" for c in CONTRASTS if c not in gone["stem"]}
+
+
+def test_a_job_of_a_stopped_run_and_one_of_the_next_never_take_each_other_s_work_for_theirs(study):
+    record = Path(study.list.replace(".scans", ""))
+    old, of_old = study.begin()
+    study.params["mirror"] = True
+    for row in study.rows:
+        _touch(row["image"])
+    new, of_new = study.begin()
+    study.make(new, of_new)
+    study.make(old, of_old)  # the last to write
+    record.write_text("{}")
+    with pytest.raises(DamagedError, match="of another job") as late:
+        finish(study.list, old, of_old, record)
+    assert set(late.value.stale) == {Path(study.list), record}
+    for path in late.value.stale:  # as the job does
+        path.unlink()
+    with pytest.raises(DamagedError, match="got none"):
+        finish(study.list, new, of_new, record)
+    assert study.run() == ALL
+
+
+def test_a_second_attempt_at_the_same_work_takes_what_the_first_one_still_makes(study):
+    for row in study.rows:
+        _touch(row["image"])
+    first, of_first = study.begin()
+    second, of_second = study.begin()
+    study.make(first, of_first)
+    finish(study.list, first, of_first)
+    finish(study.list, second, of_second)
+    assert study.run() == set()
 
 
 def test_the_list_alone_decides_nothing_when_it_is_damaged_empty_or_of_another_schema(study):

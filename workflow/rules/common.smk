@@ -28,8 +28,7 @@ from cordcohort import scan as paths  # noqa: E402
 from cordcohort.batches import jobs_of_node, latency_of_job  # noqa: E402
 from cordcohort.cluster.profile import goes_as_array  # noqa: E402
 from cordcohort.digest import files_digest, science_digest  # noqa: E402
-from cordcohort.digest import use_known_digests  # noqa: E402
-from cordcohort.kept_scans import tools_digest  # noqa: E402
+from cordcohort.digest import tools_digest, use_known_digests  # noqa: E402
 from cordcohort.launch import only_looks  # noqa: E402,F401
 from cordcohort.level_choice import DISC_MODEL  # noqa: E402,F401
 from cordcohort.nnunet.paths import nnunet_outputs, planned_record  # noqa: E402,F401

@@ -1,11 +1,11 @@
 """The one long table and the state of every scan."""
 
 import _bootstrap  # noqa: F401
+from pathlib import Path
+
 from cordcohort.adapter import job
 from cordcohort.batch_record import files_of_records
 from cordcohort.cohort import Methods, build_cohort, read_external, scans_table, with_test_persons
-from pathlib import Path
-
 from cordcohort.table import read_parquet, read_tsv, write_folder_schema, write_parquet, write_tsv
 
 PATIENCE_S = 60.0

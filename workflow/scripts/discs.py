@@ -7,6 +7,5 @@ from cordcohort.segmentation.discs import detect_scans
 from cordcohort.segmentation.registry import load_model
 
 with job(snakemake) as j:
-    scans = j.scans()
-    if scans:
-        detect_scans(scans, load_model(DISC_MODEL), list(j.params.models))
+    scans = j.scans_or_end()
+    detect_scans(scans, load_model(DISC_MODEL), list(j.params.models))

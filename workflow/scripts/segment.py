@@ -8,8 +8,7 @@ from cordcohort.segmentation.registry import load_model
 from cordcohort.segmentation.scans import segment_scans
 
 with job(snakemake) as j:
-    scans = j.scans()
-    if scans:
-        (use,) = uses_of_params([j.params.use])
-        model = load_model(j.params.model, choose_device(j.params.device))
-        segment_scans(scans, model, use, mirror=j.params.mirror)
+    scans = j.scans_or_end()
+    (use,) = uses_of_params([j.params.use])
+    model = load_model(j.params.model, choose_device(j.params.device))
+    segment_scans(scans, model, use, mirror=j.params.mirror)

@@ -8,8 +8,7 @@ from cordcohort.segmentation.registry import load_model
 from cordcohort.segmentation.scans import segment_at_voxel_sizes
 
 with job(snakemake) as j:
-    scans = j.scans()
-    if scans:
-        (use,) = uses_of_params([j.params.use])
-        model = load_model(j.params.model, choose_device(j.params.device))
-        segment_at_voxel_sizes(scans, model, j.params.sizes_mm, use, mirror=j.params.mirror)
+    scans = j.scans_or_end()
+    (use,) = uses_of_params([j.params.use])
+    model = load_model(j.params.model, choose_device(j.params.device))
+    segment_at_voxel_sizes(scans, model, j.params.sizes_mm, use, mirror=j.params.mirror)

@@ -8,11 +8,10 @@ from cordcohort.segmentation.device import choose_device
 from cordcohort.segmentation.scans import segment_at_voxel_sizes
 
 with job(snakemake) as j:
-    scans = j.scans()
-    if scans:
-        require_nnunet()
-        from cordcohort.nnunet.model import load_nnunet
+    scans = j.scans_or_end()
+    require_nnunet()
+    from cordcohort.nnunet.model import load_nnunet
 
-        (use,) = uses_of_params([j.params.use])
-        model = load_nnunet(j.params.model, choose_device(j.params.device))
-        segment_at_voxel_sizes(scans, model, j.params.sizes_mm, use, mirror=j.params.mirror)
+    (use,) = uses_of_params([j.params.use])
+    model = load_nnunet(j.params.model, choose_device(j.params.device))
+    segment_at_voxel_sizes(scans, model, j.params.sizes_mm, use, mirror=j.params.mirror)

@@ -24,6 +24,10 @@ from cordcohort.scan import scan_id
 from cordcohort.study_lock import job_at_work
 
 
+class _NoScanError(Exception):
+    """No scan of the batch needs work."""
+
+
 class Job:
     """A running job: its parameters and the scans of its batch.
 
@@ -73,6 +77,13 @@ class Job:
         )
         return [row for row in self._rows if scan_id(row) in self._to_make]
 
+    def scans_or_end(self, **asked: Any) -> list[dict[str, Any]]:
+        """As :meth:`scans`; where there are none the job ends here, before it loads a network."""
+        found = self.scans(**asked)
+        if not found:
+            raise _NoScanError
+        return found
+
     def check_inputs(self) -> None:
         """Refuse images and masks that changed or vanished while the job ran."""
         check_unchanged(self._rows)
@@ -80,7 +91,8 @@ class Job:
     def tell_done(self) -> None:
         """Note what was made of each scan, and write the record of a batch, last of all."""
         if self._works:
-            kept_scans.finish(self.params.each["list"], self._works, self._to_make)
+            known = self.params.each["list"], self._works, self._to_make
+            kept_scans.finish(*known, str(self.output[0]))
         files = self.params.get("files")
         if files is not None:
             write_batch_record(str(self.output[0]), list(files))
@@ -102,7 +114,8 @@ def job(engine_job: Any) -> Generator[Job]:
         _start_log(log)
         with job_at_work(Path()):
             running = Job(engine_job)
-            yield running
+            with contextlib.suppress(_NoScanError):
+                yield running
             running.check_inputs()
             running.tell_done()
     except DamagedError as error:

@@ -2,7 +2,8 @@
 
 Snakemake reruns a job when its script changes, but not when a module that the script imports does.
 So every rule carries the digest of the modules that it calls, and of what these import from this
-package. Comments, docstrings and formatting are not part of it: they rerun nothing.
+package. Comments, docstrings and formatting are not part of it: they rerun nothing. Digests of what
+else a rule works with are here as well.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ import contextlib
 import functools
 import hashlib
 import json
+import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from cordcohort.files import write_text
+from cordcohort.files import sha256_of, write_text
 
 PACKAGE = "cordcohort"
 _ROOT = Path(__file__).resolve().parent
+_PACKAGE_ENDINGS = (".dist-info", ".egg-info")
 
 
 @functools.cache
@@ -82,6 +85,21 @@ def files_digest(folder: str, root: Path = _ROOT, suffixes: Collection[str] = ()
         if path.is_file() and (not suffixes or path.suffix in suffixes):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+@functools.cache
+def tools_digest(*files: Path) -> str:
+    """Digest of what a rule works with: the files of its environment and of its adapter."""
+    text = "\n".join(f"{path.name} {sha256_of(path)}" for path in files)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def installed_packages() -> list[str]:
+    """Python, and every installed package with its version, from the names of their folders."""
+    folders = [Path(entry) for entry in sys.path if Path(entry).is_dir()]
+    packages = {p.name for folder in folders for p in folder.iterdir()}
+    return [sys.version, *sorted(name for name in packages if name.endswith(_PACKAGE_ENDINGS))]
 
 
 def use_known_digests(cache: Path, *, keep: bool, root: Path = _ROOT) -> None:

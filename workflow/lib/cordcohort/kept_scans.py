@@ -9,19 +9,18 @@ worked out again.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
-from cordcohort.errors import CordcohortError
-from cordcohort.files import read_record, sha256_of, write_record
+from cordcohort.digest import installed_packages
+from cordcohort.errors import CordcohortError, DamagedError
+from cordcohort.files import read_record, write_record
 from cordcohort.scan import RECORD_SCHEMA, Row, scan_id
 
 SCHEMA = 1
@@ -29,7 +28,6 @@ SCHEMA = 1
 _OF_BATCH = frozenset({"scans", "files", "identity", "each"})
 _OF_SCANS = ("before", "left_out", "not_drawn")
 _NO_ROOM = "[memory]"
-_PACKAGE_ENDINGS = (".dist-info", ".egg-info")
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ def start(path: Path | str, works: Sequence[Work]) -> set[str]:
     return {work.name for work in works if work.unit in begun}
 
 
-def finish(path: Path | str, works: Sequence[Work], made: set[str]) -> None:
+def finish(path: Path | str, works: Sequence[Work], made: set[str], *records: Path | str) -> None:
     """Note what was made of which scans, when all files of all scans are there.
 
     Parameters
@@ -150,8 +148,19 @@ def finish(path: Path | str, works: Sequence[Work], made: set[str]) -> None:
         As at the start.
     made : set of str
         What :func:`start` gave.
+    *records : path
+        Where the batch is said to be done.
+
+    Raises
+    ------
+    DamagedError
+        If another job has begun the same scans from something else, such as one of a run that was
+        killed: nobody knows which of the two wrote a file last.
     """
     known = entries_of(path)
+    if any(known.get(work.name, {}).get("key") != work.key for work in works):
+        came = "that of another job (does one of a stopped run go on?)" if known else "none"
+        raise DamagedError(path, came, *records)
     entries: dict[str, dict[str, Any]] = {}
     for work in works:
         files = _states(work.made) if work.name in made else known.get(work.name, {}).get("files")
@@ -194,28 +203,13 @@ def state_of(path: Path | str) -> str:
     return f"{found.st_size}:{found.st_mtime_ns}" if S_ISREG(found.st_mode) else ""
 
 
-@functools.cache
-def tools_digest(*files: Path) -> str:
-    """Digest of what a rule works with: the files of its environment and of its adapter."""
-    text = "\n".join(f"{path.name} {sha256_of(path)}" for path in files)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@functools.cache
-def _installed() -> list[str]:
-    """Python, and every installed package with its version, from the names of their folders."""
-    folders = [Path(entry) for entry in sys.path if Path(entry).is_dir()]
-    packages = {p.name for folder in folders for p in folder.iterdir()}
-    return [sys.version, *sorted(name for name in packages if name.endswith(_PACKAGE_ENDINGS))]
-
-
 def _common(params: Mapping[str, Any], shared: Iterable[str]) -> str:
     """Digest of what all scans of a batch are made with; empty where a file of it is not there."""
     states = [(name, state_of(name)) for name in shared]
     if not all(state for _, state in states):
         return ""
     own = {k: v for k, v in params.items() if k not in _OF_BATCH and k not in _OF_SCANS}
-    return _digest([own, params["each"]["tools"], states, _installed()])
+    return _digest([own, params["each"]["tools"], states, installed_packages()])
 
 
 def _key(row: Row, read: Sequence[str], common: str, own: Sequence[object]) -> str:
