@@ -135,6 +135,11 @@ def test_manual_against_predicted_is_one_declaration(make_long: MakeLong) -> Non
     row = run_analysis(spec, make_long(rows), scores).table.iloc[0]
     assert (row["n"], row["time_point"]) == (25, "discharge")
     assert row["ci_low"] < row["difference"] < row["ci_high"]
+    twice = pd.concat([scores, scores.assign(variable="pinprick")], ignore_index=True)
+    several = run_analysis(spec | {"score": ["lems", "pinprick"]}, make_long(rows), twice).table
+    assert list(several["with"]) == ["lems", "pinprick"]
+    assert several["difference"].tolist() == [row["difference"]] * 2
+    assert several["n_family"].tolist() == [2, 2]
     scores.loc[:1, "value"] = "ninety-eight"
     told = run_analysis(spec, make_long(rows), scores[:24]).table.iloc[0]
     assert (told["n"], told["n_incomplete"]) == (22, 3)  # two of text, one missing

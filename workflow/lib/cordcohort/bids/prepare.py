@@ -280,8 +280,9 @@ def _check_own_values(
     _check_values(f"{key} (methods)", methods, known["method"], "method")
     partner = analysis.get("with") or {}
     _check_values(f"{key}.with.score", partner.get("score", ()), scores, "score")
-    if "score" in analysis:
-        _check_values(f"{key}.score", [analysis["score"]], scores, "score")
+    alone = analysis.get("score", ())
+    alone = [alone] if isinstance(alone, str) else alone
+    _check_values(f"{key}.score", alone, scores, "score")
     if "measure" in partner:
         _check_values(f"{key}.with.measure", [partner["measure"]], known["measure"], "measure")
 

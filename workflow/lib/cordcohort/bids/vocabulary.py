@@ -100,7 +100,8 @@ def _numbers_of(analysis: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
     """Scores that an analysis takes as numbers, and whether text can never be meant."""
     for variable in (analysis.get("with") or {}).get("score", ()):
         yield variable, True
-    if "score" in analysis:
-        yield analysis["score"], True
+    alone = analysis.get("score", ())
+    for variable in [alone] if isinstance(alone, str) else alone:
+        yield variable, True
     for variable in analysis.get("covariates", ()):
         yield variable, False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,13 @@ PARAMETERS = {
         "maxItems": 2,
         "description": "the two values, a and b",
     },
-    "score": {"type": "string", "description": "score variable that both are correlated with"},
+    "score": {
+        "anyOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True},
+        ],
+        "description": "score variable, or several, that both are correlated with",
+    },
     "time_point": {
         "type": "array",
         "items": {"type": "string"},
@@ -59,7 +65,7 @@ def _merged(p: Parameters) -> Sequence[str]:
     required=["compare", "values", "score"], merged=_merged,
 )  # fmt: skip
 def correlation_difference(selection: Selection, p: Parameters) -> Outcome:
-    """Difference of two Spearman correlations with one score, in the same persons.
+    """Difference of two Spearman correlations with a score, in the same persons.
 
     Parameters
     ----------
@@ -76,33 +82,41 @@ def correlation_difference(selection: Selection, p: Parameters) -> Outcome:
         ``z`` and ``p`` by Meng, Rosenthal and Rubin on rank correlations.
     """
     a, b = (str(v) for v in p["values"])
-    variable = str(p["score"])
-    scores = score_values(selection.scores, variable)
-    points = p["time_point"] or time_points(selection.scores, variable)
+    variables = [p["score"]] if isinstance(p["score"], str) else list(p["score"])
     rows: list[dict[str, object]] = []
     used: list[pd.Index] = [selection.rows.index[:0]]
     for stratum, part in selection.groups():
-        for point in points:
-            y = scores[scores["time_point"] == point][["person_key", "value"]]
-            joined = _joined(part, str(p["compare"]), (a, b), y)
-            complete = joined.dropna().reset_index(drop=True)
-            used.append(part.index[part["person_key"].isin(set(complete["person_key"]))])
-            head = {"compared": p["compare"], "a": a, "b": b, "with": p["score"],
-                    "time_point": point}  # fmt: skip
-            data = complete[["a", "b", "score"]].to_numpy(dtype=float)
-            row = with_text(
-                difference_row(data), selection.scores, variable, point, set(joined["person_key"])
-            )
-            rows.append({**stratum, **head, "n_incomplete": len(joined) - len(complete), **row})
+        for variable in variables:
+            for row, persons in _rows(part, selection.scores, variable, p):
+                used.append(part.index[part["person_key"].isin(persons)])
+                rows.append({**stratum, **row})
     table = with_correction(pd.DataFrame(rows), str(p["correction"]), p["family"])
     text = (
-        f"Spearman correlations of {a} and of {b} with {p['score']} in the same persons, compared "
-        "by the test of Meng, Rosenthal and Rubin for dependent correlations, with a percentile "
-        f"bootstrap interval of the difference by person; {p['correction']} correction."
+        f"Spearman correlations of {a} and of {b} with {', '.join(variables)} in the same "
+        "persons, compared by the test of Meng, Rosenthal and Rubin for dependent correlations, "
+        "with a percentile bootstrap interval of the difference by person; "
+        f"{p['correction']} correction."
     )
     facts = {"correction": p["correction"], "seed": DEFAULT_SEED}
     return Outcome(table, text, "person", used[0].append(used[1:]).unique(),
                    [str(p["compare"])], facts)  # fmt: skip
+
+
+def _rows(
+    part: pd.DataFrame, sheet: pd.DataFrame, variable: str, p: Parameters
+) -> Iterator[tuple[dict[str, object], set[str]]]:
+    """Result and complete persons at each time point of a score."""
+    a, b = (str(v) for v in p["values"])
+    scores = score_values(sheet, variable)
+    for point in p["time_point"] or time_points(sheet, variable):
+        y = scores[scores["time_point"] == point][["person_key", "value"]]
+        joined = _joined(part, str(p["compare"]), (a, b), y)
+        complete = joined.dropna().reset_index(drop=True)
+        head = {"compared": p["compare"], "a": a, "b": b, "with": variable, "time_point": point,
+                "n_incomplete": len(joined) - len(complete)}  # fmt: skip
+        found = difference_row(complete[["a", "b", "score"]].to_numpy(dtype=float))
+        told = with_text(found, sheet, variable, point, set(joined["person_key"]))
+        yield {**head, **told}, set(complete["person_key"])
 
 
 def _joined(
