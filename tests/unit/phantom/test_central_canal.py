@@ -9,11 +9,12 @@ import pytest
 from cordcohort.phantom.acquisition import Pose, acquire
 from cordcohort.phantom.central_canal import CentralCanal, draw_central_canal
 from cordcohort.phantom.cohort import participants
-from cordcohort.phantom.config import Difficulty, PhantomStudy
+from cordcohort.phantom.config import REGIONS_OF_CORD, Difficulty, PhantomStudy
 from cordcohort.phantom.imaging import Noise, lesion_fraction, structural_image
 from cordcohort.phantom.parts import central_canal_volume
-from cordcohort.phantom.person import Person, draw_person
+from cordcohort.phantom.person import Person, draw_person, height_of_level
 from cordcohort.phantom.signals import tissue_signals
+from cordcohort.phantom.sites import Site
 from cordcohort.phantom.tissues import Tissue
 
 
@@ -64,6 +65,17 @@ def test_shares_of_a_study_are_of_its_controls_and_none_by_default() -> None:
     shown = replace(study, difficulty=Difficulty(central_canal_share=1.0))
     for one in participants(shown):
         assert (one.person.central_canal is not None) == (one.group == "control")
+
+
+def test_an_open_canal_is_in_the_part_of_the_cord_that_is_scanned() -> None:
+    site = Site("a", "Siemens", "Prisma", subjects=1, regions=("lumbar",))
+    study = PhantomStudy(sites=(site,), patient_share=0.0, traveller=False, seed=4,
+                         difficulty=Difficulty(central_canal_share=1.0))  # fmt: skip
+    (one,) = participants(study)
+    canal = one.person.central_canal
+    assert canal is not None
+    scanned = height_of_level(one.person.vertebra_mm, REGIONS_OF_CORD["lumbar"])
+    assert canal.low_mm < scanned < canal.high_mm
 
 
 def test_drawn_canals_stay_below_a_syrinx() -> None:

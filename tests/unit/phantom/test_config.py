@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cordcohort.errors import ConfigError
-from cordcohort.phantom.config import PhantomStudy, study_from_dict
+from cordcohort.phantom.config import PhantomStudy, damage_levels, study_from_dict
 
 
 def test_nothing_given_is_the_demo():
@@ -53,5 +53,5 @@ def test_a_wrong_value_is_refused_by_its_key(values: dict, key: str):
 def test_the_regions_of_the_cord_put_view_and_damage_in_one_place():
     for region in ("cervical", "thoracic", "lumbar"):
         study = study_from_dict({"region": region})
-        low, high = study.damage_levels
+        low, high = damage_levels(study.region)
         assert low < study.centre_level < high

@@ -135,7 +135,7 @@ def participants(study: PhantomStudy) -> tuple[Participant, ...]:
             if patient:
                 person = _draw(study, person_id, counted, site.damage, region)
             else:
-                person = _healthy(study, person_id)
+                person = _healthy(study, person_id, region)
             n_sessions = site.sessions or (study.sessions if returns else 1)
             sessions = tuple(str(k) for k in range(1, n_sessions + 1))
             group = "patient" if patient else "control"
@@ -148,13 +148,14 @@ def _chosen(number: int, share: float) -> bool:
     return int((number + 1) * share) > int(number * share)
 
 
-def _healthy(study: PhantomStudy, person_id: str) -> Person:
+def _healthy(study: PhantomStudy, person_id: str, region: str) -> Person:
+    """Draw a control; an open canal lies where patients of the region have their lesions."""
     hard = study.difficulty
     someone = draw_person(stream(study.seed, "person", person_id), distractors=hard.distractors)
     rng = stream(study.seed, "central canal", person_id)
     if rng.random() >= hard.central_canal_share:
         return someone
-    middle = height_of_level(someone.vertebra_mm, float(np.mean(study.damage_levels)))
+    middle = height_of_level(someone.vertebra_mm, float(np.mean(damage_levels(region))))
     return replace(someone, central_canal=draw_central_canal(rng, middle))
 
 

@@ -147,14 +147,9 @@ class PhantomStudy:
         """Level in the middle of the usual field of view."""
         return REGIONS_OF_CORD[self.region]
 
-    @property
-    def damage_levels(self) -> tuple[float, float]:
-        """Levels among which damage is placed: inside the usual field of view."""
-        return damage_levels(self.region)
-
 
 def damage_levels(region: str) -> tuple[float, float]:
-    """Levels among which damage is placed in a part of the cord."""
+    """Levels among which damage is placed in a part of the cord: inside the usual view."""
     middle = REGIONS_OF_CORD[region]
     return middle - DAMAGE_REACH_LEVELS, middle + DAMAGE_REACH_LEVELS
 
