@@ -108,6 +108,10 @@ DIFFERENCE = {
             r"analyses\[d\].score: expected a score of the study, got 'agee'; did you mean age",
         ),
         (
+            {"analyses": [DIFFERENCE | {"score": ["age", "agee"]}]},
+            r"analyses\[d\].score: expected a score of the study, got 'agee'; did you mean age",
+        ),
+        (
             {"analyses": [CORRELATION | {"covariates": ["agee"]}]},
             r"covariates: .*'agee'; did you mean age",
         ),
@@ -173,6 +177,8 @@ def test_text_in_a_score_that_is_to_be_a_number_is_told_with_the_cells(study):
     assert "north/sub-02 'forty'" in line
     assert told_text(study, correlation | {"with": {"score": ["lems"]}}) == []
     assert told_text(study, DIFFERENCE | {"score": "lems"}) == []
+    (line,) = told_text(study, DIFFERENCE | {"score": ["lems", "age"]})
+    assert "analysis 'd': score 'age'" in line
     (line,) = told_text(study, DIFFERENCE | {"score": "age"})
     assert "analysis 'd': score 'age'" in line
     assert "north/sub-02 'forty'; expected numbers, correct the sheet" in line
