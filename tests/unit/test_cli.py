@@ -69,6 +69,7 @@ def test_init_writes_a_commented_config_and_overwrites_nothing(tmp_path, sites):
 
 def test_a_published_study_takes_the_data_sets_given(tmp_path, sites):
     study = tmp_path / "study"
+    put(sites[0], "sub-01/anat/sub-01_T1w.nii.gz")
     done = command("init", study, "--study", "contrast-agnostic", "--bids", sites[0])
     assert done.exit_code == 0, done.output
     config = load_config(study / "config" / "config.yaml")
@@ -113,6 +114,76 @@ def test_a_published_study_on_own_data_passes_check_and_says_what_is_to_be_chose
     assert "cord-v1" in config.segmentation.models
     text = (study / "config" / "config.yaml").read_text()
     assert all(f"# - name: {one}\n" in text and f"{one} (" in done.output for one in left)
+
+
+def methods_named(analysis):
+    """Give the methods that an analysis compares or selects; not the rows of a table's layout."""
+    asked = analysis["select"].get("method", [])
+    compared = analysis.get("values", []) if analysis.get("compare") == "method" else []
+    judges = [analysis[key] for key in ("against", "reference") if key in analysis]
+    return {*([asked] if isinstance(asked, str) else asked), *compared, *judges}
+
+
+@pytest.mark.parametrize("name", published_studies())
+def test_a_published_study_on_own_data_compares_only_methods_that_draw_there(tmp_path, name):
+    root = tmp_path / "site"
+    for scan in ("anat/sub-01_T1w", "anat/sub-01_T2w", "dwi/sub-01_dwi"):
+        put(root, f"sub-01/{scan}.nii.gz", f"derivatives/labels/sub-01/{scan}_label-SC_seg.nii.gz")
+    study = tmp_path / "study"
+    done = command("init", study, "--study", name, "--bids", root)
+    assert done.exit_code == 0, done.exception
+    assert command("check", study).exit_code == 0
+    config = load_config(study / "config" / "config.yaml")
+    drawn = {"manual", "soft-truth", *config.segmentation.models}
+    assert len(config.analyses) > 2
+    for analysis in config.analyses:
+        assert methods_named(analysis) <= drawn, analysis["name"]
+        assert "-phase" not in str(analysis), analysis["name"]
+    assert "truth" not in config.other_methods  # phantoms alone have it
+
+
+def test_methods_that_left_an_analysis_are_told_and_raters_that_drew_stay(tmp_path, sites):
+    for folder in ("labels", "labels_rater-2"):
+        path = f"derivatives/{folder}/sub-01/anat/sub-01_T2w_label-lesion_seg.nii.gz"
+        put(sites[0], path)
+    study = tmp_path / "study"
+    done = command("init", study, "--study", "sciseg", "--bids", sites[0])
+    told = "methods left out of analyses, because nothing draws them: "
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith(told)]
+    lost = line.removeprefix(told).split(", ")
+    assert {"sciseg-phase3", "deepseg2d"} <= set(lost)
+    assert "rater-2" not in lost
+    content = read_yaml(study / "config" / "config.yaml")
+    analyses = {one["name"]: one for one in content["analyses"]}
+    assert analyses["raters_agree"]["select"]["method"] == ["manual", "rater-2"]
+    # Nobody is told apart by a group, so the biomarkers are those of everyone.
+    assert "group" not in analyses["biomarkers_equivalent"]["select"]
+    assert analyses["biomarkers_equivalent"]["values"] == ["sciseg-v1", "rater-2", "manual"]
+    assert "false_positives" not in analyses
+    # Methods that a centre may still supply are rows of the published layout.
+    assert "deepseg2d" in analyses["sciseg_2_scores"]["methods"]
+    assert "# --- Biomarkers ---" in (study / "config" / "config.yaml").read_text()
+
+
+def test_a_study_of_contrasts_that_no_data_set_has_is_not_made(tmp_path, sites):
+    (sites[0] / "sub-01/anat/sub-01_T1w.nii.gz").unlink(missing_ok=True)
+    for name, words in (("scsnet", "scans of dwi"), ("contrast-agnostic", "two contrasts of T1w")):
+        with pytest.raises(CordcohortError, match=f"--study {name}: expected .*{words}.* T2w"):
+            CliRunner().invoke(
+                app,
+                ["init", str(tmp_path / "s"), "--study", name, "--bids", str(sites[0])],
+                catch_exceptions=False,
+            )
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_published_study_tells_why_data_sets_could_not_be_looked_into(tmp_path, sites):
+    put_sheet(sites[0], "participants.tsv", "subject site", "sub-01 a")
+    study = tmp_path / "study"
+    done = command("init", study, "--study", "sciseg", "--bids", sites[0])
+    assert "cannot be looked into" in done.stderr
+    assert "'participant_id'" in done.stderr
+    assert f"remove {study / 'config' / 'config.yaml'} and init again" in done.stderr
 
 
 def test_rootlets_without_any_cord_are_refused_with_the_way_out(tmp_path, sites):

@@ -232,6 +232,18 @@ def test_masks_of_two_values_are_one_mask(tmp_path, values, top, kind):
     np.testing.assert_array_equal(mask.data.astype(bool), truth)
 
 
+@pytest.mark.parametrize(
+    ("top", "told"), [(1, ""), (255, ""), (0.9999, ""), (2, "0 and 2"), (0.6, "0 and 0.6")]
+)
+def test_a_mask_of_two_values_is_read_and_unusual_ones_are_noted(tmp_path, values, top, told):
+    path = tmp_path / "m.nii.gz"
+    write_image(path, (values > 0) * top, AFFINE, dtype=np.float32)
+    mask = read_mask(path)
+    np.testing.assert_array_equal(mask.data.astype(bool), values > 0)
+    notes = [note for note in mask.notes if "its values are" in note]
+    assert notes == ([f"its values are {told}, read as 0 and 1"] if told else [])
+
+
 def test_soft_mask_where_a_binary_one_is_needed_is_refused(tmp_path, values):
     write_image(tmp_path / "m.nii.gz", np.abs(values) / 10, AFFINE, dtype=np.float32)
     with pytest.raises(ImageError, match="softseg"):

@@ -86,7 +86,22 @@ def test_an_empty_cord_mask_is_a_fault_and_an_empty_lesion_mask_is_none(study, n
     write_image(path, np.zeros(SHAPE), AFFINE, dtype=np.uint8)
     result = _checked(study)
     assert result.n_faults == n_faults
-    assert set(result.findings["code"]) == ({"empty_mask"} if n_faults else set())
+    assert set(result.findings["code"]) == {"empty_mask" if n_faults else "none_drawn"}
+
+
+def test_a_study_of_empty_lesion_masks_is_told_as_one_and_no_fault(study):
+    told = "every mask of manual lesion (2) is empty"
+    lesions = [
+        _mask(study, s).with_name(f"sub-{s}_T2w_label-lesion_seg.nii.gz") for s in ("02", "03")
+    ]
+    for path in lesions:
+        write_image(path, np.zeros(SHAPE), AFFINE, dtype=np.uint8)
+    result = _checked(study)
+    lines = "\n".join(deep_lines(result, 12))
+    assert (result.n_faults, lines.count(told)) == (0, 1)
+    assert "sub-03_T2w_label-lesion_seg.nii.gz: no lesion in this scan" in lines
+    write_image(lesions[0], np.ones(SHAPE), AFFINE, dtype=np.uint8)
+    assert told[:10] not in "\n".join(deep_lines(_checked(study), 12))
 
 
 def test_what_is_unusual_but_used_is_a_note(study):

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 from cordcohort.bids.copies import same_content
+from cordcohort.bids.drawn_by_hand import lacking_mask_lines
 from cordcohort.bids.prepare import exclusion_lines, prepare
-from cordcohort.bids.vocabulary import LEVEL_KINDS, text_score_lines
+from cordcohort.bids.score_cells import text_score_lines, time_point_lines
+from cordcohort.bids.vocabulary import LEVEL_KINDS
 from cordcohort.errors import ConfigError, SheetError
 from cordcohort.measures.groups import PMJ_KIND
 from cordcohort.measures.lesions import SAGITTAL
@@ -175,9 +177,9 @@ def test_text_in_a_score_that_is_to_be_a_number_is_told_with_the_cells(study):
     assert "score 'age'" in line
     assert "1 of 3 cells" in line
     assert "north/sub-02 'forty'" in line
-    assert told_text(study, correlation | {"with": {"score": ["lems"]}}) == []
-    assert told_text(study, DIFFERENCE | {"score": "lems"}) == []
-    (line,) = told_text(study, DIFFERENCE | {"score": ["lems", "age"]})
+    for of_lems in (correlation | {"with": {"score": ["lems"]}}, DIFFERENCE | {"score": "lems"}):
+        assert not any("lems" in line for line in told_text(study, of_lems))
+    (line, *_) = told_text(study, DIFFERENCE | {"score": ["lems", "age"]})
     assert "analysis 'd': score 'age'" in line
     (line,) = told_text(study, DIFFERENCE | {"score": "age"})
     assert "analysis 'd': score 'age'" in line
@@ -185,6 +187,101 @@ def test_text_in_a_score_that_is_to_be_a_number_is_told_with_the_cells(study):
     by_age = {"name": "b", "kind": "correlation", "with": {"score": ["lems"]}}
     (line,) = told_text(study, by_age | {"covariates": ["age", "sex"]})
     assert "score 'age'" in line  # sex is of categories
+
+
+def test_text_in_a_score_that_no_analysis_uses_is_told_too(study):
+    rows = ["participant_id age lems ais", "sub-01 030Y 44 A", "sub-02 040Y 3,5 B"]
+    put_sheet(study / "north", "participants.tsv", *rows, "sub-03 050Y 50 C")
+    age, lems = told_text(study)
+    assert age.startswith("score 'age', which no analysis uses: 3 of 3 cells are text")
+    assert lems.startswith("score 'lems', which no analysis uses: 1 of 3 cells are text")
+    assert lems.endswith(
+        "north/sub-02 '3,5'; expected numbers, correct the sheet"
+    )  # and grades are categories
+    (lems,) = told_text(study, DIFFERENCE | {"score": "lems"})[:1]
+    assert lems.startswith("analysis 'd'")
+
+
+VISITS = ["session_id time_point lems", "ses-1 baseline 44", "ses-2 month_6 50"]
+
+
+@pytest.mark.parametrize(
+    "analysis",
+    [
+        CORRELATION | {"with": {"score": ["lems"], "time_point": ["baselin"]}},
+        DIFFERENCE | {"score": "lems", "time_point": ["baselin"]},
+    ],
+)
+def test_a_time_point_that_no_sheet_has_is_refused_before_any_job(study, analysis):
+    put_sheet(study / "north", "sub-01/sub-01_sessions.tsv", *VISITS)
+    words = r"time_point: expected a time point of lems, got 'baselin'; did you mean baseline"
+    with pytest.raises(ConfigError, match=words):
+        prepare(study, content(study, analyses=[analysis]))
+    right = {"score": ["lems"], "time_point": ["baseline"]}
+    prepare(study, content(study, analyses=[CORRELATION | {"with": right}]))
+
+
+def test_a_time_point_of_scores_without_any_is_refused_with_where_to_write_it(study):
+    wrong = CORRELATION | {"with": {"score": ["age"], "time_point": ["baseline"]}}
+    with pytest.raises(ConfigError, match=r"remove time_point from c, or give a column time_point"):
+        prepare(study, content(study, analyses=[wrong]))
+
+
+def test_a_score_that_lacks_the_time_point_of_its_fellows_is_told(study):
+    put_sheet(study / "north", "sub-01/sub-01_sessions.tsv", *VISITS)
+    both = CORRELATION | {"with": {"score": ["lems", "age"], "time_point": ["baseline"]}}
+    config, index = prepare(study, content(study, analyses=[both]))
+    (line,) = time_point_lines(config, index)
+    assert "score 'age' has no cell of time point baseline" in line
+    assert "(it has: none)" in line
+
+
+def test_time_points_of_tables_from_elsewhere_are_known(study):
+    put_text(study, "t.csv", "id,area,pain\n01,70,3\n")
+    table = {
+        "name": "lab", "file": "t.csv", "columns": {"subject": "id"}, "time_point": "month_6",
+        "measures": {"csa_mm2": {"column": "area", "unit": "mm2"}}, "scores": {"pain": "pain"},
+    }  # fmt: skip
+    asked = CORRELATION | {"with": {"score": ["pain"], "time_point": ["month_6"]}}
+    keys = {"external_measures": [table]}
+    prepare(study, content(study, analyses=[asked], **keys))
+    wrong = CORRELATION | {"with": {"score": ["pain"], "time_point": ["month_12"]}}
+    with pytest.raises(ConfigError, match=r"got 'month_12'; did you mean month_6"):
+        prepare(study, content(study, analyses=[wrong], **keys))
+
+
+SCORED = {
+    "name": "s", "kind": "score_table",
+    "select": {"reference": "manual", "structure": ["cord", "lesion"]},
+}  # fmt: skip
+
+
+def lacking(study, *analyses):
+    return lacking_mask_lines(*prepare(study, content(study, analyses=list(analyses))))
+
+
+def test_an_analysis_of_masks_that_nobody_drew_is_told_with_where_to_put_them(study):
+    (line,) = lacking(study, SCORED)  # cords are drawn on T2w
+    assert "no scan with an image has a manual lesion mask" in line
+    assert "*_label-lesion_seg.nii.gz into derivatives/labels of a data set" in line
+    (line,) = lacking(study, SCORED | {"select": SCORED["select"] | {"structure": "lesion"}})
+    assert "which s ask for" in line
+    put(study / "north", "derivatives/labels/sub-01/anat/sub-01_T2w_label-lesion_seg.nii.gz")
+    assert lacking(study, SCORED) == []
+    told = lacking(study, SCORED | {"select": SCORED["select"] | {"contrast": "T1w"}})
+    assert [line.split(",")[0].split()[-2] for line in told] == ["cord", "lesion"]
+    assert lacking(study, VARIABILITY) == []
+
+
+def test_masks_without_image_count_only_where_two_methods_drew(study):
+    for image in (study / "north").glob("sub-*/anat/*.nii.gz"):
+        image.unlink()
+    cords = SCORED | {"select": SCORED["select"] | {"structure": "cord"}}
+    (line,) = lacking(study, cords)
+    assert "has a manual cord mask" in line
+    folder = "derivatives/labels_rater-2/sub-01/anat"
+    put(study / "north", f"{folder}/sub-01_T2w_label-SC_seg.nii.gz")
+    assert lacking(study, cords) == []
 
 
 def test_an_exclusion_must_match_a_scan(study):

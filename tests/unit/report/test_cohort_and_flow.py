@@ -158,6 +158,26 @@ def test_sheets_and_images_that_differ_in_field_strength_are_told(tmp_path: Path
     }  # fmt: skip
 
 
+TEXT_ROW = "Scores with text in place of a number (cells)"
+
+
+def test_text_in_place_of_a_number_is_counted_by_site(tmp_path: Path) -> None:
+    inputs = inputs_of(tmp_path)
+    scores = inputs.scores.copy()
+    scores.loc[(scores["subject"] == "02") & (scores["variable"] == "age"), "value"] = "fifty"
+    told = {
+        row["characteristic"]: row for row in characteristics(replace(inputs, scores=scores))[1]
+    }
+    assert [told[TEXT_ROW][site] for site in ("north", "south", "all sites")] == [
+        "1 age", "none", "1 age",
+    ]  # fmt: skip
+    assert told["Age [years], mean ± SD (range)"]["north"] == "30; 1 n/r"
+
+
+def test_no_row_of_text_where_all_cells_are_numbers(table: dict[str, dict[str, str]]) -> None:
+    assert TEXT_ROW not in table
+
+
 def texts(path: Path) -> list[str]:
     return re.findall(r"<text[^>]*>([^<]*)</text>", path.read_text())
 

@@ -106,9 +106,10 @@ def check(
     last line counts: a run leaves those files out.
     """
     from cordcohort.bids.cord_needed import cord_lines
+    from cordcohort.bids.drawn_by_hand import lacking_mask_lines
     from cordcohort.bids.overview import closing_lines, print_overview
     from cordcohort.bids.prepare import check_against_index, exclusion_lines, find
-    from cordcohort.bids.vocabulary import text_score_lines
+    from cordcohort.bids.score_cells import text_score_lines, time_point_lines
     from cordcohort.config import require_config
     from cordcohort.experiments.overview import lines_of_experiments
     from cordcohort.scan import CONFIG_PATH
@@ -120,8 +121,8 @@ def check(
     print_overview(config, index, every_scan=scans, deep=deep)
     check_against_index(config, index)
     told = [*exclusion_lines(config, index), *cord_lines(config, index)]
-    told += lines_of_experiments(config, index, study)
-    for line in [*told, *text_score_lines(config, index)]:
+    told += [*lines_of_experiments(config, index, study), *lacking_mask_lines(config, index)]
+    for line in [*told, *time_point_lines(config, index), *text_score_lines(config, index)]:
         typer.echo(line)
     n_faults = None
     if deep:

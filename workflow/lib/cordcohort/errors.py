@@ -61,6 +61,7 @@ class ConfigError(CordcohortError):
     ) -> None:
         self.key = key
         self.value = value
+        self.way_out = _one_line(way_out)
         text = f"{where}: {key}: expected {expected}, got {value!r}; {way_out}"
         super().__init__(_one_line(text))
 

@@ -1,100 +1,89 @@
-"""A published study on somebody's own data: what names its phantoms is written anew."""
+"""A published study on somebody's own data sets: contrasts, models and analyses that fit them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
 from cordcohort.errors import ConfigError, CordcohortError
 from cordcohort.model_uses import CORD, STRUCTURES, registered
-from cordcohort.template import block_of, scalar
+from cordcohort.own_names import EVERYONE, Block, Found, supplied_later, with_own_names
+from cordcohort.scan import CONFIG_PATH
+from cordcohort.template import as_comments, scalar, with_datasets, with_fewer_contrasts
 
 if TYPE_CHECKING:
     from cordcohort.config import Config
 
-Block = Mapping[str, Any]
-Names = Callable[[Block], str]
 CORD_MODEL = "cord-v1"
-_RATER = re.compile(r"\brater-\d+\b")
-_CHOOSE = "not in your data: {}; write in its place what you have"
+_LONGEST_WAY_OUT = 100  # characters: a list of every column helps nobody
+_MIN_CONTRASTS = 2
 
 
-def with_own_names(text: str, unknown: Callable[[Block], str]) -> tuple[str, list[str]]:
-    r"""Text of a study without the names of its phantoms' data sets and sheets.
-
-    A selection of most of the data sets is the study's cohort, for which all of yours stand. What
-    else your data do not have (a cohort of repeated sessions, a score) somebody has to choose: such
-    an analysis is written as comments.
+def on_own_data(text: str, name: str, study: Path, datasets: Sequence[Mapping[str, str]]) -> str:
+    """Text of a published study on some data sets; what was left out of it is told on stderr.
 
     Parameters
     ----------
     text : str
         Configuration of a published study.
-    unknown : callable
-        What of an analysis the data do not have, or nothing (:func:`names_unknown_to`).
+    name : str
+        Of that study.
+    study : Path
+        Folder of the study that is made.
+    datasets : sequence of mapping
+        ``name`` and ``path`` of each data set.
 
-    Returns
-    -------
-    str
-        The text; as it was where no analysis names anything of the phantoms.
-    list of str
-        What is left to be chosen: ``analysis (what it names)``.
-
-    Examples
-    --------
-    >>> text = ("datasets: [{name: a, path: a}, {name: b, path: b}, {name: c, path: c}]\n"
-    ...         "analyses:\n  - {name: one, select: {dataset: [a, b]}}\n"
-    ...         "  - {name: two, select: {dataset: c}}\n")
-    >>> told, left = with_own_names(text, lambda analysis: analysis["select"].get("dataset", ""))
-    >>> print(told.partition("analyses:")[2].strip())
-    - name: one
-        select: {}
-      # not in your data: c; write in its place what you have
-      # - name: two
-      #   select: {dataset: c}
-    >>> left
-    ['two (c)']
+    Raises
+    ------
+    CordcohortError
+        If the data sets have not the contrasts that the study is about.
     """
-    content = yaml.safe_load(text)
-    theirs = [str(entry["name"]) for entry in content["datasets"]]
-    found = [_without_cohort(entry, theirs) for entry in content.get("analyses", ())]
-    analyses = [(entry, unknown(entry)) for entry in found]
-    left = {str(entry["name"]): name for entry, name in analyses if name}
-    if found == content["analyses"] and not left:
-        return text, []
-    lines = text.splitlines(keepends=True)
-    first, after = block_of(lines, "analyses")
-    blocks = [_block(entry, name) for entry, name in analyses]
-    text = "".join([*lines[:first], "analyses:\n", *blocks, "\n", *lines[after:]])
-    if content.get("measures", {}).get("voxel_size_datasets"):
-        text = re.sub(r"(?m)^  (voxel_sizes_mm|voxel_size_datasets):", r"  # \1:", text)
-    published = content.get("report", {}).get("published", {})
-    kept = {name: table for name, table in published.items() if name not in left}
-    text = re.sub(r"(?m)^  published: .*$", f"  published: {scalar(kept)}", text)
-    return text, [f"{name} ({why})" for name, why in left.items()]
+    text = with_cord_model(_with_contrasts(text, name, [study / one["path"] for one in datasets]))
+    found = look_for_names(datasets, text, study)
+    text, left, lost = with_own_names(text, found)
+    if found.fault:
+        sys.stderr.write(
+            "the analyses are as published, because the data sets cannot be looked into: "
+            f"{found.fault}; when that is mended, remove {study / CONFIG_PATH} and init again\n"
+        )
+    if left:
+        sys.stderr.write(
+            "analyses that stand as comments, because they name what your data do not have:\n"
+            + "".join(f"  {one}\n" for one in left)
+        )
+    if lost:
+        told = ", ".join(lost)
+        sys.stderr.write(f"methods left out of analyses, because nothing draws them: {told}\n")
+    # Experiments name data sets of the phantoms.
+    return as_comments(with_datasets(text, datasets), "experiments")
 
 
-def with_raters(text: str) -> str:
-    r"""Text of a study with its raters among the methods that nobody may have supplied.
+def _with_contrasts(text: str, name: str, bids: Sequence[Path]) -> str:
+    """Text of a published study with those of its contrasts that the data sets have."""
+    from cordcohort.bids.first_look import look_at  # noqa: PLC0415 - slow, rarely needed
 
-    Examples
-    --------
-    >>> with_raters("other_methods: [a]\nanalyses: [{select: {method: [manual, rater-2]}}]")
-    'other_methods: [a, rater-2]\nanalyses: [{select: {method: [manual, rater-2]}}]'
-    """
-    content = yaml.safe_load(text)
-    others = [str(name) for name in content.get("other_methods", ())]
-    raters = set(_RATER.findall(str(content["analyses"]))) - set(others)
-    told = f"other_methods: {scalar(others)}"
-    return text.replace(told, f"other_methods: {scalar([*others, *sorted(raters)])}", 1)
+    wanted = [str(one) for one in yaml.safe_load(text).get("contrasts", [])]
+    found = look_at(bids).contrasts
+    missing = [one for one in wanted if one not in found]
+    if not missing or not found:
+        return text
+    present = [one for one in wanted if one in found]
+    if len(present) < min(len(wanted), _MIN_CONTRASTS):
+        needed = wanted[0] if len(wanted) == 1 else f"two contrasts of {', '.join(wanted)}"
+        raise CordcohortError(
+            f"--study {name}: expected scans of {needed}, found {', '.join(sorted(found))} in "
+            f"{', '.join(map(str, bids))}; add a data set that has them, or leave out --study"
+        )
+    sys.stderr.write(f"contrasts that no scan has: {', '.join(missing)}\n")
+    return with_fewer_contrasts(text, wanted, present)
 
 
-def names_unknown_to(bids: Sequence[Mapping[str, str]], text: str, study: Path) -> Names:
-    """What `check` would refuse of one analysis of a study on some data sets.
+def look_for_names(bids: Sequence[Mapping[str, str]], text: str, study: Path) -> Found:
+    """Look into some data sets for what the analyses of a study name.
 
     Parameters
     ----------
@@ -105,34 +94,38 @@ def names_unknown_to(bids: Sequence[Mapping[str, str]], text: str, study: Path) 
     study : Path
         Folder of the study.
     """
-    from cordcohort.bids.index import build_index  # noqa: PLC0415 - slow, rarely needed
-    from cordcohort.bids.prepare import check_against_index  # noqa: PLC0415
+    from cordcohort.bids.index import build_index, masks_of  # noqa: PLC0415 - slow, rarely needed
+    from cordcohort.bids.prepare import check_against_index, known_methods  # noqa: PLC0415
     from cordcohort.config import make_config  # noqa: PLC0415
 
     content = yaml.safe_load(text) | {"datasets": list(bids), "report": {}}
+    later = supplied_later(content)
+    content["other_methods"] = []
     content.pop("experiments", None)
     content.get("measures", {}).pop("voxel_size_datasets", None)
 
-    def config_of(analyses: list[Block]) -> Config:
-        return make_config(content | {"analyses": analyses}, study, check=False)
+    def config_of(analyses: list[Block], others: Sequence[str] = ()) -> Config:
+        changed = {"analyses": analyses, "other_methods": list(others)}
+        return make_config(content | changed, study, check=False)
 
     try:
         index = build_index(config_of([]))
         check_against_index(config_of([]), index)
-    except CordcohortError:  # which `check` explains: then every analysis stays
-        return lambda _: ""
+    except CordcohortError as error:
+        return Found(None, lambda _: "", fault=str(error))
 
     sites = set(index.scans["site"])
 
     def unknown(analysis: Block) -> str:
         try:
-            check_against_index(config_of([analysis]), index)
+            check_against_index(config_of([analysis], later), index)
         except ConfigError as error:
-            return str(error.value)
+            return _told(error)
         values = analysis.get("values", ()) if analysis.get("group") == "site" else ()
-        return next((str(v) for v in values if v not in sites), "")
+        return next((f"site {v}" for v in values if v not in sites), "")
 
-    return unknown
+    methods = known_methods(config_of([]), masks_of(index.scans))
+    return Found(methods, unknown, EVERYONE[0] in set(index.scores["variable"]))
 
 
 def with_cord_model(text: str) -> str:
@@ -150,19 +143,8 @@ def with_cord_model(text: str) -> str:
     return text.replace(f"models: {scalar(models)}", f"models: {scalar([CORD_MODEL, *models])}", 1)
 
 
-def _without_cohort(analysis: Block, theirs: Sequence[str]) -> dict[str, Any]:
-    """An analysis; of most of the phantoms' data sets it becomes one of all data sets."""
-    select = dict(analysis.get("select", {}))
-    asked = select.get("dataset", ())
-    if isinstance(asked, list) and len(asked) * 2 > len(theirs):
-        del select["dataset"]
-    return {**analysis, "select": select}
-
-
-def _block(analysis: Block, unknown: str) -> str:
-    """An analysis as lines of a config; as comments where something has to be chosen."""
-    pairs = [f"{key}: {scalar(value)}" for key, value in analysis.items()]
-    lines = [f"- {pairs[0]}", *(f"  {pair}" for pair in pairs[1:])]
-    if unknown:
-        lines = [f"# {line}" for line in (_CHOOSE.format(unknown), *lines)]
-    return "".join(f"  {line}\n" for line in lines)
+def _told(error: ConfigError) -> str:
+    """What an analysis names that the data do not have, and what there is where that is short."""
+    column = error.key.partition("].")[2].removeprefix("select.") or "method"
+    there = f" ({error.way_out})" if len(error.way_out) < _LONGEST_WAY_OUT else ""
+    return f"{column} {error.value}{there}"

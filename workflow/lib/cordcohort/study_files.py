@@ -10,15 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cordcohort.errors import CordcohortError
 from cordcohort.files import read_yaml, write_text
-from cordcohort.own_data import names_unknown_to, with_cord_model, with_own_names, with_raters
+from cordcohort.own_data import on_own_data
 from cordcohort.progress import Line
 from cordcohort.root import workflow_root
 from cordcohort.scan import CONFIG_PATH
-from cordcohort.template import as_comments, config_text, with_datasets, with_fewer_contrasts
+from cordcohort.template import config_text
 from cordcohort.validation import nearest
 
 EXCLUDE_PATH = CONFIG_PATH.with_name("exclude.yaml")
@@ -37,7 +35,6 @@ EXCLUDE_TEXT = """\
 #   date: 2026-01-31
 """
 _NAME_CHARS = 64
-_MIN_CONTRASTS = 2
 
 
 def make_study(study: Path, bids: Sequence[Path], tables: Sequence[Path] = ()) -> list[Path]:
@@ -128,41 +125,13 @@ def make_published_study(study: Path, name: str, bids: Sequence[Path]) -> list[P
     folder = workflow_root() / "config" / "studies"
     text = (folder / f"{name}.yaml").read_text(encoding="utf-8")
     if bids:
-        datasets = _datasets(study, bids)
-        text = with_raters(with_cord_model(_with_contrasts(text, bids)))
-        text, left = with_own_names(text, names_unknown_to(datasets, text, study))
-        text = with_datasets(text, datasets)
-        text = as_comments(text, "experiments")  # it names data sets of the phantoms
-        if left:
-            sys.stderr.write(
-                "analyses that stand as comments, because they name what your data do not have: "
-                f"{', '.join(left)}\n"
-            )
+        text = on_own_data(text, name, study, _datasets(study, bids))
     written = _write_missing({study / CONFIG_PATH: text, study / EXCLUDE_PATH: EXCLUDE_TEXT})
     if bids:
         return written
     settings = study / PHANTOM_PATH
     cohort = (folder / f"{name}.phantom.yaml").read_text(encoding="utf-8")
     return [*written, *_write_missing({settings: cohort}), *_write_phantoms(study, settings)]
-
-
-def _with_contrasts(text: str, bids: Sequence[Path]) -> str:
-    """Text of a published study with those of its contrasts that the data sets have."""
-    from cordcohort.bids.first_look import look_at  # noqa: PLC0415 - slow, rarely needed
-
-    wanted = [str(name) for name in yaml.safe_load(text).get("contrasts", [])]
-    found = look_at(bids).contrasts
-    missing = [name for name in wanted if name not in found]
-    if not missing or not found:
-        return text
-    sys.stderr.write(f"contrasts that no scan has: {', '.join(missing)}\n")
-    present = [name for name in wanted if name in found]
-    if len(present) < _MIN_CONTRASTS:
-        sys.stderr.write(
-            f"the study compares contrasts: expected two, found {', '.join(present) or 'none'}\n"
-        )
-        return text
-    return with_fewer_contrasts(text, wanted, present)
 
 
 def _drafted(

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from cordcohort.bids.index import Index, rows_of
+from cordcohort.bids.index import masks_of as masks_of_scans
 from cordcohort.config import Config
 from cordcohort.errors import ImageError
 from cordcohort.fault_codes import FAULT_CODES, codes_of
@@ -24,7 +25,11 @@ from cordcohort.provenance import hash_inputs, input_files, recorded_inputs
 from cordcohort.scan import masks_of
 
 FINDING_COLUMNS = ["dataset", "code", "file", "reason"]
-NOTE = "note"
+NOTE, NONE_DRAWN = "note", "none_drawn"
+NO_FAULTS = {
+    NOTE: "legal, but unusual",
+    NONE_DRAWN: "masks without a voxel: somebody looked, and there is none",
+}
 NEVER_EMPTY = ("cord", "gm", "wm", "regions", "vertebrae")
 """Structures that every scan shows; an empty mask of lesions says that there is none."""
 Finding = tuple[str, str, str, str]
@@ -37,22 +42,25 @@ class DeepCheck:
     Attributes
     ----------
     findings : DataFrame
-        ``dataset, code, file, reason``: one row a fault, and one with the code ``note`` for what is
-        legal but unusual.
+        ``dataset, code, file, reason``: one row a fault, and one with a code of
+        :data:`NO_FAULTS` for what is legal.
     n_files : int
         Input files read to the end.
     n_compared : int
         Of these, files with a recorded hash.
+    all_empty : tuple of str
+        Structures and who drew them, of which no mask of the study has a voxel.
     """
 
     findings: pd.DataFrame
     n_files: int
     n_compared: int
+    all_empty: tuple[str, ...] = ()
 
     @property
     def n_faults(self) -> int:
-        """Findings that are no notes."""
-        return int((self.findings["code"] != NOTE).sum())
+        """Findings that are faults."""
+        return int((~self.findings["code"].isin(NO_FAULTS)).sum())
 
     @property
     def n_changed(self) -> int:
@@ -85,7 +93,23 @@ def deep_check(config: Config, index: Index, study: Path | str) -> DeepCheck:
         ).reason  # fmt: skip
         found.append((str(row.dataset), "changed", Path(str(row.path)).name, reason))
     frame = pd.DataFrame(sorted(set(found)), columns=FINDING_COLUMNS, dtype="str")
-    return DeepCheck(frame, len(now), len(both))
+    return DeepCheck(frame, len(now), len(both), _all_empty(index, frame))
+
+
+def _all_empty(index: Index, findings: pd.DataFrame) -> tuple[str, ...]:
+    """Structures of which somebody drew masks and none has a voxel: ``manual lesion (12)``."""
+    empty = findings[findings["code"] == NONE_DRAWN]
+    if empty.empty:
+        return ()
+    masks = masks_of_scans(index.scans)
+    masks = masks[masks["kind"].isin(READ_AS)]
+    names = [Path(path).name for path in masks["path"]]
+    keys = pd.MultiIndex.from_arrays([masks["dataset"], names])
+    is_empty = keys.isin(pd.MultiIndex.from_frame(empty[["dataset", "file"]]))
+    groups = masks.assign(is_empty=is_empty).groupby(["method", "structure"])["is_empty"]
+    return tuple(
+        f"{method} {structure} ({len(own)})" for (method, structure), own in groups if own.all()
+    )
 
 
 def _scan_findings(row: Mapping[str, Any], b0_threshold: float) -> Iterator[Finding]:
@@ -122,8 +146,12 @@ def _mask_findings(dataset: str, mask: Mapping[str, Any], image: Image | None) -
 
 
 def _empty(dataset: str, structure: str, drawn: Image) -> Iterator[Finding]:
-    """A mask without a voxel of what every scan shows."""
-    if structure in NEVER_EMPTY and not drawn.data.any():
+    """A mask without a voxel: a fault of what every scan shows, else that there is none."""
+    if drawn.data.any():
+        return
+    if structure not in NEVER_EMPTY:
+        yield dataset, NONE_DRAWN, drawn.path.name, f"no {structure} in this scan"
+    else:
         error = ImageError(drawn.path, "empty_mask", "a mask with voxels", "an empty one",
                            "draw it, or remove the file")  # fmt: skip
         yield _fault(dataset, drawn.path.name, error.reason)
@@ -152,9 +180,14 @@ def deep_lines(result: DeepCheck, most: int) -> Iterator[str]:
         f"last run: {result.n_faults} faults, {result.n_changed} changed"
     )
     for code, part in result.findings.groupby("code", sort=True):
-        meaning = FAULT_CODES.get(str(code), "legal, but unusual" if code == NOTE else "")
+        meaning = (FAULT_CODES | NO_FAULTS).get(str(code), "")
         yield f"[{code}] {len(part)}: {meaning}".rstrip(": ")
         for row in part.head(most).itertuples():
             yield f"  {row.dataset}: {row.file}: {row.reason}"
         if len(part) > most:
             yield f"  ... and {len(part) - most} more"
+    for named in result.all_empty:
+        yield (
+            f"every mask of {named} is empty: nothing to find, so scores by convention and no "
+            "measures; is it the folder of another reading?"
+        )

@@ -14,6 +14,7 @@ from cordcohort.bids.names import BidsName, NameFaultError, ScanName, scan_name,
 from cordcohort.bids.walk import Folder, state_of
 from cordcohort.errors import CordcohortError
 from cordcohort.files import MAX_SIDECAR_BYTES, read_json
+from cordcohort.validation import nearest
 
 AUTOMATIC = "automatic"
 
@@ -84,9 +85,9 @@ def _mask_name(
         scan = scan_name(name, also=contrasts)
     label = label_of(rest, method)
     if label is None:
-        known = ", ".join(n for n, meaning in LABEL_NAMES.items() if not meaning.older)
+        known = [name for name, meaning in LABEL_NAMES.items() if not meaning.older]
         what = "_".join(rest) or "nothing behind the contrast"
-        raise NameFaultError(f"label name {what!r} is not known; use one of {known}")
+        raise NameFaultError(f"label name {what!r} is not known; {nearest(what, known)}")
     mask = {
         "method": label.method, "structure": label.structure, "kind": label.kind,
         "older": label.older,

@@ -19,6 +19,7 @@ from cordcohort.bids.index import (
     printable,
     write_index,
 )
+from cordcohort.bids.score_cells import check_time_points
 from cordcohort.bids.vocabulary import score_categories, vocabulary, without_sheet
 from cordcohort.config import Config, exclusion_lists, load_config, make_config
 from cordcohort.errors import ConfigError
@@ -112,7 +113,7 @@ def check_against_index(config: Config, index: Index) -> None:
     ------
     ConfigError
         For a model of rootlets without any cord; for an unknown contrast, data set, site, method,
-        structure, level, split or score (or value of a score) in a selection.
+        structure, level, split or score (or value or time point of a score) in an analysis.
     SheetError
         For an exclusion that matches no scan, with the nearest names.
     """
@@ -137,6 +138,7 @@ def check_against_index(config: Config, index: Index) -> None:
                 what = column if column in LONG_COLUMNS else f"value of {column}"
                 _check_values(f"{key}.select.{column}", wanted, known[column], what)
         _check_own_values(analysis, key, known, scores)
+    check_time_points(config, index)
 
 
 def _check_soft_truth(config: Config, index: Index) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
 import pandas as pd
 
 from cordcohort.bids.index import Index
@@ -19,7 +16,6 @@ from cordcohort.table import FLAGS
 # As the measures name them, which load the readers of images: a test holds both together.
 LEVEL_KINDS = ("vertebral", "vertebral_detected", "spinal", "pmj_mm", "sagittal_slice")
 MAX_CATEGORIES = 20  # a score of more values is a number, of which any may be asked for
-MAX_CELLS = 5  # named for each score
 
 
 def vocabulary(config: Config, external: pd.DataFrame) -> dict[str, set[str]]:
@@ -66,42 +62,3 @@ def without_sheet(index: Index) -> str:
     told = index.unmatched[index.unmatched["reason"].str.startswith(NO_PARTICIPANTS)]
     names = ", ".join(sorted(set(told["dataset"])))
     return f" (without participants.tsv: {names}; columns of it are not known)" if names else ""
-
-
-def text_score_lines(config: Config, index: Index) -> list[str]:
-    """Cells of scores that an analysis uses as numbers and that hold text, a line a score.
-
-    A covariate is named where most of its cells are numbers: its text would turn all of them into
-    categories.
-    """
-    lines: list[str] = []
-    for analysis in config.analyses:
-        for variable, all_text in _numbers_of(analysis):
-            cells = index.scores[index.scores["variable"] == variable]
-            text = pd.to_numeric(cells["value"], errors="coerce").isna()
-            if not text.any() or (not all_text and text.mean() > 1 / 2):  # else categories
-                continue
-            named = [
-                f"{row.dataset}/sub-{row.subject}{f'/ses-{row.session}' if row.session else ''} "
-                f"{row.value!r}"
-                for row in cells[text].head(MAX_CELLS).itertuples()
-            ]
-            more = int(text.sum()) - len(named)
-            lines.append(
-                f"analysis {analysis['name']!r}: score {variable!r} is to be a number, but "
-                f"{int(text.sum())} of {len(cells)} cells are text: {', '.join(named)}"
-                + (f" and {more} more" if more else "")
-                + "; expected numbers, correct the sheet"
-            )
-    return lines
-
-
-def _numbers_of(analysis: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Scores that an analysis takes as numbers, and whether text can never be meant."""
-    for variable in (analysis.get("with") or {}).get("score", ()):
-        yield variable, True
-    alone = analysis.get("score", ())
-    for variable in [alone] if isinstance(alone, str) else alone:
-        yield variable, True
-    for variable in analysis.get("covariates", ()):
-        yield variable, False

@@ -43,11 +43,14 @@ def read_mask(
     mask = read_image(path, ndim=3, dtype=np.float32)
     if like is not None:
         mask = on_grid_of(mask, like)
+    notes = mask.notes
+    if kind == "seg":
+        notes = (*notes, *_value_notes(mask.data))
     check = {"seg": _as_binary, "softseg": _as_soft, "dseg": _as_labels}[kind]
     data = check(mask.path, mask.data)
     if labels:
         _refuse_unknown_labels(mask.path, data, labels)
-    return replace(mask, data=data)
+    return replace(mask, data=data, notes=notes)
 
 
 def read_shares(path: Path | str, like: Image | None, n_labels: int) -> Image:
@@ -90,6 +93,13 @@ def read_shares(path: Path | str, like: Image | None, n_labels: int) -> Image:
     return replace(shares, data=data)
 
 
+def _value_notes(data: Array) -> list[str]:
+    """What of a binary mask's value is unusual: neither 1 nor the 255 of a picture."""
+    top = float(data.max(initial=0.0))
+    usual = top <= 0 or top == 255 or abs(top - 1) <= 1e-3  # noqa: PLR2004
+    return [] if usual else [f"its values are 0 and {top:g}, read as 0 and 1"]
+
+
 def _as_binary(path: Path, data: Array) -> NDArray[np.uint8]:
     top = float(data.max()) if data.size else 0.0
     inside = data == top if top > 0 else np.zeros(data.shape, dtype=bool)
@@ -100,7 +110,7 @@ def _as_binary(path: Path, data: Array) -> NDArray[np.uint8]:
     if data.min() < 0 or float(np.abs(scaled - rounded).max(initial=0.0)) > 1e-3:  # noqa: PLR2004
         raise ImageError(
             path, "not_binary", "a mask of two values", f"values from {data.min():g} to {top:g}",
-            "binarise it, or name it as a soft mask (label-SC_softseg)",
+            "give the structure one value, or name it as a soft mask (_softseg in place of _seg)",
         )  # fmt: skip
     return rounded.astype(np.uint8)
 

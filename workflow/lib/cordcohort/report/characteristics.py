@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cordcohort.bids.score_cells import text_cells
 from cordcohort.cohort.persons import person_keys
 from cordcohort.errors import SheetError
 from cordcohort.files import read_json
@@ -52,12 +53,13 @@ _YES_NO = {"yes": "yes", "1": "yes", "true": "yes", "no": "no", "0": "no", "fals
 
 @dataclass(frozen=True)
 class Site:
-    """What a column of the table is made from: its scans, persons, voxels and field strengths."""
+    """What a column is made from: scans, persons, voxels, field strengths, scores that are text."""
 
     scans: pd.DataFrame
     people: pd.DataFrame
     voxels: pd.DataFrame
     fields: pd.Series
+    text: pd.DataFrame
 
 
 def characteristics(inputs: Inputs) -> tuple[list[str], list[dict[str, str]]]:
@@ -77,6 +79,8 @@ def characteristics(inputs: Inputs) -> tuple[list[str], list[dict[str, str]]]:
     people, voxels = people_table(inputs), voxel_table(inputs)
     keys = scans[["dataset", "subject", "person_key"]].drop_duplicates()
     fields = subject_fields(inputs).merge(keys, on=["dataset", "subject"])
+    text = text_cells(inputs.scores)
+    text = text.assign(person_key=person_keys(text))
     names = site_names(scans)
     columns: dict[str, Site] = {}
     for name in [*names, None]:
@@ -87,12 +91,14 @@ def characteristics(inputs: Inputs) -> tuple[list[str], list[dict[str, str]]]:
             people.loc[sorted(set(own["person_key"]))],
             voxels.merge(own[SCAN_KEY], on=SCAN_KEY),
             of_persons(fields, own),
+            text[text["person_key"].isin(own["person_key"])],
         )
     if len(names) == 1:
         columns.pop(ALL_SITES)
     rows = [
         {"characteristic": label} | {title: told(site) for title, site in columns.items()}
         for label, told in _rows_of(people, dealt_seed(inputs)).items()
+        if told is not _text or len(text)
     ]
     return ["characteristic", *columns], rows
 
@@ -274,6 +280,10 @@ def _rows_of(people: pd.DataFrame, seed: str) -> dict[str, Callable[[Site], str]
 
 SPLIT_ROW = "Training and test (persons)"
 _BY_LEVEL = {"Training (persons by level)": "train", "Test (persons by level)": "test"}
+def _text(site: Site) -> str:
+    return _categories(site.text["variable"]) if len(site.text) else "none"
+
+
 _ROWS: dict[str, Callable[[Site], str]] = {
     "Persons": lambda site: str(len(site.people)),
     "Group": lambda site: _categories(site.people["group"]),
@@ -293,4 +303,5 @@ _ROWS: dict[str, Callable[[Site], str]] = {
     "Field strength (persons)": _field,
     "Slice orientation (scans)": _orientation,
     "Voxel size": _voxels,
+    "Scores with text in place of a number (cells)": _text,
 }
