@@ -184,6 +184,10 @@ def _table(title: str, frame: pd.DataFrame) -> Table:
     return table
 
 
+def _counted_faults(n: int) -> str:
+    return "1 fault" if n == 1 else f"{n} faults"
+
+
 def closing_lines(n_faults: int | None, study: Path, n_scans: int) -> list[str]:
     """What `check` says last: whether to run, and what it did not look at.
 
@@ -196,7 +200,7 @@ def closing_lines(n_faults: int | None, study: Path, n_scans: int) -> list[str]:
     """
     if n_faults:
         return [
-            f"config and sheets are fine, but the files have {n_faults} faults, listed above by "
+            f"config and sheets are fine, but the files have {_counted_faults(n_faults)}, listed above by "
             "code; mend or exclude them, or go on without what they spoil: "
             f"`cordcohort run {study}`"
         ]

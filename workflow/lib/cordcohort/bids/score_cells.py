@@ -10,7 +10,7 @@ import pandas as pd
 from cordcohort.bids.index import Index
 from cordcohort.config import Config
 from cordcohort.errors import ConfigError
-from cordcohort.report.privacy import AGE_VARIABLES
+from cordcohort.text_scores import text_cells
 from cordcohort.validation import nearest
 
 MAX_CELLS = 5  # named for each score
@@ -25,35 +25,6 @@ def all_scores(config: Config, index: Index) -> pd.DataFrame:
     from cordcohort.cohort.external import external_scores  # noqa: PLC0415 - slow, rarely needed
 
     return pd.concat([index.scores, *map(external_scores, tables)], ignore_index=True)
-
-
-def text_cells(scores: pd.DataFrame) -> pd.DataFrame:
-    """Filled cells that hold text where numbers are expected.
-
-    Numbers are expected of an age, and where at least half of the cells of a score are numbers:
-    else it is one of categories, such as sex.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        Long, as :attr:`cordcohort.bids.index.Index.scores`.
-
-    Returns
-    -------
-    DataFrame
-        These rows.
-
-    Examples
-    --------
-    >>> cells = {"variable": ["lems"] * 3 + ["sex"] * 2, "value": ["44", "ca. 50", "", "F", "1?"]}
-    >>> text_cells(pd.DataFrame(cells)).values.tolist()
-    [['lems', 'ca. 50']]
-    """
-    filled = scores[scores["value"] != ""]
-    is_text = pd.to_numeric(filled["value"], errors="coerce").isna()
-    share = is_text.groupby(filled["variable"]).transform("mean")
-    is_age = filled["variable"].str.lower().isin(AGE_VARIABLES)
-    return filled[is_text & (is_age | (share <= 1 / 2))]
 
 
 def text_score_lines(config: Config, index: Index) -> list[str]:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cordcohort.bids.score_cells import text_cells
 from cordcohort.cohort.persons import person_keys
 from cordcohort.errors import SheetError
 from cordcohort.files import read_json
@@ -32,6 +31,7 @@ from cordcohort.report.inputs import Inputs, records
 from cordcohort.report.links import picture_record
 from cordcohort.report.privacy import AGE_VARIABLES, age_text, binned_age_years, public_text
 from cordcohort.table import SCAN_KEY
+from cordcohort.text_scores import text_cells
 
 # Names under which sheets give what the table tells, lower case; the first that a person has.
 VARIABLES: dict[str, tuple[str, ...]] = {
