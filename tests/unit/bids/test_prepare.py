@@ -266,7 +266,10 @@ def test_an_analysis_of_masks_that_nobody_drew_is_told_with_where_to_put_them(st
     assert "*_label-lesion_seg.nii.gz into derivatives/labels of a data set" in line
     (line,) = lacking(study, SCORED | {"select": SCORED["select"] | {"structure": "lesion"}})
     assert "which s ask for" in line
-    put(study / "north", "derivatives/labels/sub-01/anat/sub-01_T2w_label-lesion_seg.nii.gz")
+    part = "derivatives/labels/sub-01/anat/sub-01_T2w_label-oedema_seg.nii.gz"
+    put(study / "north", part)  # parts of a lesion are one
+    assert lacking(study, SCORED) == []
+    (study / "north" / part).rename(study / "north" / part.replace("oedema", "lesion"))
     assert lacking(study, SCORED) == []
     told = lacking(study, SCORED | {"select": SCORED["select"] | {"contrast": "T1w"}})
     assert [line.split(",")[0].split()[-2] for line in told] == ["cord", "lesion"]

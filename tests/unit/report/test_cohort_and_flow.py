@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from cordcohort.files import write_json
-from cordcohort.report.characteristics import characteristics
+from cordcohort.report.characteristics import TEXT_ROW, characteristics
 from cordcohort.report.cohort_tables import people_of
 from cordcohort.report.field_strength import field_note, subject_fields
 from cordcohort.report.flow import write_analysis_flow, write_study_flow
@@ -156,9 +156,6 @@ def test_sheets_and_images_that_differ_in_field_strength_are_told(tmp_path: Path
         ("a", "01"): "3", ("a", "02"): "1.5 in the sheet, 3 in the images",
         ("b", "77"): "7", ("b", "78"): "",
     }  # fmt: skip
-
-
-TEXT_ROW = "Scores with text in place of a number (cells)"
 
 
 def test_text_in_place_of_a_number_is_counted_by_site(tmp_path: Path) -> None:

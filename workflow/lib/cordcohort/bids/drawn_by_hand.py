@@ -11,13 +11,14 @@ from cordcohort.bids.index import Index, masks_of
 from cordcohort.bids.labels import MANUAL
 from cordcohort.config import Config
 from cordcohort.measures.region_codes import REGION_CODES
+from cordcohort.model_uses import LESION_PARTS
 from cordcohort.scan import MASK_SUFFIX, SOFT_TRUTH, SOFT_TRUTH_BINARY
 from cordcohort.table import SCAN_KEY
 
 MAX_ANALYSES = 4  # named for each structure
 # Structures of the long table and the mask that each is read from; of others nothing is said.
 _READ_FROM = {
-    **{name: name for name in ("cord", "lesion", "rootlets")},
+    **{name: name for name in ("cord", "lesion", *LESION_PARTS, "rootlets")},
     **dict.fromkeys(REGION_CODES, "regions"),
 }
 _BY_PLACE = ("dataset", "contrast", "site")
@@ -30,6 +31,7 @@ def lacking_mask_lines(config: Config, index: Index) -> list[str]:
     for analysis in config.analyses:
         own = _of_selection(masks, analysis.get("select", {}))
         there = set(zip(own["method"], own["structure"], strict=True))
+        there |= {(method, "lesion") for method, structure in there if structure in LESION_PARTS}
         for wanted in sorted(set(_wanted(analysis, _by_hand(config, masks))) - there):
             asking.setdefault(wanted, []).append(str(analysis["name"]))
     return [_line(method, structure, names) for (method, structure), names in asking.items()]

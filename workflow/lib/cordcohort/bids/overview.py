@@ -200,8 +200,8 @@ def closing_lines(n_faults: int | None, study: Path, n_scans: int) -> list[str]:
     """
     if n_faults:
         return [
-            f"config and sheets are fine, but the files have {_counted_faults(n_faults)}, listed above by "
-            "code; mend or exclude them, or go on without what they spoil: "
+            f"config and sheets are fine, but the files have {_counted_faults(n_faults)}, listed "
+            "above by code; mend or exclude them, or go on without what they spoil: "
             f"`cordcohort run {study}`"
         ]
     shut = "images and masks were not opened: `cordcohort check {} --deep` finds damaged ones"

@@ -79,8 +79,7 @@ def characteristics(inputs: Inputs) -> tuple[list[str], list[dict[str, str]]]:
     people, voxels = people_table(inputs), voxel_table(inputs)
     keys = scans[["dataset", "subject", "person_key"]].drop_duplicates()
     fields = subject_fields(inputs).merge(keys, on=["dataset", "subject"])
-    text = text_cells(inputs.scores)
-    text = text.assign(person_key=person_keys(text))
+    text = text_cells(inputs.scores.assign(person_key=person_keys(inputs.scores)))
     names = site_names(scans)
     columns: dict[str, Site] = {}
     for name in [*names, None]:
@@ -98,7 +97,7 @@ def characteristics(inputs: Inputs) -> tuple[list[str], list[dict[str, str]]]:
     rows = [
         {"characteristic": label} | {title: told(site) for title, site in columns.items()}
         for label, told in _rows_of(people, dealt_seed(inputs)).items()
-        if told is not _text or len(text)
+        if label != TEXT_ROW or len(text)
     ]
     return ["characteristic", *columns], rows
 
@@ -217,10 +216,6 @@ def _vendor(site: Site) -> str:
     return _categories(pairs["vendor"])
 
 
-def _contrasts(site: Site) -> str:
-    return _categories(site.scans["contrast"])
-
-
 def _orientation(site: Site) -> str:
     missing = len(site.scans) - len(site.voxels)
     counts = site.voxels["plane"].value_counts().sort_index()
@@ -279,11 +274,8 @@ def _rows_of(people: pd.DataFrame, seed: str) -> dict[str, Callable[[Site], str]
 
 
 SPLIT_ROW = "Training and test (persons)"
+TEXT_ROW = "Scores with text in place of a number (cells)"
 _BY_LEVEL = {"Training (persons by level)": "train", "Test (persons by level)": "test"}
-def _text(site: Site) -> str:
-    return _categories(site.text["variable"]) if len(site.text) else "none"
-
-
 _ROWS: dict[str, Callable[[Site], str]] = {
     "Persons": lambda site: str(len(site.people)),
     "Group": lambda site: _categories(site.people["group"]),
@@ -292,7 +284,7 @@ _ROWS: dict[str, Callable[[Site], str]] = {
     "Sessions": _n_sessions,
     "Persons with follow-up": _n_followed,
     "Scans": lambda site: str(len(site.scans)),
-    "Contrasts (scans)": _contrasts,
+    "Contrasts (scans)": lambda site: _categories(site.scans["contrast"]),
     "Sex": _mapped("sex", SEX_TEXT),
     "Age [years], mean ± SD (range)": _age,
     "Days since injury, mean ± SD": _days,
@@ -303,5 +295,5 @@ _ROWS: dict[str, Callable[[Site], str]] = {
     "Field strength (persons)": _field,
     "Slice orientation (scans)": _orientation,
     "Voxel size": _voxels,
-    "Scores with text in place of a number (cells)": _text,
+    TEXT_ROW: lambda site: _categories(site.text["variable"]) if len(site.text) else "none",
 }
