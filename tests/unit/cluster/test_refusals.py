@@ -8,6 +8,9 @@ import pytest
 import yaml
 from cordcohort.cluster import profile, profile_keys, refusals
 from cordcohort.errors import CordcohortError
+from cordcohort.files import read_yaml
+from cordcohort.root import workflow_root
+from snakemake.settings.types import MaxJobsPerTimespan
 
 
 def _config(device="cpu"):
@@ -25,6 +28,15 @@ def test_shipped_profile_is_refused_until_filled_in():
         with pytest.raises(CordcohortError) as error:
             profile.refuse_profile(named, _config(), int)
         assert "CHANGE_ME" in _one_line(error)
+
+
+@pytest.mark.parametrize("name", ["default", "slurm"])
+def test_shipped_profiles_neither_hold_jobs_back_nor_look_at_waiting_ones_all_the_time(name):
+    keys = read_yaml(workflow_root() / "config" / "profiles" / name / "config.yaml")
+    limit = MaxJobsPerTimespan.parse_choice(keys["max-jobs-per-timespan"])
+    # The engine's own 1 s made 1,386 rounds over all waiting jobs in a minute of 60 jobs.
+    assert limit.timespan >= 10
+    assert limit.max_jobs >= 10 * keys.get("jobs", 1000)
 
 
 def _asked(folder, **content):
