@@ -160,6 +160,7 @@ def test_methods_that_left_an_analysis_are_told_and_raters_that_drew_stay(tmp_pa
     assert "group" not in analyses["biomarkers_equivalent"]["select"]
     assert analyses["biomarkers_equivalent"]["values"] == ["sciseg-v1", "rater-2", "manual"]
     assert "false_positives" not in analyses
+    assert "false_positives (column group)" in done.stderr
     # Methods that a centre may still supply are rows of the published layout.
     assert "deepseg2d" in analyses["sciseg_2_scores"]["methods"]
     assert "# --- Biomarkers ---" in (study / "config" / "config.yaml").read_text()

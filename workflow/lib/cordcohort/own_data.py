@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CORD_MODEL = "cord-v1"
 _LONGEST_WAY_OUT = 100  # characters: a list of every column helps nobody
 _MIN_CONTRASTS = 2
+_OF_COLUMNS = ("select", "split_by", "pool", "covariates")  # keys whose values are columns
 
 
 def on_own_data(text: str, name: str, study: Path, datasets: Sequence[Mapping[str, str]]) -> str:
@@ -145,6 +146,7 @@ def with_cord_model(text: str) -> str:
 
 def _told(error: ConfigError) -> str:
     """What an analysis names that the data do not have, and what there is where that is short."""
-    column = error.key.partition("].")[2].removeprefix("select.") or "method"
+    key = error.key.partition("].")[2].removeprefix("select.") or "method"
+    column = "column" if key in _OF_COLUMNS else key
     there = f" ({error.way_out})" if len(error.way_out) < _LONGEST_WAY_OUT else ""
     return f"{column} {error.value}{there}"
