@@ -1,4 +1,4 @@
-"""A changed image reruns what follows from it and leaves its neighbours in the batch alone."""
+"""What changed is made anew with all that follows, its neighbours in the batch are left alone."""
 
 from __future__ import annotations
 
@@ -7,29 +7,39 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import run_command
-from cordcohort.phantom.config import PhantomStudy, Protocol, Site
+from cordcohort.files import read_json
+from cordcohort.phantom.config import Difficulty, PhantomStudy, Protocol, Site
 from cordcohort.phantom.study import write_study
 from hostile_study import study_content, write_config
 
 pytestmark = pytest.mark.slow
 
-PROTOCOL = Protocol("T2w", (40, 48, 40), (1.2, 1.2, 1.6))
+PROTOCOLS = [Protocol(c, (40, 48, 40), (1.2, 1.2, 1.6)) for c in ("T1w", "T2w")]
 TABLES = ("cohort/measures.parquet", "cohort/measures.tsv", "cohort/scans.parquet",
           "statistics/area.tsv")  # fmt: skip
-STAGES = ("segmentation", "measures", "report/pictures")
+STAGES = ("segmentation", "images", "measures", "report/pictures")
 MODEL = "cord-v1"
+SEGMENTATION = f"segmentation/north/{MODEL}"
+SCANS = {f"sub-{p}_ses-{s}_{c}" for p in ("01", "02") for s in "12" for c in ("T1w", "T2w")}
+T2W = {scan for scan in SCANS if scan.endswith("T2w")}
+LEFT = "sub-01_ses-2_T1w"  # its cord mask is withdrawn
+CHANGED = "sub-02_ses-1_T2w"
 
 
-def _config(study, **changes) -> None:
+def _config(study, **measures) -> None:
     area = {"name": "area", "kind": "variability", "over": "vendor",
             "select": {"measure": "csa_mm2", "structure": "cord", "statistic": "mean"}}  # fmt: skip
     content = study_content(
         datasets=[{"name": "north", "path": "data/north"}], analyses=[area],
-        segmentation={"models": [MODEL], "device": "cpu"},
+        segmentation={"models": [MODEL], "contrasts": {MODEL: ["T2w"]}, "device": "cpu"},
+        images={"soft_truth": {"make": True, "masks": [MODEL, "manual"]}},
+        measures={"reference": "manual", "followups": {"make": True, "registration": "masks"},
+                  **measures},
     )  # fmt: skip
-    write_config(study, content | changes)
+    write_config(study, content)
 
 
 def _run(study, *flags) -> str:
@@ -43,22 +53,37 @@ def _times(study) -> dict[str, int]:
 
 
 def _renewed(before, after, stage: str = "") -> set[str]:
-    """Subjects of the files of a stage that are new, and of those that are gone."""
-    files = {name for name in before.keys() | after.keys() if stage in name}
+    """Scans of the files of a stage that are new, and of those that are gone."""
+    files = {name for name in before.keys() | after.keys() if f"results/{stage}" in name}
     assert files
     return {
-        re.search(r"sub-\d+", Path(name).name)[0]
+        re.search(r"sub-\d+_ses-\d+_T\dw", Path(name).name)[0]
         for name in files
         if before.get(name) != after.get(name)
     }
 
 
+def _drawn(study) -> dict[str, list[tuple[str, ...]]]:
+    """What the pictures of every scan show, and of whom."""
+    records = sorted((study / "results" / "report" / "pictures").rglob("sub-*.json"))
+    return {
+        path.name: [(picture["group"], *(one["name"] for one in picture["methods"]))
+                    for picture in read_json(path)["pictures"]]
+        for path in records
+    }  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Three people in one batch a stage, after a run."""
+    """Two people with lesions, seen twice in two contrasts, in one batch a stage, after a run."""
     folder = tmp_path_factory.mktemp("kept")
-    site = Site("north", "Siemens", "Prisma", subjects=3)
-    phantom = PhantomStudy(sites=(site,), protocols=(PROTOCOL,), sessions=1, missing=())
+    phantom = PhantomStudy(
+        seed=77, sites=(Site("north", "Siemens", "Prisma", subjects=2),),
+        protocols=tuple(PROTOCOLS), patient_share=1.0, returning_share=1.0, traveller=False,
+        missing=(), rootlet_labels=False,
+        difficulty=Difficulty(compression_share=0.0, lesion_share=1.0, implant_share=0.0,
+                              lesion_growth_sd=0.3),
+    )  # fmt: skip
     write_study(phantom, folder / "data")
     _config(folder)
     _run(folder)
@@ -75,41 +100,62 @@ def _change(image: Path) -> None:
     )
 
 
-def test_a_changed_image_makes_its_own_files_anew_and_the_tables_of_a_study_from_scratch(
-    study, tmp_path
-):
+def test_a_changed_image_and_a_withdrawn_mask_give_what_a_study_from_scratch_gives(study, tmp_path):
     before = _times(study)
-    _change(next((study / "data" / "north").glob("sub-02/**/anat/*_T2w.nii.gz")))
-    assert "1 scan worked out anew, 2 kept as they were\n" in _run(study)
+    _change(next((study / "data" / "north").glob(f"sub-02/**/anat/{CHANGED}.nii.gz")))
+    next((study / "data" / "north").rglob(f"{LEFT}_label-SC_seg.nii.gz")).unlink()
+    # Of the second person the follow-up is made anew, too.
+    assert "5 scans worked out anew, 3 kept as they were\n" in _run(study)
     after = _times(study)
-    for stage in (*STAGES, f"segmentation/north/{MODEL}", "measures/shape"):
-        assert _renewed(before, after, stage) == {"sub-02"}, stage
+    sessions = {scan for scan in SCANS if scan[:12] in (CHANGED[:12], LEFT[:12])}
+    assert len(sessions) == 4  # of the other session of each of them nothing is touched
+    for stage, renewed in {
+        SEGMENTATION: {CHANGED}, "images": sessions, "measures/shape": sessions,
+        "measures/followup": {scan for scan in T2W if "ses-2" in scan},
+        "report/pictures": sessions,
+    }.items():  # fmt: skip
+        assert _renewed(before, after, stage) == renewed, stage
+
     (tmp_path / "data").symlink_to(study / "data")
     _config(tmp_path)
     _run(tmp_path)
     for name in TABLES:
         assert (study / "results" / name).read_bytes() == (tmp_path / "results" / name).read_bytes()
+    drawn = _drawn(study)
+    assert drawn == _drawn(tmp_path)
+    assert sorted(drawn) == [f"{scan}.json" for scan in sorted(SCANS)]
+    truths = [{n for n in _times(one) if "results/images" in n} for one in (study, tmp_path)]
+    assert truths[0] == truths[1]
+    assert not [name for name in truths[0] if LEFT in name]
+
+    table = pd.read_parquet(study / "results" / "cohort" / "measures.parquet")
+    soft = table[(table["method"] == "soft-truth") & table["value"].notna()]
+    assert {*(soft["subject"] + soft["session"])} == {"011", "021", "022"}  # one contrast is none
+    followed = table[table["measure"].eq("lesion_change_percent") & table["value"].notna()]
+    assert {*(followed["subject"] + followed["session"])} == {"012", "022"}
 
 
 def test_a_forced_rule_makes_all_its_scans_anew_and_what_follows(study):
     before = _times(study)
     _run(study, "--forcerun", f"results/batches/segment_{MODEL}/north_0000of0001.json")
-    for stage in STAGES:
-        assert _renewed(before, _times(study), stage) == {"sub-01", "sub-02", "sub-03"}, stage
+    after = _times(study)
+    assert _renewed(before, after, SEGMENTATION) == T2W
+    for stage in ("images", "measures", "report/pictures"):
+        assert _renewed(before, after, stage) == SCANS - {LEFT}, stage
 
 
 def test_a_changed_option_makes_the_measures_of_all_scans_anew_and_no_mask(study):
     before = _times(study)
-    _config(study, measures={"reference": "manual", "per_slice": False})
+    _config(study, per_slice=False)
     _run(study)
     after = _times(study)
-    assert _renewed(before, after, "measures/shape") == {"sub-01", "sub-02", "sub-03"}
-    assert _renewed(before, after, "segmentation") == set()
+    assert _renewed(before, after, "measures/shape") == SCANS
+    assert _renewed(before, after, "segmentation") == _renewed(before, after, "images") == set()
 
 
 def test_a_lost_mask_is_drawn_anew_and_no_other(study):
     before = _times(study)
     folder = study / "results" / "segmentation" / "north" / MODEL
-    next(folder.glob("sub-03/**/*_seg.json")).unlink()
+    next(folder.glob("sub-02/ses-2/**/*_seg.json")).unlink()
     _run(study)
-    assert _renewed(before, _times(study), "segmentation") == {"sub-03"}
+    assert _renewed(before, _times(study), "segmentation") == {"sub-02_ses-2_T2w"}
