@@ -175,6 +175,17 @@ def test_other_weights_tools_or_packages_make_every_scan_anew(study, monkeypatch
     assert study.run() == study.run() == ALL
 
 
+def test_what_a_job_made_of_a_scan_goes_before_it_makes_it_anew(study):
+    """A picture of a mask that was withdrawn is not drawn again."""
+    neighbours = [path for path in Path("results").glob("*.nii.gz") if ONE not in path.name]
+    _rewrite(f"{ONE}.nii.gz")
+    works, names = study.begin()
+    assert sorted(Path("results").glob("*.nii.gz")) == sorted(neighbours)
+    study.make(works, names)
+    finish(study.list, works, names)
+    assert study.run() == set()
+
+
 def test_what_a_job_reads_beside_its_scan_is_part_of_it(study):
     before = {"sub-01_T2w": 1}
     study.asked = {"also": lambda row: before.get(row["stem"])}

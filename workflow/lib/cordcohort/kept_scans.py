@@ -130,7 +130,8 @@ def start(path: Path | str, works: Sequence[Work]) -> set[str]:
         entry: dict[str, Any] = {"key": work.key, "files": kept[work.name]}
         if work.unit in begun:
             entry = {"key": work.key, "before": {name: state_of(name) for name in work.made}}
-            for name in work.made:
+            # A picture or mask that is not made again would stay for ever.
+            for name in {*work.made, *(known.get(work.name, {}).get("files") or ())}:
                 Path(name).unlink(missing_ok=True)
         entries[work.name] = entry
     _write(path, entries, None)
