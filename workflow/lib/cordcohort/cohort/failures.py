@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cordcohort.lent_cord import lent_rows
 from cordcohort.measures.catalogue import CATALOGUE
 from cordcohort.table import SCAN_KEY
 
@@ -114,12 +115,14 @@ def method_failures(cohort: pd.DataFrame) -> pd.DataFrame:
         ``SCAN_KEY`` and ``method, seed, structure, reason``, each once. A measure against a
         reference, or an earlier session, is told where it failed by itself (two cords that could
         not be registered); where it failed with one of its two masks that mask's failure is told.
+        A cord that one model hands on (:mod:`cordcohort.lent_cord`) fails once, as its lender's.
     """
     failed = cohort[(cohort["flag"] == FAILED) & (cohort["method"] != "")]
     failed = failed[[*SCAN_KEY, *_WHAT, "reference"]].drop_duplicates()
     own = failed["reference"] == ""
     told = failed[own | ~_is_explained(failed, failed[own])]
-    return told[[*SCAN_KEY, *_WHAT]].drop_duplicates(ignore_index=True)
+    told = told[[*SCAN_KEY, *_WHAT]].drop_duplicates()
+    return told[~lent_rows(told)].reset_index(drop=True)
 
 
 def _is_explained(failed: pd.DataFrame, own: pd.DataFrame) -> NDArray[np.bool_]:

@@ -19,6 +19,7 @@ from cordcohort.cohort.failures import (
     method_failures,
 )
 from cordcohort.cohort.gather import scan_codes, without_folders
+from cordcohort.lent_cord import lent_rows
 from cordcohort.scan import SCANS
 from cordcohort.table import JOINED_COLUMNS, SCAN_KEY, read_parquet
 
@@ -158,6 +159,7 @@ def _warnings(cohort: pd.DataFrame, codes: np.ndarray, n_scans: int) -> list[str
     told = (cohort["flag"] == "warning") & (cohort["measure"] == "csa_mm2")
     told &= (cohort["structure"] == "cord") & (cohort["statistic"] == "mean")
     told &= (cohort["level"] == "") & cohort["slice"].isna()
+    told &= ~lent_rows(cohort)
     lines = cohort.loc[told, ["method", "reason"]].assign(scan=codes[told.to_numpy()])
     texts: dict[int, list[str]] = {}
     for row in lines.drop_duplicates().sort_values(["scan", "method"]).to_dict("records"):

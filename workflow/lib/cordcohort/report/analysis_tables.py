@@ -8,12 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from cordcohort.lent_cord import without_lent
 from cordcohort.report.curve_figures import curve_figures
 from cordcohort.report.flow import write_analysis_flow
 from cordcohort.report.grids import cell_text, frame_grid, head_text
 from cordcohort.report.inputs import Analysis, records, whole_rows
 from cordcohort.report.layouts import Block, laid_out_blocks
 from cordcohort.report.links import TABLES
+from cordcohort.report.model_notes import Notes, notes_on_table
 from cordcohort.report.planning_figures import planning_figures
 from cordcohort.report.privacy import public_text, safe_name, spreadsheet_safe
 from cordcohort.report.published import source_of, with_published
@@ -66,7 +68,9 @@ FLAG = "flag"  # never printed: it greys a row out
 _SPELLED = ("definition", "scope", "quantity", "group")
 
 
-def analysis_entry(analysis: Analysis, report: Path, published: str = "") -> dict[str, Any]:
+def analysis_entry(
+    analysis: Analysis, report: Path, published: str = "", notes: Notes | None = None
+) -> dict[str, Any]:
     """One analysis as the index page shows it; its tables are copied for spreadsheets.
 
     Parameters
@@ -77,6 +81,8 @@ def analysis_entry(analysis: Analysis, report: Path, published: str = "") -> dic
         The report's folder.
     published : str
         The set of published values that stand beside the results, if any.
+    notes : mapping, optional
+        What a reader must know of the models (:func:`cordcohort.report.model_notes.model_notes`).
     """
     result = with_published(analysis.table, published)
     file = f"{TABLES}/{safe_name(analysis.name)}.tsv"
@@ -84,11 +90,13 @@ def analysis_entry(analysis: Analysis, report: Path, published: str = "") -> dic
     write_people_table(report / file, result)
     if not analysis.counts.empty:
         write_people_table(report / counts_file, analysis.counts)
-    table, remarks = _numbered_remarks(whole_rows(result))
+    shown, lent = without_lent(whole_rows(result))
+    table, remarks = _numbered_remarks(shown)
     varying, constants = readable(table)
     varying = varying.rename(columns={COUNTS_TITLE: counts_title(result, analysis.counts)})
     counts = _in_words(analysis.counts)
     laid_out = laid_out_blocks(analysis.kind, whole_rows(result))
+    told = notes_on_table(notes or {}, result)
     return {
         "name": analysis.name,
         "anchor": f"analysis-{safe_name(analysis.name)}",
@@ -96,6 +104,7 @@ def analysis_entry(analysis: Analysis, report: Path, published: str = "") -> dic
         "kind": public_text(analysis.kind.replace("_", " ")),
         "text": public_text(analysis.about.get("method_text", ""), MAX_TEXT),
         "constants": constants,
+        "notes": [*told, *([lent] if lent and not laid_out else [])],
         "remarks": [] if laid_out else [public_text(r) for r in remarks],
         "blocks": [_printed(block) for block in laid_out or [Block("", varying)]],
         "figures": [*curve_figures(analysis, report), *planning_figures(analysis, report)],

@@ -47,6 +47,7 @@ from cordcohort.report.inputs import (
 )
 from cordcohort.report.links import INDEX_PAGE, REVIEW_PAGE, TABLES
 from cordcohort.report.methods_text import BIBTEX_FILE, methods_section
+from cordcohort.report.model_notes import model_notes, notes_on
 from cordcohort.report.pages import write_assets, write_page
 from cordcohort.report.palette import REFERENCE_METHOD, declared_methods, undrawn_models
 from cordcohort.report.phase_figures import earlier_phases, phase_figures
@@ -158,7 +159,8 @@ def build_subject_pages(
         raise CordcohortError(
             f"expected subjects of the cohort, got {unknown[:5]}; run the cohort stage again"
         )
-    return [write_subject_page(tables[name], ranges, report, config) for name in wanted]
+    notes = model_notes(inputs)
+    return [write_subject_page(tables[name], ranges, report, config, notes) for name in wanted]
 
 
 def build_index_page(
@@ -184,7 +186,7 @@ def build_index_page(
     report = report_folder(study_dir)
     write_assets(report)
     reference = str(setting(config, "measures.reference", REFERENCE_METHOD))
-    methods = methods_section(inputs)
+    methods, notes = methods_section(inputs), model_notes(inputs)
     bibtex = f"{TABLES}/{BIBTEX_FILE}"
     write_text(report / bibtex, methods["bibtex"])
     tested = of_tested(inputs)
@@ -205,6 +207,7 @@ def build_index_page(
         flow=write_study_flow(inputs.scans, report),
         split_flows=write_split_flows(inputs.scans, inputs.measures, report),
         crate_file=CRATE_FILE,
+        model_notes=notes_on(notes, inputs.measures["method"]),
         **_cohort(inputs, report),
         **_counts(inputs),
         distributions=distribution_figures(tested.measures, report, declared_methods(config)),
@@ -215,7 +218,8 @@ def build_index_page(
         reference=f"{public_text(reference)} masks",
         correlations=correlation_figures(tested, report),
         analyses=[
-            analysis_entry(a, report, published_for(config, a.name)) for a in inputs.analyses
+            analysis_entry(a, report, published_for(config, a.name), notes)
+            for a in inputs.analyses
         ],
         n_unmatched=_n_unmatched(inputs.results),
         bibtex_file=bibtex,

@@ -18,6 +18,7 @@ from PIL import ImageDraw, ImageFont
 from cordcohort.binary import binarised
 from cordcohort.cohort.persons import person_keys
 from cordcohort.files import read_json, write_bytes
+from cordcohort.lent_cord import lent_by
 from cordcohort.model_uses import CORD, LESION, LESION_PARTS
 from cordcohort.nifti import Image
 from cordcohort.report.inputs import Inputs, records, setting
@@ -77,7 +78,7 @@ def draw_gallery(
         if structure in COLOURS and mask.kind == "seg":
             own = drawn.setdefault(mask.method, {})
             own[structure] = binarised(volume) | own.get(structure, np.bool_(False))
-    methods = sorted(drawn, key=method_order)[:MAX_METHODS]
+    methods = sorted(_with_lent_cords(drawn), key=method_order)[:MAX_METHODS]
     cord = next((drawn[m][CORD] for m in methods if CORD in drawn[m]), None)
     lesion = next((drawn[m][LESION] for m in methods if LESION in drawn[m]), None)
     if len(methods) < MIN_METHODS or cord is None or lesion is None:
@@ -93,6 +94,22 @@ def draw_gallery(
         "file": file, "width": picture.shape[1], "height": picture.shape[0], "methods": names,
         "alt": f"The slice with most lesion, and the cord from the side: {', '.join(names)}",
     }  # fmt: skip
+
+
+def _with_lent_cords(drawn: dict[str, dict[str, NDArray[Any]]]) -> list[str]:
+    """Give a method without a cord of its own the lender's, which is shown beside its lesions.
+
+    Returns
+    -------
+    list of str
+        The methods to show: a lender that drew a cord alone is seen with them.
+    """
+    lenders = {m: lent_by(m, CORD, drawn) for m, own in drawn.items() if CORD not in own}
+    for method, lender in lenders.items():
+        if CORD in drawn.get(lender, {}):
+            drawn[method][CORD] = drawn[lender][CORD]
+    shown = {*lenders.values()}
+    return [m for m, own in drawn.items() if m not in shown or LESION in own]
 
 
 def galleries(inputs: Inputs) -> list[dict[str, Any]]:

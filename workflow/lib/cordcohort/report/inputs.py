@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from cordcohort.cohort.scans import with_state
 from cordcohort.errors import SheetError
 from cordcohort.files import read_record, recorded_file
+from cordcohort.lent_cord import lent_rows
 from cordcohort.report.privacy import public_text
 from cordcohort.table import LONG_COLUMNS, SCAN_KEY, SCHEMA_VERSION, read_parquet, read_tsv
 
@@ -138,14 +139,15 @@ def _table(path: Path, columns: list[str]) -> pd.DataFrame:
 def whole_scan_measures(path: Path) -> pd.DataFrame:
     """The rows of the long table that describe a scan, a level or an object, not one slice.
 
-    Measurements repeated on purpose (``variant``) are left to the analyses that name them.
+    Measurements repeated on purpose (``variant``) are left to the analyses that name them; a cord
+    that one model hands on is told once (:mod:`cordcohort.lent_cord`).
     """
     if not path.is_file():
         frame = pd.DataFrame({c: pd.Series(dtype="str") for c in LONG_COLUMNS})
         return frame.astype({"value": "float64", "slice": "Int64", "n_voxels": "Int64"})
     usual = pc.field("slice").is_null() & (pc.field("variant") == "")
     frame = read_parquet(path, columns=LONG_COLUMNS, filters=usual)
-    return frame.reset_index(drop=True)
+    return frame[~lent_rows(frame)].reset_index(drop=True)
 
 
 def _analyses(folder: Path, config: Config) -> list[Analysis]:

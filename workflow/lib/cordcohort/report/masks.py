@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cordcohort.files import read_record, recorded_file
+from cordcohort.lent_cord import lent_by
 from cordcohort.measures.tasks import truth_masks
 from cordcohort.report.privacy import public_text
 from cordcohort.scan import RECORD_SCHEMA, masks_of
@@ -59,7 +60,7 @@ class MaskFile:
 def masks_of_scan(
     scan: Mapping[str, Any], results: Path, *, soft_truth: bool = False
 ) -> list[MaskFile]:
-    """All masks of a scan in a fixed order: found ones first, then one a model.
+    """All masks of a scan in a fixed order, each once: found ones first, then one a model.
 
     Parameters
     ----------
@@ -73,7 +74,15 @@ def masks_of_scan(
     found = [_found(mask) for mask in masks_of(scan)]
     made = [_made(path) for path in _records(scan, results)]
     truth = [_truth(scan, results)] if soft_truth else []
-    return sorted(found, key=_order) + sorted(made, key=_order) + [m for m in truth if m]
+    masks = sorted(found, key=_order) + sorted(made, key=_order) + [m for m in truth if m]
+    drawn = {(mask.method, mask.structure) for mask in masks}
+    return [m for m in masks if not _is_lent(m, drawn)]
+
+
+def _is_lent(mask: MaskFile, drawn: Collection[tuple[str, str]]) -> bool:
+    """Whether another method of the scan drew this very mask."""
+    beside = {method for method, structure in drawn if structure == mask.structure}
+    return bool(lent_by(mask.method, mask.structure, beside))
 
 
 def _order(mask: MaskFile) -> tuple[bool, str, str, str]:

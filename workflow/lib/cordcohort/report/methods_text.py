@@ -9,11 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from cordcohort import __version__
-from cordcohort.errors import CordcohortError
-from cordcohort.files import read_yaml
 from cordcohort.level_choice import AUTO, DISC_MODEL, chosen_sources
 from cordcohort.model_uses import cord_lender
 from cordcohort.report.inputs import Inputs, setting
+from cordcohort.report.model_notes import EXPERIMENTAL, model_cards
 from cordcohort.report.palette import TRUTH_KEY
 from cordcohort.report.privacy import public_text
 from cordcohort.report.published import published_for, source_of
@@ -26,7 +25,6 @@ from cordcohort.report.references import (
     STATISTICS,
     Reference,
 )
-from cordcohort.root import workflow_root
 
 LIBRARIES = (
     "numpy", "scipy", "pandas", "nibabel", "dipy", "torch", "pingouin", "statsmodels",
@@ -46,7 +44,7 @@ def methods_section(inputs: Inputs) -> dict[str, Any]:
     dict
         ``methods`` (list of str), ``references`` (list of :class:`Reference`), ``bibtex`` (str).
     """
-    cards = _model_cards(inputs)
+    cards = model_cards(inputs)
     methods = [_software(), _images(inputs), _masks(inputs, cards)]
     references = [BIDS, SNAKEMAKE, *[_model_reference(m, c) for m, c in cards.items()]]
     measured = set(inputs.measures["measure"])
@@ -108,6 +106,7 @@ def _masks(inputs: Inputs, cards: dict[str, dict[str, Any]]) -> str:
     made = [
         f"{name} was drawn by {_drawer(card)} ({public_text(card.get('description') or 'cord')})"
         + (f"; its cord is the mask of {public_text(lender)}, not a second one" if lender else "")
+        + (f"; experimental: {public_text(card[EXPERIMENTAL])}" if card.get(EXPERIMENTAL) else "")
         for name, card in cards.items()
         for lender in [cord_lender(card)]
     ]
@@ -196,22 +195,6 @@ def _published(inputs: Inputs) -> list[str]:
     told = [source_of(name) for name in _published_sets(inputs)]
     sources = [f"{work.text} ({place})" for work, place in told]
     return [f"Published values beside our own are from: {' '.join(sources)}"] if sources else []
-
-
-def _model_cards(inputs: Inputs) -> dict[str, dict[str, Any]]:
-    """``model.yaml`` of every model that the study used, as far as it is shipped."""
-    cards: dict[str, dict[str, Any]] = {}
-    for name in setting(inputs.config, "segmentation.models", ()):
-        try:
-            path = workflow_root() / "models" / str(name) / "model.yaml"
-            if not path.is_file():  # one that the study trained
-                path = inputs.results / "models" / str(name) / "model.yaml"
-            card: Any = read_yaml(path) if path.is_file() else None
-        except CordcohortError:
-            continue
-        if isinstance(card, dict):
-            cards[str(name)] = card
-    return cards
 
 
 def _model_reference(name: str, card: dict[str, Any]) -> Reference:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
+from cordcohort.lent_cord import lent_rows
 from cordcohort.report.against_cohort import used_values
 from cordcohort.report.palette import looks
 from cordcohort.report.privacy import public_text
@@ -20,7 +21,7 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 608, 24, 192
 MIN_SLICES = 3
 MAX_TICKS = 6
 _STEPS = (1, 2, 5)
-_COLUMNS = [*SCAN_KEY, "method", "slice", "value", "flag"]
+_COLUMNS = [*SCAN_KEY, "method", "structure", "slice", "value", "flag"]
 
 
 def slice_values(path: Path) -> pd.DataFrame:
@@ -38,7 +39,8 @@ def slice_values(path: Path) -> pd.DataFrame:
         & (pc.field("measure") == "csa_mm2")
         & (pc.field("structure") == "cord")
     )
-    return used_values(read_parquet(path, columns=_COLUMNS, filters=wanted))
+    values = read_parquet(path, columns=_COLUMNS, filters=wanted)
+    return used_values(values[~lent_rows(values)])
 
 
 def profile_of(values: pd.DataFrame, known_methods: Sequence[str] = ()) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from cordcohort.lent_cord import lent_by
 from cordcohort.model_uses import CORD, shipped_cord_lender
 from cordcohort.report.inputs import records
 from cordcohort.report.privacy import public_text
@@ -48,7 +49,7 @@ def _without_lent_cord(
     if not lender or own.all():
         return told, ""
     same = f"{structure_text(CORD)}: the mask of {lender}, not a second one"
-    return (told[own], f"{same}: see there") if lender in methods else (told, same)
+    return (told[own], f"{same}: see there") if lent_by(method, CORD, methods) else (told, same)
 
 
 def _any_number(cells: pd.Series) -> bool:

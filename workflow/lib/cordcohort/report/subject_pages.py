@@ -14,6 +14,7 @@ from cordcohort.report.against_cohort import CHANCE, against, scan_values, strip
 from cordcohort.report.cohort_tables import WITHOUT_REASON, people_of, subject_facts
 from cordcohort.report.inputs import Config, Inputs, contact_of, records, study_title
 from cordcohort.report.links import picture_record, scan_anchor, subject_link
+from cordcohort.report.model_notes import Notes, notes_on
 from cordcohort.report.mosaic import GAP_PX, N_COLUMNS
 from cordcohort.report.pages import write_page
 from cordcohort.report.palette import declared_methods, method_order
@@ -101,8 +102,9 @@ def _dealt(frame: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
 
 
 def write_subject_page(
-    tables: SubjectTables, ranges: pd.DataFrame, report: Path, config: Config
-) -> Path:
+    tables: SubjectTables, ranges: pd.DataFrame, report: Path, config: Config,
+    notes: Notes | None = None,
+) -> Path:  # fmt: skip
     """Write the page of one subject of one data set.
 
     Parameters
@@ -115,6 +117,8 @@ def write_subject_page(
         The report's folder.
     config : Config or mapping
         The study's configuration.
+    notes : mapping, optional
+        What a reader must know of the models (:func:`cordcohort.report.model_notes.model_notes`).
 
     Returns
     -------
@@ -125,9 +129,10 @@ def write_subject_page(
     rows = records(tables.scans)
     methods = declared_methods(config)
     profiles = [profile_of(_same_scan(tables.slices, row), methods) for row in rows]
+    drawn = [_picture_record(row, report) for row in rows]
     scans = [
-        _scan_entry(row, _same_scan(compared, row), profile, _picture_record(row, report))
-        for row, profile in zip(rows, profiles, strict=True)
+        _scan_entry(row, _same_scan(compared, row), profile, pictures, notes or {})
+        for row, profile, pictures in zip(rows, profiles, drawn, strict=True)
     ]
     facts = subject_facts(tables.scans, tables.people)
     path = report / subject_link(tables.dataset, tables.subject)
@@ -158,10 +163,11 @@ def _same_scan(frame: pd.DataFrame, scan: Record) -> pd.DataFrame:
 
 
 def _scan_entry(
-    scan: Record, compared: pd.DataFrame, profile: Record | None, drawn: Record
+    scan: Record, compared: pd.DataFrame, profile: Record | None, drawn: Record, notes: Notes
 ) -> Record:
     """All that the page says about one scan."""
     state = scan["state"]
+    methods = {*compared["method"], *(mask["method"] for mask in drawn.get("masks", []))}
     return {
         "name": public_text(scan_text(scan)),
         "anchor": scan_anchor(scan),
@@ -171,6 +177,7 @@ def _scan_entry(
         "failures": public_text(scan["failures"]) if state != "failed" else "",
         "pictures": [_picture_entry(p) for p in drawn.get("pictures", [])],
         "picture_reason": public_text(drawn.get("reason", "")),
+        "notes": notes_on(notes, methods),
         "picture_note": public_text(drawn.get("note", "")),
         "masks": [_mask_entry(m, compared) for m in drawn.get("masks", [])],
         "profile": profile,

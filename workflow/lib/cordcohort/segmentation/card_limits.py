@@ -10,6 +10,7 @@ from cordcohort.errors import ConfigError
 from cordcohort.segmentation.networks import VOLUME_NETWORKS
 
 STAGE_NEEDED = ("architecture", "weights", "spacing_mm", "patch", "neighbour_mm")
+MAX_EXPERIMENTAL = 160
 MAX_OPTION = 4096  # channels, pixels; the largest published cord networks have 512 channels
 MAX_ENTRIES = 16
 MAX_DEPTH = 3
@@ -18,6 +19,20 @@ IN_CORD_CHANNELS = 3
 """What :func:`cordcohort.segmentation.lesion_block.as_seen` gives."""
 _LENGTHS = {"spacing_mm": (0.05, 20.0), "neighbour_mm": (0.0, 100.0), "patch": (8, MAX_OPTION),
             "least_sure": (0.0, 1.0)}  # fmt: skip
+
+
+def check_experimental(card: Mapping[str, Any], where: str) -> None:
+    """Refuse a card that calls its model experimental without a short word on what fails.
+
+    Raises
+    ------
+    ConfigError
+        If ``experimental`` is there and no text, or too long to stand beside a picture.
+    """
+    told = card.get("experimental", "-")
+    if not isinstance(told, str) or not 0 < len(told.strip()) <= MAX_EXPERIMENTAL:
+        expected = f"what fails, in up to {MAX_EXPERIMENTAL} characters"
+        raise ConfigError("experimental", told, expected, "write it, or leave out the key", where)
 
 
 def check_stage(name: str, stage: Any, where: str) -> None:

@@ -20,7 +20,7 @@ from torch import nn
 from cordcohort.errors import ConfigError
 from cordcohort.files import read_yaml, sha256_of
 from cordcohort.root import workflow_root
-from cordcohort.segmentation.card_limits import check_stage
+from cordcohort.segmentation.card_limits import check_experimental, check_stage
 from cordcohort.segmentation.networks import VOLUME_NETWORKS, build_network
 
 CARD = "model.yaml"
@@ -30,7 +30,7 @@ MAX_WEIGHTS_BYTES = 2_000_000_000
 CARD_KEYS = frozenset({
     "schema", "name", "task", "backend", "labels", "orientation", "localiser", "stages",
     "threshold", "training",
-    "validation", "licence", "citation", "description", "history",
+    "validation", "licence", "citation", "description", "history", "experimental",
 })  # fmt: skip
 CARD_NEEDED = ("schema", "name", "task", "labels", "orientation", "licence")
 STAGE_KEYS = frozenset({
@@ -245,6 +245,7 @@ def check_card(card: Any, where: str) -> dict[str, Any]:
     _refuse_unknown(card, CARD_KEYS, "", where)
     if card["schema"] != SCHEMA:
         raise ConfigError("schema", card["schema"], str(SCHEMA), "use a matching version", where)
+    check_experimental(card, where)
     _check_backend(card, where)
     for name, stage in card.get("stages", {}).items():
         check_stage(str(name), stage, where)

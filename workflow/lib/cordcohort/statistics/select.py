@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from cordcohort.cohort.gather import IDENTITY_COLUMNS
 from cordcohort.cohort.order import ordered, packed_keys
 from cordcohort.cohort.persons import person_keys
 from cordcohort.errors import ConfigError
+from cordcohort.lent_cord import lent_rows
 from cordcohort.report.privacy import AGE_VARIABLES, binned_age_text
 from cordcohort.statistics.average import averaged, refuse_average
 from cordcohort.statistics.boundary import records
@@ -113,7 +114,8 @@ def choose_rows(
 
     Rows of single slices and objects are left out unless ``per`` names them, and variants unless
     ``select``, ``split_by``, ``compare`` or ``over`` does. A scan or method
-    that failed as a whole has one row without a level; it counts as failed in every level.
+    that failed as a whole has one row without a level; it counts as failed in every level. A cord
+    that one model hands on is the lender's, unless the analysis names the method that got it.
 
     Parameters
     ----------
@@ -148,6 +150,7 @@ def choose_rows(
         rows = rows.assign(**{variable: score_column(cohort, known, variable, where)})
     for column, labels in spec.get("select", {}).items():
         keep &= _matches(rows, column, labels)
+    keep &= ~_lent_unasked(cohort, spec)
     rows, _ = ordered(rows[keep], IDENTITY_COLUMNS)
     for column in ("slice", "object"):
         if column in split_by:
@@ -189,6 +192,22 @@ def _rows_in_scope(cohort: pd.DataFrame, spec: Mapping[str, Any]) -> np.ndarray:
     if "variant" not in named:
         keep &= (cohort["variant"] == "").to_numpy(dtype=bool)
     return keep
+
+
+def _lent_unasked(cohort: pd.DataFrame, spec: Mapping[str, Any]) -> np.ndarray:
+    """Rows of a cord that another method drew, of methods that the analysis does not name."""
+    asked = set(_texts(spec))
+    return lent_rows(cohort) & ~cohort["method"].isin(asked).to_numpy(dtype=bool)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts of a declaration."""
+    inside = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, str):
+        yield value
+    elif isinstance(inside, Iterable):
+        for item in inside:
+            yield from _texts(item)
 
 
 def _matches(rows: pd.DataFrame, column: str, labels: Any) -> np.ndarray:
