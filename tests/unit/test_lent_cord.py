@@ -106,7 +106,8 @@ def test_a_table_that_names_both_shows_one_row_with_a_note_and_its_file_keeps_al
     assert len(block["table"].rows) == 2
     assert told["notes"] == [
         "a is experimental: x.",
-        "The cord of sciseg-v1 is the mask of cord-v1, not a second one: it is shown once, there.",
+        "The cord of sciseg-v1 is the mask of cord-v1, not a second one: it is shown once, "
+        "under that name.",
     ]
     assert len(pd.read_csv(tmp_path / told["file"], sep="\t")) == 3
     alone = analysis_entry(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from cordcohort.files import write_record
+from cordcohort.report.against_cohort import cohort_ranges
 from cordcohort.report.inputs import Inputs
+from cordcohort.report.links import picture_record
 from cordcohort.report.palette import declared_methods, undrawn_models
 from cordcohort.report.phase_figures import earlier_phases, phase_figures
+from cordcohort.report.profiles import slice_values
 from cordcohort.report.seeds import unseen_once
+from cordcohort.report.subject_pages import SubjectTables, write_subject_page
 from cordcohort.table import as_long
 
 SEEDS = ("7", "42")
@@ -53,6 +59,30 @@ def test_a_seed_without_a_value_leaves_the_mean_of_the_others_with_a_warning():
     (one,) = found[(found["subject"] == "3") & (found["method"] == "net-phase3")].to_dict("records")
     assert (one["value"], one["flag"]) == (31.0, "warning")
     assert "1 of 2 without a value" in one["reason"]
+
+
+def test_the_page_says_what_each_mask_was_used_for_and_what_to_know_of_its_model(tmp_path: Path):
+    scan = {"dataset": "a", "subject": "1", "session": "", "acquisition": "", "run": "",
+            "contrast": "T2w", "site": "x", "vendor": "", "person": "1", "stem": "sub-1_T2w",
+            "state": "measured", "reason": "", "failures": "", "warning": ""}  # fmt: skip
+    masks = [{"method": m, "structure": "lesion", "kind": "seg", "status": "ok", "reason": ""}
+             for m in ("manual", "net-phase3-seed7", "other")]  # fmt: skip
+    write_record(tmp_path / picture_record(scan), {"schema": 1, "masks": masks, "pictures": []})
+    person = pd.DataFrame({"age": [30.0], "sex": ["F"], "field_strength": ["3"]})
+    measures = unseen_once(table())
+    measures = measures[measures["subject"] == "1"].assign(vendor="")
+    training = [{"name": "net-phase3-seed7", "phase": 3, "seed": 7, "experiment": {"name": "net"}}]
+    slices = slice_values(tmp_path / "none")
+    page = write_subject_page(
+        SubjectTables("a", "1", pd.DataFrame([scan]), measures, slices, person),
+        cohort_ranges(measures), tmp_path, {"training": training},
+        {"other": ["other is experimental: it fails."], "absent": ["absent is experimental: no."]},
+    )  # fmt: skip
+    text = page.read_text()
+    used = dict(re.findall(r"<td>([^<]+)</td><td>lesion</td><td>mask</td><td>([^<]+)</td>", text))
+    assert used == {"manual": "measures", "net-phase3-seed7": "measures", "other": "–"}
+    assert "other is experimental: it fails." in text
+    assert "absent" not in text
 
 
 def test_without_seeds_nothing_is_changed():

@@ -99,8 +99,8 @@ def told_once(method: str, lender: str) -> str:
 
     Examples
     --------
-    >>> told_once("sciseg-v1", "cord-v1")
-    'The cord of sciseg-v1 is the mask of cord-v1, not a second one: it is shown once, there.'
+    >>> told_once("net", "cord-v1")
+    'The cord of net is the mask of cord-v1, not a second one: it is shown once, under that name.'
     """
     mask = f"The cord of {method} is the mask of {lender}"
-    return f"{mask}, not a second one: it is shown once, there."
+    return f"{mask}, not a second one: it is shown once, under that name."

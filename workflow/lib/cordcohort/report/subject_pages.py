@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import pandas as pd
 
 from cordcohort.errors import SheetError
+from cordcohort.experiments.declared import seeds_of_models
 from cordcohort.files import read_record
 from cordcohort.report.against_cohort import CHANCE, against, scan_values, strip
 from cordcohort.report.cohort_tables import WITHOUT_REASON, people_of, subject_facts
-from cordcohort.report.inputs import Config, Inputs, contact_of, records, study_title
+from cordcohort.report.inputs import Config, Inputs, contact_of, records, setting, study_title
 from cordcohort.report.links import picture_record, scan_anchor, subject_link
 from cordcohort.report.model_notes import Notes, notes_on
 from cordcohort.report.mosaic import GAP_PX, N_COLUMNS
@@ -129,7 +131,8 @@ def write_subject_page(
     rows = records(tables.scans)
     methods = declared_methods(config)
     profiles = [profile_of(_same_scan(tables.slices, row), methods) for row in rows]
-    drawn = [_picture_record(row, report) for row in rows]
+    seeds = seeds_of_models(setting(config, "training", ()))
+    drawn = [_of_methods(_picture_record(row, report), seeds) for row in rows]
     scans = [
         _scan_entry(row, _same_scan(compared, row), profile, pictures, notes or {})
         for row, profile, pictures in zip(rows, profiles, drawn, strict=True)
@@ -196,6 +199,15 @@ def _picture_record(scan: Record, report: Path) -> Record:
         return {"reason": "the record of its pictures could not be read"}
 
 
+def _of_methods(drawn: Record, seeds: Mapping[str, tuple[str, str]]) -> Record:
+    """Say of each mask under which method its numbers stand: of a seed, the experiment's."""
+    masks = [
+        mask | {"counted": seeds[mask["method"]][0] if mask["method"] in seeds else mask["method"]}
+        for mask in drawn.get("masks", [])
+    ]
+    return drawn | {"masks": masks}
+
+
 def _picture_entry(picture: Record) -> Record:
     methods = [m | {"name": public_text(m["name"])} for m in picture["methods"]]
     return {
@@ -213,9 +225,9 @@ def _mask_entry(mask: Record, compared: pd.DataFrame) -> Record:
     fine = ~compared["flag"].isin(("failed", "undefined"))
     own = compared[fine & (compared["structure"] == mask["structure"])]
     used: list[str] = []
-    if (own.loc[own["reference"] == "", "method"] == mask["method"]).any():
+    if (own.loc[own["reference"] == "", "method"] == mask["counted"]).any():
         used.append("measures")
-    if (own.loc[own["reference"] != "", "reference"] == mask["method"]).any():
+    if (own.loc[own["reference"] != "", "reference"] == mask["counted"]).any():
         used.append("reference")
     state = "ok" if mask["status"] == "ok" else "failed"
     if state == "ok" and mask["reason"]:
