@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -156,9 +157,17 @@ def test_the_gallery_shows_lesions_in_the_lent_cord_and_no_second_column_of_it(t
                for m, s in drawn]  # fmt: skip
     noise = np.random.default_rng(1).normal(100, 20, shape).astype(np.float32)
     image = Image(noise, np.diag([0.8, 0.8, 0.8, 1.0]))
-    assert draw_gallery(SCAN, image, volumes, tmp_path)["methods"] == ["manual", "sciseg-v1"]
+    both = draw_gallery(SCAN, image, volumes, tmp_path)
+    assert (both["methods"], both["referenced"]) == (["manual", "sciseg-v1"], True)
     without = [v for v in volumes if v[0].method != "sciseg-v1"]
     assert draw_gallery(SCAN, image, without, tmp_path)["methods"] == ["manual", "cord-v1"]
+    # Who looked and found nothing is shown so; who failed, or looked at another structure, is not.
+    empty = MaskFile("sciseg-v1", "lesion", "seg", tmp_path / "m.nii.gz", "ok", "")
+    told = draw_gallery(SCAN, image, without, tmp_path, [empty])
+    assert told["methods"] == ["manual", "sciseg-v1"]
+    for other in (replace(empty, status="failed"), replace(empty, kind="softseg")):
+        told = draw_gallery(SCAN, image, without, tmp_path, [other])
+        assert told["methods"] == ["manual", "cord-v1"]
 
 
 @pytest.mark.parametrize("told", [True, "", " ", 3, ["x"], "x" * 161])

@@ -118,6 +118,12 @@ def test_a_cord_that_another_method_drew_is_no_second_result():
     assert "the mask of cord-v1, not a second one." in alone.note
 
 
+def test_a_negative_mean_has_a_minus_sign_and_what_rounds_to_nothing_has_none():
+    cells = _score_cells(("net",))
+    (found,) = score_tables(cells.assign(mean=["-2.5", "-0.001"]), "")
+    assert found.table["all sites"].tolist() == ["−2.50 ± 0.10 (5)", "0.00 ± 0.10 (5)"]
+
+
 def test_a_model_that_draws_its_own_cord_keeps_its_rows():
     (found,) = score_tables(_score_cells(("sciseg-phase3",)), "")
     assert found.table["structure"].tolist() == ["spinal cord", "lesion"]

@@ -97,6 +97,20 @@ def test_the_gallery_of_a_site_is_of_a_person_whom_the_drawn_seed_tested(tmp_pat
     assert (found["file"], found["title"]) == ("sub-2_T2w", "x, a, sub-2_T2w")
 
 
+def test_a_scan_in_which_a_person_drew_a_lesion_goes_before_one_where_a_method_did(tmp_path):
+    keys = {"dataset": "a", "contrast": "T2w"}
+    scans = [
+        {**keys, "site": "x", "stem": f"sub-{k}_T2w", "subject": k, "person": k} for k in "123"
+    ]
+    for scan in scans:
+        gallery = {"file": scan["stem"], "referenced": scan["subject"] != "1"}
+        write_json(tmp_path / "report" / picture_record(scan), {"gallery": gallery})
+    none = pd.DataFrame()
+    for n, first in ((3, "sub-2_T2w"), (1, "sub-1_T2w")):
+        inputs = Inputs(tmp_path, pd.DataFrame(scans[:n]), none, none, as_long(none), (), {})
+        assert [found["file"] for found in galleries(inputs)] == [first]
+
+
 def test_who_trained_and_who_tested_is_counted_for_the_first_seed(tmp_path):
     scans = pd.DataFrame({"state": ["measured"] * 9 + ["excluded"] * 2 + ["failed"] * 2})
     scans = scans.assign(**dict.fromkeys(SCAN_KEY, "") | {"dataset": "a"})

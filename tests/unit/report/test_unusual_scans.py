@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from cordcohort.report.against_cohort import CHANCE, against, cohort_ranges, most_unusual
+from cordcohort.report.against_cohort import (
+    CHANCE,
+    OF_THE_SCAN,
+    against,
+    cohort_ranges,
+    most_unusual,
+)
 from cordcohort.report.corrections import corrections, write_corrections
 from cordcohort.report.inputs import Inputs
 from cordcohort.table import SCAN_KEY, as_long
@@ -114,6 +120,18 @@ def test_a_study_without_masks_has_nothing_to_correct(tmp_path: Path) -> None:
     found = corrections(inputs, against(table, cohort_ranges(table)))
     assert found.empty
     assert write_corrections(found, inputs, tmp_path) == []
+
+
+@pytest.mark.parametrize("measure", OF_THE_SCAN)
+def test_how_much_was_scanned_is_never_unusual(measure: str) -> None:
+    values = np.random.default_rng(6).normal(100.0, 2.0, (20, 1))
+    values[4] = 900.0
+    table = cohort(values)
+    assert against(table, cohort_ranges(table))["unusual"].sum() == 1
+    counts = table.assign(measure=measure)
+    found = against(counts, cohort_ranges(counts))
+    assert not found["unusual"].any()
+    assert (found["n"] == len(values)).all()
 
 
 def test_sums_and_largest_values_over_lesions_have_a_range_but_are_never_unusual() -> None:

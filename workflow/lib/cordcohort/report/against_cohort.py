@@ -16,6 +16,8 @@ Record = dict[str, Any]
 
 MEASURE_KEY = ["contrast", "method", "reference", "structure", "measure", "statistic", "unit"]
 SUMMARY_STATISTICS = ("", "mean")
+OF_THE_SCAN = ("scored_slices_n", "both_voxels_n", "mask_voxels_n", "reference_voxels_n")
+"""Counts that tell how much of a person was scanned or drawn, and nothing of the mask."""
 CHANCE = 0.05  # of any mark in a whole study without outliers
 # Tails of a normal value's distance in robust SD follow Student's t of half the degrees of freedom
 # of the ordinary SD (or thinner: 0.46 to 0.67 in 400,000 simulated values for n from 5 to 100).
@@ -84,6 +86,7 @@ def cohort_ranges(measures: pd.DataFrame) -> pd.DataFrame:
     # Values that are equal but for rounding (distances on a voxel grid) have no spread.
     # Sums over lesions are far from normal, so none of them can be told to be unusual.
     alike = table.index.get_level_values("statistic").isin(SUMMARY_STATISTICS)
+    alike &= ~table.index.get_level_values("measure").isin(OF_THE_SCAN)
     known = alike & (spread > _ROUNDING * table["median"].abs())
     table["robust_sd"] = spread.where(known, 0.0)
     comparable = (table["n"] >= MIN_COHORT) & (table["robust_sd"] > 0)

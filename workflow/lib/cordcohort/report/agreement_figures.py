@@ -112,15 +112,17 @@ def _draw_both(
     stem = f"{about['structure']}_{about['measure']}_{safe_name(about['contrast'])}"
     stem = f"{stem}_{safe_name(method)}"
     unit = unit_text(about["unit"])
+    in_brackets = unit or "no unit"
     names = (public_text(method), public_text(reference))
     what = measured_text(str(about["measure"]), str(about["structure"]))
     title = f"{what}, {public_text(about['contrast'])}: {names[0]} against {names[1]}"
     scatter, difference = f"{FIGURES}/scatter_{stem}.svg", f"{FIGURES}/difference_{stem}.svg"
-    _draw_scatter(pairs, names, unit, report / scatter)
+    _draw_scatter(pairs, names, in_brackets, report / scatter)
     found = limits_of_agreement((pairs["method"] - pairs["reference"]).to_numpy(float), ddof)
-    _draw_difference(pairs, found, names, unit, report / difference)
+    _draw_difference(pairs, found, names, in_brackets, report / difference)
     low, high = number_text(found.low, 3), number_text(found.high, 3)
-    told = f"bias {number_text(found.bias, 3)} {unit}, limits of agreement {low} to {high} {unit} "
+    of = f" {unit}" if unit else ""
+    told = f"bias {number_text(found.bias, 3)}{of}, limits of agreement {low} to {high}{of} "
     told += f"(ddof {ddof}), {len(pairs)} scans"
     height = figure_height_px(_HEIGHT_INCHES)
     line = "with the line of identity"

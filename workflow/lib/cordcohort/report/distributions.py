@@ -25,7 +25,7 @@ from cordcohort.report.canvas import (
     svg_axes,
 )
 from cordcohort.report.links import FIGURES
-from cordcohort.report.palette import MARKERS, Look, looks
+from cordcohort.report.palette import MARKERS, ON_LIGHT, Look, apart, looks
 from cordcohort.report.privacy import public_text, safe_name
 from cordcohort.report.words import axis_scale, axis_text, measured_text
 from cordcohort.table import SCAN_KEY
@@ -93,7 +93,7 @@ def distribution_figures(
                 continue
             name = f"distribution_{structure}_{measure}_{safe_name(str(contrast))}"
             name += f"_{safe_name(str(level))}" if level else ""
-            styles = looks(own["method"], known_methods)
+            styles = apart(looks(own["method"], known_methods), ON_LIGHT)
             drawn.append(_draw(own, styles, report, f"{FIGURES}/{name}.svg"))
     return drawn
 

@@ -25,7 +25,7 @@ from cordcohort.report.inputs import Inputs, records, setting
 from cordcohort.report.links import picture_file, picture_record
 from cordcohort.report.masks import MaskFile
 from cordcohort.report.mosaic import FONT_PX, LINE_PX, OVERSAMPLING, SHOWN_PERCENTILES
-from cordcohort.report.palette import method_order
+from cordcohort.report.palette import REFERENCE_METHOD, method_order
 from cordcohort.report.privacy import public_text
 from cordcohort.report.views import (
     GAP_PX,
@@ -51,7 +51,11 @@ _WHITE = 255
 
 
 def draw_gallery(
-    scan: Mapping[str, Any], image: Image, volumes: Sequence[Volume], report: Any
+    scan: Mapping[str, Any],
+    image: Image,
+    volumes: Sequence[Volume],
+    report: Any,
+    masks: Sequence[MaskFile] = (),
 ) -> dict[str, Any]:
     """Draw the methods of a scan side by side.
 
@@ -65,14 +69,16 @@ def draw_gallery(
         Masks that hold something, on the image's grid.
     report : Path
         The report's folder.
+    masks : sequence of MaskFile
+        All masks of the scan: who looked for lesions and found none is shown with the cord alone.
 
     Returns
     -------
     dict
-        ``file, width, height, alt, methods``; empty where fewer than two methods drew, or nobody
-        drew a lesion.
+        ``file, width, height, alt, methods, referenced`` (whether a lesion was drawn by hand);
+        empty where fewer than two methods drew, or nobody drew a lesion.
     """
-    drawn: dict[str, dict[str, NDArray[Any]]] = {}
+    drawn: dict[str, dict[str, NDArray[Any]]] = {m.method: {} for m in masks if _found_none(m)}
     for mask, volume in volumes:
         structure = LESION if mask.structure in LESION_PARTS else mask.structure
         if structure in COLOURS and mask.kind == "seg":
@@ -92,6 +98,7 @@ def draw_gallery(
     names = [public_text(m) for m in methods]
     return {
         "file": file, "width": picture.shape[1], "height": picture.shape[0], "methods": names,
+        "referenced": LESION in drawn.get(REFERENCE_METHOD, {}),
         "alt": f"The slice with most lesion, and the cord from the side: {', '.join(names)}",
     }  # fmt: skip
 
@@ -109,13 +116,19 @@ def _with_lent_cords(drawn: dict[str, dict[str, NDArray[Any]]]) -> list[str]:
         if CORD in drawn.get(lender, {}):
             drawn[method][CORD] = drawn[lender][CORD]
     shown = {*lenders.values()}
-    return [m for m, own in drawn.items() if m not in shown or LESION in own]
+    return [m for m, own in drawn.items() if own and (m not in shown or LESION in own)]
+
+
+def _found_none(mask: MaskFile) -> bool:
+    """Whether a mask of lesions was made; those that hold something are among the volumes."""
+    return mask.structure == LESION and mask.kind == "seg" and mask.status == "ok"
 
 
 def galleries(inputs: Inputs) -> list[dict[str, Any]]:
     """Galleries for the index page: the first scan of each site and data set that has one.
 
-    Of an experiment the first seed is drawn: scans of persons whom it kept for its test come first.
+    Scans in which a person drew a lesion come first. Of an experiment the first seed is drawn:
+    among these, scans of persons whom it kept for its test come first.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     first = {str(one["seeds"][0]) for one in setting(inputs.config, "experiments", ())}
@@ -126,10 +139,10 @@ def galleries(inputs: Inputs) -> list[dict[str, Any]]:
     for scan in records(index[["dataset", "site", "stem", "contrast"]]):
         place = (str(scan["site"]), str(scan["dataset"]))
         path = inputs.results / "report" / picture_record(scan)
-        if place in found or not path.is_file():
+        if found.get(place, {}).get("referenced") or not path.is_file():
             continue
         gallery = read_json(path).get("gallery")
-        if gallery:
+        if gallery and (place not in found or gallery.get("referenced")):
             words = dict.fromkeys(public_text(scan[c]) for c in ("site", "dataset", "stem"))
             found[place] = gallery | {"title": ", ".join(w for w in words if w)}
     return list(found.values())[:MAX_SHOWN]

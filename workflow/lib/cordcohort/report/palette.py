@@ -11,7 +11,7 @@ colorblind people, 2008.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cordcohort.experiments.declared import seeds_of_models
@@ -25,6 +25,8 @@ OKABE_ITO = (
 )  # fmt: skip
 ON_DARK = (*OKABE_ITO, "#FFFFFF")
 """Colours of outlines: white stands for the black of Okabe and Ito, since pictures are dark."""
+ON_LIGHT = (*OKABE_ITO, "#000000", "#999999", "#882255")
+"""Colours of points on white, for studies of more methods than Okabe and Ito have colours."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
@@ -98,7 +100,7 @@ def looks(methods: Iterable[str], known: Iterable[str] = ()) -> dict[str, Look]:
     }
 
 
-def apart(shown: Mapping[str, Look]) -> dict[str, Look]:
+def apart(shown: Mapping[str, Look], colours: Sequence[str] = ON_DARK) -> dict[str, Look]:
     """The looks of one picture, none of which has another one's colour while there are free ones.
 
     A study of more methods than colours uses colours twice; what meets in one picture must differ.
@@ -114,7 +116,7 @@ def apart(shown: Mapping[str, Look]) -> dict[str, Look]:
     seen: set[str] = set()
     found: dict[str, Look] = {}
     for name, look in shown.items():
-        free = [c for c in ON_DARK if c not in taken]
+        free = [c for c in colours if c not in taken]
         own = free[0] if look.colour in seen and free else look.colour
         taken.add(own)
         seen.add(own)

@@ -88,7 +88,7 @@ def draw_scan(
             mosaic = Mosaic(_views(image, volumes, n_slices), image.data)
             record["pictures"] = _draw_groups(scan, mosaic, volumes, known_methods, report)
             record["note"] = "" if scan["image"] else NO_IMAGE
-            record["gallery"] = draw_gallery(scan, image, volumes, report)
+            record["gallery"] = draw_gallery(scan, image, volumes, report, masks)
         if with_truth:
             record["pictures"] += registration_picture(scan, results)
     except DamagedError:

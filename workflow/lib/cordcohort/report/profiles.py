@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from cordcohort.lent_cord import lent_rows
 from cordcohort.report.against_cohort import used_values
-from cordcohort.report.palette import looks
+from cordcohort.report.palette import ON_LIGHT, apart, looks
 from cordcohort.report.privacy import public_text
 from cordcohort.table import SCAN_KEY, read_parquet
 
@@ -60,7 +60,7 @@ def profile_of(values: pd.DataFrame, known_methods: Sequence[str] = ()) -> dict[
     y_ticks = ticks(float(values["value"].min()), float(values["value"].max()))
     y_low = min(y_ticks[0], float(values["value"].min()))
     y_high = max(y_ticks[-1], float(values["value"].max()))
-    styles = looks(values["method"], known_methods)
+    styles = apart(looks(values["method"], known_methods), ON_LIGHT)
     lines: list[dict[str, Any]] = []
     for name, look in styles.items():
         own = values[values["method"] == name].groupby("slice", sort=True)["value"].mean()

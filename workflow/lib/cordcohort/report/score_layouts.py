@@ -78,7 +78,8 @@ def _mean_sd(cell: Mapping[str, Any]) -> str:
         return "–"
     mark = "" if pd.isna(p) else next((m for bound, m in MARKS if p < bound), "")
     spread = "" if pd.isna(sd) else f" ± {sd:.2f}"
-    return f"{mean:.2f}{spread} ({float(cell['n']):.0f}){mark}"
+    text = f"{mean:.2f}".replace("-0.00", "0.00").replace("-", "−")
+    return f"{text}{spread} ({float(cell['n']):.0f}){mark}"
 
 
 def _hidden(own: pd.DataFrame) -> str:
