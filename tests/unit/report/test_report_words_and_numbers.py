@@ -246,7 +246,8 @@ def test_agreement_needs_three_pairs(tmp_path: Path) -> None:
     scatter, difference = agreement_figures(pd.concat([one, other]), "manual", tmp_path)
     assert "bias 1 mm², limits of agreement 1 to 1 mm² (ddof 1), 3 scans" in difference.alt
     assert (tmp_path / scatter.file).is_file()
-    ratios = pd.concat([one, other]).assign(unit="1", measure="lesion_damage_ratio")
+    ratios = pd.concat([one, other]).assign(structure="lesion", statistic="max", unit="1")
+    ratios = ratios.assign(measure="lesion_damage_ratio")
     _, difference = agreement_figures(ratios, "manual", tmp_path)
     assert "bias 1, limits of agreement 1 to 1 (ddof 1), 3 scans" in difference.alt
 
