@@ -168,6 +168,19 @@ def test_family_and_missing_method_stay_in_the_table(make_long: MakeLong) -> Non
         _run(make_long(rows), family=["nonsense"])
 
 
+@pytest.mark.parametrize("kind", ["paired_test", "equivalence"])
+def test_families_by_compared_values_stand_where_there_is_nothing_to_compare(
+    make_long: MakeLong, kind: str
+) -> None:
+    spec = {"name": "f", "kind": kind, "compare": "method", "family": ["site", "a"]}
+    spec |= {"margin": 1.0} if kind == "equivalence" else {}
+    cohort = make_long([{"subject": "1", "site": "x", "method": "m", "value": 1.0}])
+    for rows in (cohort, cohort.iloc[:0]):
+        table = run_analysis(spec | {"split_by": ["site"]}, rows).table
+        assert set(table["flag"]) == {"undefined"}
+        assert table["reason"].str.contains("fewer than two values of method").all()
+
+
 @pytest.mark.parametrize("kind", ["paired_test", "agreement"])
 def test_an_unreadable_image_is_counted_but_is_no_method(make_long: MakeLong, kind: str) -> None:
     rows: list[dict[str, Any]] = [

@@ -112,5 +112,5 @@ def nothing_to_compare(selection: Selection, p: Parameters) -> pd.DataFrame:
     compare = str(p["compare"])
     found = sorted(set(selection.rows[compare].astype("str")))
     reason = f"fewer than two values of {compare}: {found}"
-    return strata.assign(compared=compare, unit_of_pairing=p["unit"], n_pairs=0,
+    return strata.assign(compared=compare, a="", b="", unit_of_pairing=p["unit"], n_pairs=0,
                          flag="undefined", reason=reason)  # fmt: skip
