@@ -208,6 +208,41 @@ def test_too_little_cord_or_no_signal_is_left_as_it_is() -> None:
     assert torch.equal(evened(image * 0, torch.ones(40, 8, 8)), image * 0)
 
 
+def grey_and_a_faint_spot() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Image and cord (z, y, x): two bright columns along it, and where a faint spot lies."""
+    noise = torch.randn((96, 24, 32), generator=torch.Generator().manual_seed(5))
+    share, grey, spot = torch.zeros(3, 96, 24, 32)
+    share[:, 4:20, 4:28] = 1
+    grey[:, 10:14, 9:13] = grey[:, 10:14, 19:23] = 1
+    spot[44:54, 6:10, 8:14] = 1
+    return 100 + 25 * grey + 8 * spot + 5 * noise, share, spot > 0
+
+
+def test_grey_matter_along_the_cord_goes_and_a_faint_lesion_stays() -> None:
+    image, share, spot = grey_and_a_faint_spot()
+    seen = as_seen(image, share)
+    away = torch.ones(96, dtype=torch.bool)
+    away[34:64] = False
+    along = seen[3]
+    # In single voxels the spot is lost among grey matter and noise, here nothing reaches it.
+    assert float(seen[0][spot].mean()) < float(seen[0][away].max()) / 3
+    assert float(along[spot].mean()) > float(along[away].abs().max())
+
+
+def test_a_lesion_on_one_side_stands_out_against_the_other() -> None:
+    image, share, spot = grey_and_a_faint_spot()
+    aside = as_seen(image, share)[4]
+    assert float(aside[spot].mean()) > 5 * float(aside[:34].mean().abs())
+    assert torch.allclose(aside, -aside.flip(2), atol=1e-4)
+
+
+def test_the_mirrored_block_is_seen_mirrored() -> None:
+    image, share, _ = grey_and_a_faint_spot()
+    mirrored = as_seen(image.flip(2), share.flip(2))
+    # Sums in another order: float32 rounds the last places.
+    assert torch.allclose(mirrored, as_seen(image, share).flip(3), atol=1e-4)
+
+
 def test_nothing_outside_the_cord_is_seen() -> None:
     image = torch.randn(4, 4, 4, generator=torch.Generator().manual_seed(1))
     share = torch.zeros(4, 4, 4)

@@ -48,7 +48,7 @@ def test_painted_blocks_of_lesions_train_and_load_as_a_model_that_draws_in_the_c
     tmp_path: Path,
 ) -> None:
     recipe = tmp_path / "r.yaml"
-    options = {"in_channels": 3, "features": [4, 4]}
+    options = {"in_channels": 5, "features": [4, 4]}
     content = RECIPE | {
         "task": "lesion", "painting": {"lesions": {}},
         "network": {"name": "folded_unet_3d", "options": options},
@@ -67,7 +67,7 @@ def test_painted_blocks_of_lesions_train_and_load_as_a_model_that_draws_in_the_c
 
 
 def test_a_model_that_draws_in_a_cord_is_refused_without_one(tmp_path: Path) -> None:
-    options = {"in_channels": 3, "features": [4, 4]}
+    options = {"in_channels": 5, "features": [4, 4]}
     network = build_network("folded_unet_3d", options)
     save_file(network.state_dict(), str(tmp_path / "lesion.safetensors"))
     stage = {"architecture": "folded_unet_3d", "options": options, "in_cord": True,
@@ -89,9 +89,9 @@ def test_networks_of_what_was_seen_in_the_cord_before_are_refused_by_one_line(
         "task": "lesion", "painting": {"lesions": {}},
         "network": {"name": "folded_unet_3d", "options": {"in_channels": 2}},
     }))  # fmt: skip
-    with pytest.raises(ConfigError, match=r"network\.options\.in_channels.*expected 3"):
+    with pytest.raises(ConfigError, match=r"network\.options\.in_channels.*expected 5"):
         train(recipe, tmp_path / "run", {}, threads=1, device="cpu")
     stage = {"architecture": "folded_unet_3d", "options": {"in_channels": 2}, "in_cord": True,
              "weights": "lesion.safetensors", "spacing_mm": 0.6, "patch": [96, 24, 32]}  # fmt: skip
-    with pytest.raises(ConfigError, match=r"stages\.lesion\.options\.in_channels.*expected 3"):
+    with pytest.raises(ConfigError, match=r"stages\.lesion\.options\.in_channels.*expected 5"):
         check_stage("lesion", stage, "model.yaml")

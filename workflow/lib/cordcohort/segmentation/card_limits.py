@@ -15,7 +15,7 @@ MAX_OPTION = 4096  # channels, pixels; the largest published cord networks have 
 MAX_ENTRIES = 16
 MAX_DEPTH = 3
 BLOCK_SIDES = 3
-IN_CORD_CHANNELS = 3
+IN_CORD_CHANNELS = 5
 """What :func:`cordcohort.segmentation.lesion_block.as_seen` gives."""
 _LENGTHS = {"spacing_mm": (0.05, 20.0), "neighbour_mm": (0.0, 100.0), "patch": (8, MAX_OPTION),
             "least_sure": (0.0, 1.0)}  # fmt: skip
@@ -85,7 +85,7 @@ def check_in_cord(options: Mapping[str, Any], key: str, where: str) -> None:
 
     Examples
     --------
-    >>> check_in_cord({"in_channels": 3}, "network.options", "recipe")
+    >>> check_in_cord({"in_channels": 5}, "network.options", "recipe")
     """
     given = options.get("in_channels")
     if given != IN_CORD_CHANNELS:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.interpolate import make_smoothing_spline
 from torch import Tensor
+from torch.nn import functional as nnf
 
 from cordcohort.binary import binarised
 from cordcohort.segmentation.centreline import Volume
@@ -37,6 +38,11 @@ DARKER_SHARE = 0.2
 LEAST_VOXELS = 12
 LEAST_SLICES = 20
 ROUNDS = 5
+NEAR = (5, 5, 5)
+"""Voxels (z, y, x) of a box whose mean is taken twice: a bell of about 3 mm."""
+ALONG = (51, 1, 1)
+AVERAGES = 2.0
+"""Averages spread less than single voxels; twice them, all channels spread about as much."""
 SHADING_MM = 100.0
 """Length of a wave along the cord of which half counts as the coil's shading."""
 CENTRE_SIGMA_MM = 3.0
@@ -45,11 +51,15 @@ SLAB = 64
 
 
 def as_seen(image: Tensor, share: Tensor) -> Tensor:
-    """What the network sees (3, z, y, x): intensity by slice, the cord, and intensity.
+    """What the network sees of the cord of a block (5, z, y, x).
 
-    Intensity is standardised over the cord of the block. The first channel is that of each slice
-    over the darker fifth of its own cord: flowing fluid and a scanner's slices make whole slices
-    brighter, a lesion seldom fills one. Where it does, the last channel tells.
+    0. Intensity of each slice over the darker fifth of its own cord, standardised over the block:
+       flowing fluid and a scanner's slices make whole slices brighter, a lesion seldom fills one.
+    1. The cord itself.
+    2. Intensity standardised over the block, for a lesion that does fill its slices.
+    3. The first, averaged over about 3 mm, minus its mean over 40 mm along the cord at the same
+       place of the section: bright grey matter runs along and goes, a faint lesion stays.
+    4. The same average minus that of the mirrored place: a lesion on one side has no match.
 
     Outside the cord all are 0: fluid and bone tell nothing about lesions, and would fill the
     norms of the layers. Intensity is measured from the median in units of half the distance of the
@@ -63,7 +73,22 @@ def as_seen(image: Tensor, share: Tensor) -> Tensor:
     """
     core = share > CORE_SHARE
     by_slice = _standardised(_by_slice(image, core), core)
-    return torch.stack([by_slice * share, share, _standardised(image, core) * share])
+    near = _mean_near(_mean_near(by_slice, share, NEAR), share, NEAR)
+    along = AVERAGES * (near - _mean_near(near, share, ALONG))
+    aside = AVERAGES * (near - near.flip(2))
+    whole = _standardised(image, core)
+    return torch.stack([by_slice, torch.ones_like(share), whole, along, aside]) * share
+
+
+def _mean_near(image: Tensor, share: Tensor, size: tuple[int, int, int]) -> Tensor:
+    """Mean of the cord in a box round each voxel; 0 where it holds none."""
+    both = torch.stack([image * share, share])[None]
+    for axis, length in enumerate(size):  # one axis after the other: 15 additions, not 125
+        kernel, border = [1, 1, 1], [0] * 6
+        kernel[axis] = length
+        border[4 - 2 * axis] = border[5 - 2 * axis] = length // 2  # the last axis comes first
+        both = nnf.avg_pool3d(nnf.pad(both, border), kernel, stride=1)
+    return both[0, 0] / both[0, 1].clamp(min=LEAST_SHARE)
 
 
 def _by_slice(image: Tensor, core: Tensor) -> Tensor:
