@@ -38,7 +38,7 @@ from cordcohort.segmentation.lesion import CORD, LESION, segment_lesions
 from cordcohort.segmentation.registry import Model, load_model
 from cordcohort.statistics.comparison import tost
 
-FINAL, TUNING = 6174, 2718
+FINAL, TUNING = 4242, (2718, 3141)
 VENDORS = ("Siemens", "Philips", "GE")
 GRIDS = {
     "isotropic": ((72, 90, 144), (0.8, 0.8, 0.8)),
