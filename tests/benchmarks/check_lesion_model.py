@@ -4,9 +4,9 @@ Run: ``make check-lesion-model`` (``python tests/benchmarks/check_lesion_model.p
 is fixed here and was before any trained network saw these people: compression in half of the
 patients, implants in a third, one or two lesions of 2 to 9 mm across, contrast-to-noise 1 to 6, T2w
 at 0.8 mm, noise of 5 % of white matter, three vendors. ``--seed`` names the people; ``FINAL`` ones
-are only reported, all choices were made on ``TUNING`` ones. ``--grid axial`` or ``sagittal`` shows
-the same people in thick slices. ``--real FOLDER`` adds the healthy scans of a folder of BIDS
-datasets.
+are only reported, all choices were made on the people of the ``TUNING`` seeds. ``--grid axial`` or
+``sagittal`` shows the same people in thick slices. ``--real FOLDER`` adds the healthy scans of a
+folder of BIDS datasets.
 """
 
 from __future__ import annotations

@@ -187,6 +187,21 @@ def test_a_published_study_tells_why_data_sets_could_not_be_looked_into(tmp_path
     assert f"remove {study / 'config' / 'config.yaml'} and init again" in done.stderr
 
 
+def test_init_over_a_config_says_that_it_was_kept_and_nothing_of_one_that_it_did_not_write(
+    tmp_path, sites
+):
+    study = tmp_path / "study"
+    first = command("init", study, "--study", "sciseg", "--bids", sites[0])
+    path = study / "config" / "config.yaml"
+    assert "stand as comments" in first.stderr
+    assert "kept" not in first.stdout
+    path.write_text(path.read_text() + "# mine\n")
+    again = command("init", study, "--study", "sciseg", "--bids", sites[0])
+    assert path.read_text().endswith("# mine\n")
+    assert f"kept {path} as it was; to have it made anew, remove it first" in again.stdout
+    assert "stand as comments" not in again.stderr
+
+
 def test_rootlets_without_any_cord_are_refused_with_the_way_out(tmp_path, sites):
     study = tmp_path / "study"
     for root in sites:

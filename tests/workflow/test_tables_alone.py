@@ -87,7 +87,7 @@ def test_a_study_of_tables_is_started_from_their_headers(tables_study, tmp_path)
     study = tmp_path / "new"
     run_command("cordcohort", "init", study, "--table", tables_study / "areas.csv")
     done = run_command("cordcohort", "check", study)
-    assert "config and sheets are fine" in done.stdout
+    assert "config and sheets stop no run" in done.stdout
     content = yaml.safe_load((study / "config" / "config.yaml").read_text())
     assert content["datasets"] == []
     assert content["external_measures"][0]["columns"]["session"] == "visit"

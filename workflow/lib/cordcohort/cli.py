@@ -80,6 +80,7 @@ def init(
     ] = "",
 ) -> None:
     """Make a study: a folder with a commented config. Nothing that exists is overwritten."""
+    from cordcohort.scan import CONFIG_PATH
     from cordcohort.study_files import make_published_study, make_study
 
     if published:
@@ -88,6 +89,8 @@ def init(
         written = make_study(study, bids or [], table or [])
     for path in written:
         typer.echo(f"wrote {path}")
+    if study / CONFIG_PATH not in written:
+        typer.echo(f"kept {study / CONFIG_PATH} as it was; to have it made anew, remove it first")
     typer.echo(f"next: read config/config.yaml, then `cordcohort check {study}`")
 
 

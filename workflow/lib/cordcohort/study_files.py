@@ -124,8 +124,10 @@ def make_published_study(study: Path, name: str, bids: Sequence[Path]) -> list[P
         )
     folder = workflow_root() / "config" / "studies"
     text = (folder / f"{name}.yaml").read_text(encoding="utf-8")
-    if bids:
-        text = on_own_data(text, name, study, _datasets(study, bids))
+    datasets = _datasets(study, bids)
+    # What was left out of a config that is not written would mislead.
+    if bids and not (study / CONFIG_PATH).exists():
+        text = on_own_data(text, name, study, datasets)
     written = _write_missing({study / CONFIG_PATH: text, study / EXCLUDE_PATH: EXCLUDE_TEXT})
     if bids:
         return written

@@ -198,12 +198,15 @@ def closing_lines(n_faults: int | None, study: Path, n_scans: int) -> list[str]:
     study : Path
     n_scans : int
     """
+    run = f"`cordcohort run {study}`"
     if n_faults:
         return [
-            f"config and sheets are fine, but the files have {_counted_faults(n_faults)}, listed "
-            "above by code; mend or exclude them, or go on without what they spoil: "
-            f"`cordcohort run {study}`"
+            f"config and sheets stop no run, but the files have {_counted_faults(n_faults)}, "
+            "listed above by code; mend or exclude them, or go on without what they spoil: " + run
         ]
-    shut = "images and masks were not opened: `cordcohort check {} --deep` finds damaged ones"
-    unseen = [shut.format(study)] if n_faults is None and n_scans else []
-    return [*unseen, f"config and sheets are fine; next: `cordcohort run {study}`"]
+    if n_faults is None and n_scans:
+        return [
+            "config and sheets stop no run; images and masks were not opened: "
+            f"`cordcohort check {study} --deep` finds damaged ones; next: {run}"
+        ]
+    return [f"config and sheets stop no run; next: {run}"]
