@@ -87,7 +87,7 @@ REFUSED: dict[str, tuple[dict, dict, Callable[[Path], None] | None, list[str]]] 
     ),
     "arrays whose jobs the engine submits a few at a time": (
         _with() | ARRAYS | {"max-jobs-per-timespan": "2/1s"}, {}, None,
-        ["max-jobs-per-timespan", "2/1s", "/10s or more"],
+        ["max-jobs-per-timespan", "2/1s", "/5s or more"],
     ),
     "arrays with a limit that is not told": (
         _with() | {"slurm-array-jobs": "shape", "jobs": "unlimited"}, {}, None,

@@ -265,7 +265,7 @@ def _refuse_dropped_arrays(
     rate, jobs = asked("max-jobs-per-timespan"), asked("jobs", "j")
     wrong = (
         ("jobs", jobs, f"at least {needed}, all jobs of the study", _below(jobs, needed)),
-        ("max-jobs-per-timespan", rate, f"{needed}/10s or more", _below(rate, needed)),
+        ("max-jobs-per-timespan", rate, f"{needed}/5s or more", _below(rate, needed)),
         ("scheduler", asked("scheduler"), "greedy", asked("scheduler") != "greedy"),
         *((key, asked(key), "no such limit", bool(asked(key))) for key in _OTHER_LIMITS),
     )
