@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 from cordcohort.bids.names import NameFaultError, parse_name, scan_name, valid_label
-from cordcohort.bids.people import manufacturer
 from cordcohort.bids.sheets import Columns, read_sheets
+from cordcohort.bids.sidecars import manufacturer
 from cordcohort.cohort.external import external_scores, read_external
 from cordcohort.config import load_config, make_config, read_exclusions
 from cordcohort.images.gradients import read_gradients

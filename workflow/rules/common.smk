@@ -46,6 +46,8 @@ PLAN = load_plan(
     refresh=workflow.is_main_process,
     jobs=() if workflow.is_main_process else jobs_of_node(sys.argv),
 )
+# The report tells the seeds and phases of experiments by the trainings that they make.
+config["training"] = [dict(entry) for entry in PLAN.config.training]
 use_known_digests(Path(paths.MODULE_DIGESTS), keep=workflow.is_main_process)
 
 

@@ -6,16 +6,14 @@ from cordcohort.files import write_json
 from cordcohort.report.build import subject_pictures
 from cordcohort.report.inputs import report_folder
 from cordcohort.report.links import picture_record
+from cordcohort.report.palette import declared_methods, undrawn_models
 
 
 def _record(scan):
     return [str(report_folder(".") / picture_record(scan))]
 
 
-def _settings(scan):
-    return snakemake.config
-
-
 with job(snakemake) as j:
-    subject_pictures(".", j.config, j.scans(also=_settings, made=_record))
+    shown = [declared_methods(j.config), sorted(undrawn_models(j.config))]
+    subject_pictures(".", j.config, j.scans(also=lambda scan: shown, made=_record))
     write_json(str(j.output[0]), {"scans": list(j.params.scans)})

@@ -75,7 +75,7 @@ def test_a_slab_without_cord_is_never_painted(long_cord: CordStack) -> None:
     empty = CordStack("sacrum", np.zeros((3, 20, 128, 128), np.float32), 3.0)
     both = LesionPainter([empty, long_cord], [99.0, 1.0], {}, seed=1)
     assert [s.name for s in both.stacks] == ["oval"]
-    assert tuple(both.batch(0, 1)[0].shape) == (1, 3, *BLOCK)
+    assert tuple(both.batch(0, 1)[0].shape) == (1, 5, *BLOCK)
 
 
 def test_contrast_to_noise_is_as_asked_where_it_can_be() -> None:

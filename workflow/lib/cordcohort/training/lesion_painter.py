@@ -58,7 +58,7 @@ class LesionPainter:
     >>> disc[:, :, 55:73, 52:76] = 1
     >>> painter = LesionPainter([CordStack("disc", disc, 3.0)], [1], {}, seed=1)
     >>> [tuple(t.shape) for t in painter.batch(0, 1)]
-    [(1, 3, 96, 24, 32), (1, 1, 96, 24, 32)]
+    [(1, 5, 96, 24, 32), (1, 1, 96, 24, 32)]
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class LesionPainter:
         self.seed = seed
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
-        """Batch ``step``: blocks (size, 3, z, y, x), share of lesion (size, 1, z, y, x)."""
+        """Batch ``step``: blocks (size, 5, z, y, x), share of lesion (size, 1, z, y, x)."""
         return stacked(self._one, self.seed, step, size)
 
     def _one(self, rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor]:
