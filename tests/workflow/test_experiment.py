@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import yaml
-from conftest import run_command
+from conftest import ROOT, run_command
 from cordcohort.experiments.people import dealt
 from cordcohort.scan import COHORT
 from cordcohort.table import read_parquet, read_tsv
@@ -58,6 +58,19 @@ def test_a_phase_waits_for_its_corrected_masks(study):
     assert _planned(study) == _trained((1, 2, 3)) | both
     told = run_command("cordcohort", "check", study).stdout
     assert "own, phase 2: ranks 5 scans and exports 3; 5 came back corrected" in told
+
+
+def test_jobs_know_the_trainings_of_experiments_which_pictures_choose_models_by(study):
+    asking = study / "Snakefile"
+    asking.write_text(
+        f'include: "{ROOT / "Snakefile"}"\n'
+        'print("trained:", *(entry["name"] for entry in config["training"]))\n'
+    )
+    told = run_command(
+        "snakemake", "--snakefile", asking, "--directory", study, "--dry-run", "--cores", "1"
+    )
+    line = next(text for text in told.stdout.splitlines() if text.startswith("trained:"))
+    assert line.split()[1:] == [f"own-phase1-seed{seed}" for seed in SEEDS]
 
 
 def _corrected_by_hand(study: Path) -> None:
